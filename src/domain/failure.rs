@@ -1,0 +1,189 @@
+//! Why a build failed: reasons, their classes, and whether another try can help.
+
+use std::{fmt, str::FromStr};
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::Invalid;
+
+/// Whose matter a failure is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Class {
+    /// The Dockerfile, the source or the request is at fault.
+    User,
+    /// Something between us and the image gave way; another try may succeed.
+    Infrastructure,
+    /// Whoever runs the service must set something right.
+    Operator,
+    /// A limit that was set on purpose.
+    Policy,
+}
+
+impl Class {
+    /// The name used in JSON, in the database and in metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::User => "user",
+            Self::Infrastructure => "infrastructure",
+            Self::Operator => "operator",
+            Self::Policy => "policy",
+        }
+    }
+}
+
+/// What a failed build does next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Retry {
+    /// Another try is pointless: stop the Job's retries.
+    Never,
+    /// Another try may succeed, and counts against `max_retries`.
+    Counted,
+    /// Not the build's own doing: tried again without being counted.
+    Free,
+    /// Nothing failed yet: the Job waits, until the pending deadline.
+    Waits,
+}
+
+macro_rules! reasons {
+    ($( $(#[$meta:meta])* $variant:ident = $name:literal, $class:ident, $retry:ident; )*) => {
+        /// Why a build failed, or what it waits for. Stable names: clients branch on them.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
+        #[serde(rename_all = "snake_case")]
+        pub enum Reason { $( $(#[$meta])* $variant, )* }
+
+        impl Reason {
+            /// All reasons.
+            pub const ALL: &'static [Self] = &[$( Self::$variant, )*];
+
+            /// The name used in JSON, in the database and in metrics.
+            pub const fn as_str(self) -> &'static str {
+                match self { $( Self::$variant => $name, )* }
+            }
+
+            /// Whose matter it is.
+            pub const fn class(self) -> Class {
+                match self { $( Self::$variant => Class::$class, )* }
+            }
+
+            /// Whether another try is worth making.
+            pub const fn retry(self) -> Retry {
+                match self { $( Self::$variant => Retry::$retry, )* }
+            }
+        }
+    };
+}
+
+reasons! {
+    /// The source asked for credentials or refused ours.
+    SourceAuthFailed = "source_auth_failed", User, Never;
+    /// No such repository, bucket or file.
+    SourceNotFound = "source_not_found", User, Never;
+    /// The repository has no such branch, tag or commit.
+    RevisionNotFound = "revision_not_found", User, Never;
+    /// The context could not be unpacked, or breaks a limit.
+    ContextInvalid = "context_invalid", User, Never;
+    /// The network failed while the source was fetched.
+    SourceFetchFailed = "source_fetch_failed", Infrastructure, Counted;
+    /// The context has no Dockerfile at that path.
+    DockerfileMissing = "dockerfile_missing", User, Never;
+    /// The Dockerfile cannot be parsed, or names a stage that it does not have.
+    DockerfileInvalid = "dockerfile_invalid", User, Never;
+    /// The base image does not exist.
+    BaseImageNotFound = "base_image_not_found", User, Never;
+    /// The base image needs credentials that the build does not have.
+    BaseImageUnauthorized = "base_image_unauthorized", User, Never;
+    /// The base image's registry answered 429.
+    BaseImageRateLimited = "base_image_rate_limited", Infrastructure, Counted;
+    /// The base image's registry could not be reached, or answered 5xx.
+    BaseImageUnavailable = "base_image_unavailable", Infrastructure, Counted;
+    /// A `RUN`, `COPY` or other step of the Dockerfile failed.
+    BuildStepFailed = "build_step_failed", User, Never;
+    /// The build used more memory than its limit.
+    OutOfMemory = "out_of_memory", User, Never;
+    /// The node or the build's volume is full.
+    DiskFull = "disk_full", Infrastructure, Free;
+    /// The node evicted the pod.
+    Evicted = "evicted", Infrastructure, Free;
+    /// The node went away under the pod.
+    NodeLost = "node_lost", Infrastructure, Free;
+    /// The executor's own image cannot be pulled.
+    BuilderImageUnavailable = "builder_image_unavailable", Operator, Waits;
+    /// No node has room for the pod, or none may run it.
+    Unschedulable = "unschedulable", Operator, Waits;
+    /// The namespace's quota or an admission policy refuses the pod.
+    QuotaExceeded = "quota_exceeded", Operator, Waits;
+    /// A Secret, claim, ServiceAccount or volume that the pod needs is missing.
+    ConfigMissing = "config_missing", Operator, Waits;
+    /// The destination's registry refused the credentials.
+    RegistryUnauthorized = "registry_unauthorized", Operator, Never;
+    /// The credentials are valid but may not push there.
+    PushDenied = "push_denied", Operator, Never;
+    /// The tag exists and the registry does not let it move.
+    TagImmutable = "tag_immutable", Operator, Never;
+    /// The destination's registry could not be reached, or answered 5xx.
+    RegistryUnavailable = "registry_unavailable", Infrastructure, Counted;
+    /// The push broke off.
+    PushFailed = "push_failed", Infrastructure, Counted;
+    /// The build took longer than its timeout.
+    TimedOut = "timed_out", Policy, Never;
+    /// The Job vanished again and again.
+    JobLost = "job_lost", Infrastructure, Never;
+    /// Somebody else's Job has the build's name.
+    NameConflict = "name_conflict", Infrastructure, Never;
+    /// The API server refuses the Job, or a container cannot be started.
+    LaunchFailed = "launch_failed", Infrastructure, Never;
+    /// Nothing that we know; the log says more.
+    Unknown = "unknown", Infrastructure, Counted;
+}
+
+impl Reason {
+    /// Whether a failed attempt is followed by another one.
+    pub const fn retryable(self) -> bool {
+        matches!(self.retry(), Retry::Counted | Retry::Free)
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for Reason {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::ALL
+            .iter()
+            .copied()
+            .find(|reason| reason.as_str() == text)
+            .ok_or_else(|| Invalid::new(format_args!("is no reason of a failure: {text:?}")))
+    }
+}
+
+/// A failure as clients see it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Failure {
+    /// What went wrong, for programs.
+    pub reason: Reason,
+    /// What went wrong, for people: one or two sentences, at most 1,000 characters.
+    pub message: String,
+    /// The container's exit code, where one was seen.
+    pub exit_code: Option<i32>,
+    /// The end of the attempt's log: at most 20 lines and 4 KiB, escape sequences removed.
+    pub log_snippet: Option<String>,
+}
+
+impl Failure {
+    /// A failure without exit code and log.
+    pub fn new(reason: Reason, message: impl Into<String>) -> Self {
+        Self {
+            reason,
+            message: message.into(),
+            exit_code: None,
+            log_snippet: None,
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! Reads kaniko's log: which phase it has reached, and what its last words mean.

@@ -1,0 +1,32 @@
+//! The words of the service and the rules that hold without any outside system: no async, no SQL, no HTTP.
+
+pub mod build;
+pub mod clock;
+pub mod event;
+pub mod failure;
+pub mod git;
+pub mod id;
+pub mod image;
+pub mod kaniko_log;
+pub mod options;
+pub mod outcome;
+pub mod path;
+pub mod project;
+pub mod quantity;
+pub mod source;
+pub mod spec;
+pub mod state;
+pub mod text;
+
+pub use build::{Attempt, AttemptState, Build, NewBuild};
+pub use clock::{Clock, SystemClock};
+pub use event::{BuildEvent, EventKind};
+pub use failure::{Class, Failure, Reason};
+pub use id::{BuildId, ContextId};
+pub use image::{Digest, ImageReference, ImageRepository};
+pub use outcome::{AttemptSeen, Outcome, Sighting};
+pub use project::ProjectName;
+pub use source::Source;
+pub use spec::BuildSpec;
+pub use state::{Phase, State};
+pub use text::Invalid;

@@ -1,0 +1,151 @@
+//! The states of a build and the ways between them.
+
+use std::{fmt, str::FromStr};
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::Invalid;
+
+/// Where a build stands. The last five are terminal, and terminal is terminal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    /// Waits for a slot.
+    Queued,
+    /// Claimed by a dispatcher that is creating its Job.
+    Launching,
+    /// Its Job exists.
+    Running,
+    /// Asked to stop; its pod may still be there.
+    Cancelling,
+    /// The image was built and pushed.
+    Succeeded,
+    /// Ended without an image; the failure says why.
+    Failed,
+    /// Stopped on request, and its pod is gone.
+    Cancelled,
+    /// A newer build of the same concurrency group took its place.
+    Superseded,
+    /// Waited in the queue longer than it was allowed to.
+    Expired,
+}
+
+impl State {
+    /// All states, in the order of a build's life.
+    pub const ALL: [Self; 9] = [
+        Self::Queued,
+        Self::Launching,
+        Self::Running,
+        Self::Cancelling,
+        Self::Succeeded,
+        Self::Failed,
+        Self::Cancelled,
+        Self::Superseded,
+        Self::Expired,
+    ];
+
+    /// The name used in JSON, in the database and in metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::Launching => "launching",
+            Self::Running => "running",
+            Self::Cancelling => "cancelling",
+            Self::Succeeded => "succeeded",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+            Self::Superseded => "superseded",
+            Self::Expired => "expired",
+        }
+    }
+
+    /// Whether a build in this state never changes again.
+    pub const fn is_terminal(self) -> bool {
+        matches!(
+            self,
+            Self::Succeeded | Self::Failed | Self::Cancelled | Self::Superseded | Self::Expired
+        )
+    }
+
+    /// Whether a build in this state holds one of its project's slots.
+    pub const fn holds_slot(self) -> bool {
+        matches!(self, Self::Launching | Self::Running | Self::Cancelling)
+    }
+
+    /// Whether a build may go from this state to `next`.
+    pub const fn may_become(self, next: Self) -> bool {
+        match self {
+            Self::Queued => matches!(
+                next,
+                Self::Launching | Self::Cancelling | Self::Superseded | Self::Expired
+            ),
+            // Back to the queue when the cluster does not answer; `failed` when the Job cannot be made at all.
+            Self::Launching => matches!(next, Self::Queued | Self::Running | Self::Failed | Self::Cancelling),
+            // Back to launching when its Job was lost and is made again.
+            Self::Running => matches!(
+                next,
+                Self::Launching | Self::Succeeded | Self::Failed | Self::Cancelling
+            ),
+            Self::Cancelling => matches!(next, Self::Cancelled),
+            Self::Succeeded | Self::Failed | Self::Cancelled | Self::Superseded | Self::Expired => false,
+        }
+    }
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for State {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::ALL
+            .into_iter()
+            .find(|state| state.as_str() == text)
+            .ok_or_else(|| Invalid::new(format_args!("is no state of a build: {text:?}")))
+    }
+}
+
+/// How far a running build has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Phase {
+    /// The Job exists, but no container runs yet.
+    Pending,
+    /// The context is being fetched.
+    Fetching,
+    /// kaniko executes the Dockerfile.
+    Building,
+    /// kaniko pushes to the destinations.
+    Pushing,
+}
+
+impl Phase {
+    /// All phases, in order.
+    pub const ALL: [Self; 4] = [Self::Pending, Self::Fetching, Self::Building, Self::Pushing];
+
+    /// The name used in JSON and in the database.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Fetching => "fetching",
+            Self::Building => "building",
+            Self::Pushing => "pushing",
+        }
+    }
+}
+
+impl FromStr for Phase {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::ALL
+            .into_iter()
+            .find(|phase| phase.as_str() == text)
+            .ok_or_else(|| Invalid::new(format_args!("is no phase of a build: {text:?}")))
+    }
+}

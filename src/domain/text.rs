@@ -1,0 +1,81 @@
+//! Text that was checked once, at the edge: newtypes whose values are valid by construction.
+
+use std::fmt;
+
+/// Why a text is not a valid value of its type: half a sentence, fit to follow the field's name.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Invalid(pub String);
+
+impl Invalid {
+    /// An error with this reason, such as `must not be empty`.
+    pub fn new(reason: impl fmt::Display) -> Self {
+        Self(reason.to_string())
+    }
+}
+
+/// Declares a newtype over `String` that only `$check` can let in: parsing, serde, display and an OpenAPI schema.
+///
+/// `$check` is `fn(&str) -> Result<(), Invalid>`.
+macro_rules! text_type {
+    ($(#[$meta:meta])* $name:ident, $check:path) => {
+        $(#[$meta])*
+        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize, utoipa::ToSchema)]
+        #[serde(try_from = "String", into = "String")]
+        #[schema(value_type = String)]
+        pub struct $name(String);
+
+        impl $name {
+            /// The text itself.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl std::str::FromStr for $name {
+            type Err = $crate::domain::text::Invalid;
+
+            fn from_str(text: &str) -> Result<Self, Self::Err> {
+                $check(text)?;
+                Ok(Self(text.to_owned()))
+            }
+        }
+
+        impl TryFrom<String> for $name {
+            type Error = $crate::domain::text::Invalid;
+
+            fn try_from(text: String) -> Result<Self, Self::Error> {
+                $check(&text)?;
+                Ok(Self(text))
+            }
+        }
+
+        impl From<$name> for String {
+            fn from(value: $name) -> Self {
+                value.0
+            }
+        }
+
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+    };
+}
+
+pub(crate) use text_type;
+
+/// Refuses an empty text, one longer than `max` bytes, and control characters (NUL among them).
+pub(crate) fn plain(text: &str, max: usize) -> Result<(), Invalid> {
+    if text.is_empty() {
+        return Err(Invalid::new("must not be empty"));
+    }
+    if text.len() > max {
+        return Err(Invalid::new(format_args!("must be at most {max} bytes long")));
+    }
+    if text.chars().any(char::is_control) {
+        return Err(Invalid::new("must not contain control characters"));
+    }
+    Ok(())
+}

@@ -1,0 +1,14 @@
+//! Slipway: an HTTP build queue behind a private registry.
+//!
+//! Requests come in over [`api`], wait in Postgres ([`store`]), are launched by the [`dispatcher`] through a
+//! [`launcher`] as one kaniko Job each, and end with a recorded outcome. `ARCHITECTURE.md` has the whole picture.
+
+pub mod api;
+pub mod app;
+pub mod config;
+pub mod dispatcher;
+pub mod domain;
+pub mod launcher;
+pub mod shutdown;
+pub mod store;
+pub mod telemetry;
