@@ -1,5 +1,8 @@
 //! What runs builds: Kubernetes, or a container engine on one machine, behind one trait.
 
+pub mod classify;
+pub mod outcome;
+
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::stream::BoxStream;
