@@ -3,6 +3,8 @@
 pub mod classify;
 pub mod context;
 pub mod kaniko_args;
+pub mod kubernetes;
+pub mod manifest;
 pub mod outcome;
 
 use async_trait::async_trait;

@@ -1,0 +1,1 @@
+//! Builds as Kubernetes Jobs.
