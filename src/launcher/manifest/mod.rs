@@ -83,7 +83,10 @@ fn annotations(spec: &BuildSpec, options: &KubernetesOptions) -> BTreeMap<String
     let defaults = [
         (DESTINATION, spec.destinations.first().to_string()),
         // A build that is moved begins anew: the autoscalers had better wait for it.
-        ("cluster-autoscaler.kubernetes.io/safe-to-evict", "false".to_owned()),
+        (
+            "cluster-autoscaler.kubernetes.io/safe-to-evict",
+            "false".to_owned(),
+        ),
         ("karpenter.sh/do-not-disrupt", "true".to_owned()),
     ];
     let mut annotations = BTreeMap::from(defaults.map(|(key, value)| (key.to_owned(), value)));
