@@ -84,5 +84,5 @@ fn pull_failure<'a>(evidence: &Evidence<'a>) -> Option<&'a str> {
     let words = pods.filter_map(|event| event.message.as_deref());
     words
         .filter(|words| !started && words.starts_with("Failed to pull image"))
-        .last()
+        .next_back()
 }
