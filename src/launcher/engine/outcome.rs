@@ -37,8 +37,8 @@ pub enum Status {
     Created,
     /// It runs.
     Running {
-        /// The end of its log.
-        log: String,
+        /// How far it has come.
+        phase: Phase,
     },
     /// It has ended.
     Ended(End),
@@ -60,7 +60,18 @@ pub struct End {
     /// The digest that it left, read where it ended well.
     pub digest: Option<Digest>,
     /// The end of its log, read where it failed.
-    pub log: String,
+    pub log: Vec<u8>,
+}
+
+impl End {
+    fn failure(&self, reason: Reason, message: String) -> Failure {
+        Failure {
+            reason,
+            message: kaniko_log::message(&message),
+            exit_code: Some(self.exit_code),
+            log_snippet: kaniko_log::snippet(&self.log),
+        }
+    }
 }
 
 impl Seen {
@@ -78,21 +89,20 @@ impl Seen {
             return None;
         }
         if !end.error.is_empty() {
-            let message = format!("The engine could not start the container: {}.", end.error.trim_end_matches('.'));
-            return Some(Failure {
-                exit_code: Some(end.exit_code),
-                ..Failure::new(Reason::LaunchFailed, message.chars().take(1000).collect::<String>())
-            });
+            let words = kaniko_log::message(&end.error);
+            return Some(end.failure(Reason::LaunchFailed, format!("the engine could not start it: {words}")));
         }
         if end.exit_code == KILLED && self.ran_out_of_time(end) {
-            let message = format!("The build ran longer than its timeout of {} seconds.", self.timeout.as_secs());
-            return Some(self.with_log(end, Failure::new(Reason::TimedOut, message)));
+            let seconds = self.timeout.as_secs();
+            return Some(end.failure(Reason::TimedOut, format!("it ran longer than its timeout of {seconds} s")));
         }
         if end.oom_killed {
-            let message = "The build used more memory than its limit.";
-            return Some(self.with_log(end, Failure::new(Reason::OutOfMemory, message)));
+            return Some(end.failure(Reason::OutOfMemory, "it used more memory than its limit".to_owned()));
         }
-        Some(kaniko_log::classify(&end.log, Some(end.exit_code)))
+        Some(match kaniko_log::classify(&end.log, Some(end.exit_code)) {
+            Some(verdict) => end.failure(verdict.reason, verdict.message),
+            None => end.failure(Reason::Unknown, format!("kaniko ended with exit code {} and did not say why", end.exit_code)),
+        })
     }
 
     fn ran_out_of_time(&self, end: &End) -> bool {
@@ -100,10 +110,6 @@ impl Seen {
             (Some(start), Some(finish)) => finish.duration_since(start) >= self.timeout,
             _ => false,
         }
-    }
-
-    fn with_log(&self, end: &End, failure: Failure) -> Failure {
-        Failure { exit_code: Some(end.exit_code), log_snippet: kaniko_log::snippet(&end.log), ..failure }
     }
 
     fn attempt(&self) -> AttemptSeen {
@@ -144,7 +150,7 @@ pub fn sighting(seen: &[Seen], delay: SignedDuration, now: Timestamp) -> Option<
     let mut advice = Advice::None;
     let outcome = match (&last.status, last.failure()) {
         (Status::Created | Status::Removing, _) => waiting(None),
-        (Status::Running { log }, _) => Outcome::Running { phase: kaniko_log::phase(log).unwrap_or(Phase::Pending) },
+        (Status::Running { phase }, _) => Outcome::Running { phase: *phase },
         (Status::Ended(end), None) => Outcome::Succeeded { digest: end.digest.clone() },
         (Status::Ended(end), Some(failure)) => {
             if failure.reason.retryable() && last.number <= last.max_retries {
