@@ -1,5 +1,6 @@
 //! What runs builds: Kubernetes, or a container engine on one machine, behind one trait.
 
+pub mod context;
 pub mod kaniko_args;
 
 use async_trait::async_trait;
