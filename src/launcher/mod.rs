@@ -1,7 +1,10 @@
 //! What runs builds: Kubernetes, or a container engine on one machine, behind one trait.
 
+pub mod classify;
 pub mod context;
+pub mod engine;
 pub mod kaniko_args;
+pub mod outcome;
 
 use async_trait::async_trait;
 use bytes::Bytes;

@@ -1,0 +1,265 @@
+//! Every recorded case, classified.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+use slipway::launcher::classify::{ClassifyArgs, run};
+
+fn fixtures() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/kubernetes")
+}
+
+fn classify(case: &str) -> Value {
+    let file = |end: &str| Some(fixtures().join(format!("{case}.{end}"))).filter(|path| path.exists());
+    let args = ClassifyArgs {
+        job: file("job.yaml").expect("every case has a Job's file"),
+        pod: file("pod.yaml").into_iter().collect(),
+        events: file("events.yaml").into_iter().collect(),
+        log: file("log").into_iter().collect(),
+    };
+    let answer = run(&args).unwrap_or_else(|error| panic!("{case}: {error:#}"));
+    serde_json::from_str(&answer).expect("the answer is JSON")
+}
+
+/// Case, state, reason, exit code, words that the message must have.
+type Case = (
+    &'static str,
+    &'static str,
+    Option<&'static str>,
+    Option<i32>,
+    &'static str,
+);
+
+const CASES: [Case; 38] = [
+    // The pod is gone with its log's place; the log that was followed is not.
+    (
+        "backoff-1-onfailure",
+        "failed",
+        Some("build_step_failed"),
+        Some(42),
+        "`RUN echo about to fail; echo oops >&2; exit 42`",
+    ),
+    (
+        "backoff-2-never",
+        "failed",
+        Some("build_step_failed"),
+        Some(42),
+        "failed with exit status 42",
+    ),
+    (
+        "bad-dockerfile",
+        "failed",
+        Some("dockerfile_invalid"),
+        Some(1),
+        "unknown instruction: RNU",
+    ),
+    (
+        "command-missing",
+        "failed",
+        Some("launch_failed"),
+        Some(128),
+        "/kaniko/nosuch",
+    ),
+    // Its container goes on without containerd; nothing has changed as far as anybody can see.
+    ("containerd-killed", "running", None, None, ""),
+    (
+        "destination-invalid",
+        "failed",
+        Some("push_failed"),
+        Some(1),
+        "Team/App",
+    ),
+    (
+        "destination-refused",
+        "failed",
+        Some("registry_unavailable"),
+        Some(1),
+        "connection refused",
+    ),
+    (
+        "destination-refused-late",
+        "failed",
+        Some("registry_unavailable"),
+        Some(1),
+        "connection refused",
+    ),
+    (
+        "failure-policy-137",
+        "failed",
+        Some("build_step_failed"),
+        Some(42),
+        "exit status 42",
+    ),
+    (
+        "git-missing",
+        "failed",
+        Some("source_not_found"),
+        Some(1),
+        "repository not found",
+    ),
+    (
+        "hostpath-missing",
+        "waiting",
+        Some("config_missing"),
+        None,
+        "/srv/contexts/nosuch is not a directory",
+    ),
+    (
+        "image-missing",
+        "waiting",
+        Some("builder_image_unavailable"),
+        None,
+        "team/nokaniko:1: not found",
+    ),
+    // The condition decides, whatever it waited for; the message says what that was.
+    (
+        "image-missing-deadline",
+        "failed",
+        Some("timed_out"),
+        None,
+        "team/nokaniko:1: not found",
+    ),
+    (
+        "image-name-invalid",
+        "waiting",
+        Some("builder_image_unavailable"),
+        None,
+        "must be lowercase",
+    ),
+    (
+        "image-never",
+        "waiting",
+        Some("builder_image_unavailable"),
+        None,
+        "pull policy of Never",
+    ),
+    (
+        "job-deadline",
+        "failed",
+        Some("timed_out"),
+        None,
+        "timeout of 6 seconds",
+    ),
+    ("job-deleted-background", "failed", Some("job_lost"), None, "gone"),
+    ("job-deleted-foreground", "failed", Some("job_lost"), None, "gone"),
+    // It goes on building, and may push.
+    ("job-deleted-orphan", "running", None, None, "its pod still runs"),
+    ("kubelet-stopped", "running", None, None, "its pod still runs"),
+    ("no-caps", "succeeded", None, Some(0), ""),
+    (
+        "no-dockerfile",
+        "failed",
+        Some("dockerfile_missing"),
+        Some(1),
+        "valid path to a Dockerfile",
+    ),
+    (
+        "no-serviceaccount",
+        "waiting",
+        Some("config_missing"),
+        None,
+        "serviceaccount \"nosuch\" not found",
+    ),
+    ("noisy-log", "succeeded", None, Some(0), ""),
+    // The Dockerfile is there and cannot be read.
+    (
+        "non-root",
+        "failed",
+        Some("unknown"),
+        Some(1),
+        "operation not permitted",
+    ),
+    ("ok", "succeeded", None, Some(0), ""),
+    ("oom-executor", "succeeded", None, Some(0), ""),
+    (
+        "oom-executor-start",
+        "failed",
+        Some("out_of_memory"),
+        Some(137),
+        "memory",
+    ),
+    ("oom-in-run", "failed", Some("out_of_memory"), Some(137), "memory"),
+    // Nothing is left but the Job's word that its pod failed.
+    (
+        "pod-deleted",
+        "failed",
+        Some("unknown"),
+        None,
+        "none of its pods is left",
+    ),
+    ("pod-deleted-backoff1", "running", None, None, ""),
+    (
+        "push-no-credentials",
+        "failed",
+        Some("registry_unauthorized"),
+        Some(1),
+        "authentication required",
+    ),
+    (
+        "quota",
+        "waiting",
+        Some("quota_exceeded"),
+        None,
+        "exceeded quota: q",
+    ),
+    (
+        "read-only-rootfs",
+        "failed",
+        Some("unknown"),
+        Some(1),
+        "read-only file system",
+    ),
+    (
+        "run-exit-42",
+        "failed",
+        Some("build_step_failed"),
+        Some(42),
+        "exit status 42",
+    ),
+    (
+        "secret-missing-volume",
+        "waiting",
+        Some("config_missing"),
+        None,
+        "secret \"nosuch\" not found",
+    ),
+    ("suspended", "waiting", None, None, "suspended"),
+    (
+        "unschedulable-cpu",
+        "waiting",
+        Some("unschedulable"),
+        None,
+        "Insufficient cpu",
+    ),
+];
+
+#[test]
+fn every_recorded_case_is_classified() {
+    let mut wrong = Vec::new();
+    for (case, state, reason, exit_code, words) in CASES {
+        let answer = classify(case);
+        let message = answer["message"].as_str().unwrap_or_default();
+        let as_expected = answer["state"] == state
+            && answer["reason"] == json!(reason)
+            && answer["exit_code"] == json!(exit_code)
+            && message.contains(words)
+            && message.is_empty() == words.is_empty()
+            && message.chars().count() <= 1_000
+            && !message.contains('\x1b');
+        if !as_expected {
+            wrong.push(format!("{case}: {answer}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn no_recorded_case_is_left_out() {
+    let mut found: Vec<String> = std::fs::read_dir(fixtures())
+        .expect("the fixtures are there")
+        .filter_map(|entry| entry.expect("readable").file_name().into_string().ok())
+        .filter_map(|name| name.strip_suffix(".job.yaml").map(str::to_owned))
+        .collect();
+    found.sort();
+    assert_eq!(found, CASES.map(|case| case.0.to_owned()));
+}
