@@ -22,7 +22,9 @@ impl Agenda {
     /// Notes when a build is to be looked at next, in place of what was noted before.
     pub fn plan(&self, id: BuildId, seen: &[Seen], retry_at: Option<Timestamp>, now: Timestamp) {
         let deadlines = seen.iter().filter_map(Seen::deadline);
-        let moves = seen.iter().any(|one| matches!(one.status, Status::Running { phase } if phase != Phase::Pushing));
+        let moves = seen
+            .iter()
+            .any(|one| matches!(one.status, Status::Running { phase } if phase != Phase::Pushing));
         let phase = moves.then(|| now.checked_add(PHASE).ok()).flatten();
         match deadlines.chain(retry_at).chain(phase).min() {
             Some(due) => drop(self.entries().insert(id, due)),

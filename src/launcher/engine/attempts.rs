@@ -30,7 +30,10 @@ pub async fn labelled(
     filter: &HashMap<String, Vec<String>>,
     instance: &str,
 ) -> Result<Vec<(String, Labels)>, Error> {
-    let options = ListContainersOptionsBuilder::new().all(true).filters(filter).build();
+    let options = ListContainersOptionsBuilder::new()
+        .all(true)
+        .filters(filter)
+        .build();
     let found = docker.list_containers(Some(options)).await?;
     let ours = found.into_iter().filter_map(|container| {
         let labels = Labels::read(container.labels.as_ref()?, instance)?;
@@ -56,7 +59,9 @@ pub async fn look(docker: &Docker, instance: &str, build: BuildId) -> Result<Vec
 }
 
 async fn inspect(docker: &Docker, id: &str, labels: Labels) -> Result<Seen, Error> {
-    let found = docker.inspect_container(id, None::<InspectContainerOptions>).await?;
+    let found = docker
+        .inspect_container(id, None::<InspectContainerOptions>)
+        .await?;
     let state = found.state.clone().unwrap_or_default();
     let status = match standing(&state) {
         Standing::Created => Status::Created,
@@ -64,7 +69,9 @@ async fn inspect(docker: &Docker, id: &str, labels: Labels) -> Result<Seen, Erro
         Standing::Running => {
             let mut progress = Progress::default();
             progress.feed(&log_end(docker, id).await?);
-            Status::Running { phase: progress.phase() }
+            Status::Running {
+                phase: progress.phase(),
+            }
         }
         Standing::Ended => Status::Ended(end(docker, id, &state).await?),
     };
@@ -112,7 +119,10 @@ pub fn standing(state: &ContainerState) -> Standing {
 }
 
 async fn end(docker: &Docker, id: &str, state: &ContainerState) -> Result<End, Error> {
-    let exit_code = state.exit_code.and_then(|code| i32::try_from(code).ok()).unwrap_or(-1);
+    let exit_code = state
+        .exit_code
+        .and_then(|code| i32::try_from(code).ok())
+        .unwrap_or(-1);
     let (digest, log) = match exit_code {
         0 => (files::digest(docker, id).await?, Vec::new()),
         _ => (None, log_end(docker, id).await?),
@@ -134,7 +144,11 @@ fn moment(text: &str) -> Option<Timestamp> {
 }
 
 async fn log_end(docker: &Docker, id: &str) -> Result<Vec<u8>, Error> {
-    let options = LogsOptionsBuilder::new().stdout(true).stderr(true).tail(LINES).build();
+    let options = LogsOptionsBuilder::new()
+        .stdout(true)
+        .stderr(true)
+        .tail(LINES)
+        .build();
     let mut pieces = docker.logs(id, Some(options)).boxed();
     let mut log = Vec::new();
     while let Some(piece) = pieces.next().await {

@@ -33,7 +33,10 @@ pub fn changes(engine: &Engine) -> BoxStream<'static, Change> {
         events: None,
         pause: FIRST_PAUSE,
     };
-    let events = stream::unfold(watch, |mut watch| async move { Some((watch.next().await, watch)) });
+    let events = stream::unfold(
+        watch,
+        |mut watch| async move { Some((watch.next().await, watch)) },
+    );
     stream::select(events, due(Arc::clone(&engine.agenda), Arc::clone(&engine.clock))).boxed()
 }
 
@@ -95,11 +98,22 @@ impl Watch {
     }
 }
 
-fn subscribe(docker: &Docker, instance: &str, now: Timestamp) -> BoxStream<'static, Result<EventMessage, Error>> {
+fn subscribe(
+    docker: &Docker,
+    instance: &str,
+    now: Timestamp,
+) -> BoxStream<'static, Result<EventMessage, Error>> {
     let mut filters: HashMap<String, Vec<String>> = labels::ours(instance);
     filters.insert("type".to_owned(), vec!["container".to_owned()]);
     let actions = ["create", "start", "die", "destroy"].map(str::to_owned);
     filters.insert("event".to_owned(), actions.into());
     let since = now.checked_sub(OVERLAP).unwrap_or(now).as_second().to_string();
-    docker.events(Some(EventsOptionsBuilder::new().since(&since).filters(&filters).build())).boxed()
+    docker
+        .events(Some(
+            EventsOptionsBuilder::new()
+                .since(&since)
+                .filters(&filters)
+                .build(),
+        ))
+        .boxed()
 }

@@ -47,18 +47,28 @@ pub async fn fetch(
     let (request, sha256) = match (&order.spec.source, &order.context) {
         (Source::Http(source), _) => (http.get(source.url.as_str()), None),
         (_, Some(grant)) => {
-            let request = http.get(grant.url.clone()).bearer_auth(grant.token.expose_secret());
+            let request = http
+                .get(grant.url.clone())
+                .bearer_auth(grant.token.expose_secret());
             (request, Some(grant.sha256))
         }
-        (_, None) => return Err(LaunchError::Refused("the uploaded context is not there any more".into())),
+        (_, None) => {
+            return Err(LaunchError::Refused(
+                "the uploaded context is not there any more".into(),
+            ));
+        }
     };
     let response = request.send().await.map_err(unreachable)?;
     let status = response.status();
     if status.is_server_error() || status == reqwest::StatusCode::TOO_MANY_REQUESTS {
-        return Err(LaunchError::Unavailable(format!("the context's host answers {status}")));
+        return Err(LaunchError::Unavailable(format!(
+            "the context's host answers {status}"
+        )));
     }
     if !status.is_success() {
-        return Err(LaunchError::Refused(format!("the context cannot be fetched: its host answers {status}")));
+        return Err(LaunchError::Refused(format!(
+            "the context cannot be fetched: its host answers {status}"
+        )));
     }
     Ok(Some(check(response.bytes_stream(), sha256, limits.clone())))
 }
@@ -84,8 +94,15 @@ where
         }
     });
     let checked = tokio::task::spawn_blocking(move || {
-        let mut reader = Hashing { chunks: arriving, rest: Bytes::new(), hash: Sha256::new() };
-        let writer = Chunked { chunks: leaving.clone(), buffer: Vec::with_capacity(CHUNK_BYTES) };
+        let mut reader = Hashing {
+            chunks: arriving,
+            rest: Bytes::new(),
+            hash: Sha256::new(),
+        };
+        let writer = Chunked {
+            chunks: leaving.clone(),
+            buffer: Vec::with_capacity(CHUNK_BYTES),
+        };
         let verdict = pass_on(&mut reader, writer, sha256, &limits);
         if let Err(error) = &verdict {
             // Without this the engine would take the end for a good one. If it has gone, it needs no telling.
@@ -111,7 +128,9 @@ fn pass_on(
     io::copy(reader, &mut io::sink()).map_err(broke_off)?;
     let found: [u8; 32] = reader.hash.clone().finalize().into();
     if sha256.is_some_and(|expected| expected != found) {
-        return Err(LaunchError::Unavailable("the context is not what was uploaded".into()));
+        return Err(LaunchError::Unavailable(
+            "the context is not what was uploaded".into(),
+        ));
     }
     Ok(())
 }
@@ -157,14 +176,23 @@ impl Write for Chunked {
         if self.buffer.is_empty() {
             return Ok(());
         }
-        let chunk = Bytes::from(std::mem::replace(&mut self.buffer, Vec::with_capacity(CHUNK_BYTES)));
-        self.chunks.blocking_send(Ok(chunk)).map_err(|_| io::ErrorKind::BrokenPipe.into())
+        let chunk = Bytes::from(std::mem::replace(
+            &mut self.buffer,
+            Vec::with_capacity(CHUNK_BYTES),
+        ));
+        self.chunks
+            .blocking_send(Ok(chunk))
+            .map_err(|_| io::ErrorKind::BrokenPipe.into())
     }
 }
 
 /// The receiving end as a stream.
-pub fn into_stream(receiver: mpsc::Receiver<io::Result<Bytes>>) -> impl Stream<Item = io::Result<Bytes>> + Send {
-    stream::unfold(receiver, |mut receiver| async move { receiver.recv().await.map(|chunk| (chunk, receiver)) })
+pub fn into_stream(
+    receiver: mpsc::Receiver<io::Result<Bytes>>,
+) -> impl Stream<Item = io::Result<Bytes>> + Send {
+    stream::unfold(receiver, |mut receiver| async move {
+        receiver.recv().await.map(|chunk| (chunk, receiver))
+    })
 }
 
 #[cfg(test)]
@@ -181,11 +209,20 @@ mod tests {
         header.as_old_mut().name[..path.len()].copy_from_slice(path.as_bytes());
         header.set_cksum();
         tar.append(&header, &b"hello"[..]).expect("in memory");
-        tar.into_inner().expect("in memory").finish().expect("in memory").into()
+        tar.into_inner()
+            .expect("in memory")
+            .finish()
+            .expect("in memory")
+            .into()
     }
 
     async fn arrive(archive: Bytes, sha256: Option<[u8; 32]>) -> (Vec<u8>, Result<(), LaunchError>) {
-        let chunks = stream::iter(archive.chunks(7).map(|c| Ok::<_, io::Error>(Bytes::copy_from_slice(c))).collect::<Vec<_>>());
+        let chunks = stream::iter(
+            archive
+                .chunks(7)
+                .map(|c| Ok::<_, io::Error>(Bytes::copy_from_slice(c)))
+                .collect::<Vec<_>>(),
+        );
         let Arriving { tar, checked } = check(chunks, sha256, Limits::default());
         let pieces: Vec<_> = into_stream(tar).collect().await;
         let bytes = pieces.into_iter().map_while(Result::ok).flatten().collect();
@@ -202,9 +239,19 @@ mod tests {
         let names: Vec<_> = tar
             .entries()
             .expect("a tar")
-            .map(|entry| entry.expect("whole").path().expect("a path").display().to_string())
+            .map(|entry| {
+                entry
+                    .expect("whole")
+                    .path()
+                    .expect("a path")
+                    .display()
+                    .to_string()
+            })
             .collect();
-        assert_eq!(names.last().map(String::as_str), Some("kaniko/buildcontext/Dockerfile"));
+        assert_eq!(
+            names.last().map(String::as_str),
+            Some("kaniko/buildcontext/Dockerfile")
+        );
     }
 
     #[tokio::test]

@@ -4,7 +4,9 @@ use std::{io::Read, path::Path, time::Duration};
 
 use bollard::{
     Docker,
-    query_parameters::{DownloadFromContainerOptionsBuilder, UploadToContainerOptions, UploadToContainerOptionsBuilder},
+    query_parameters::{
+        DownloadFromContainerOptionsBuilder, UploadToContainerOptions, UploadToContainerOptionsBuilder,
+    },
 };
 use bytes::Bytes;
 use futures::{StreamExt, stream};
@@ -30,14 +32,21 @@ const DIGEST_TAR: usize = 16 * 1024;
 /// As a file and not as environment: whoever may look at containers would read it there.
 pub async fn put_credentials(docker: &Docker, container: &str, config: &Path) -> Result<(), LaunchError> {
     let content = tokio::fs::read(config).await.map_err(|error| {
-        LaunchError::Unavailable(format!("the registry credentials cannot be read from {}: {error}", config.display()))
+        LaunchError::Unavailable(format!(
+            "the registry credentials cannot be read from {}: {error}",
+            config.display()
+        ))
     })?;
     let mut header = tar::Header::new_gnu();
     header.set_mode(0o600);
     header.set_size(content.len() as u64);
     let mut tar = tar::Builder::new(Vec::new());
-    let whole = tar.append_data(&mut header, CREDENTIALS, &content[..]).and_then(|()| tar.into_inner());
-    let whole = whole.map_err(|error| LaunchError::Refused(format!("the registry credentials cannot be packed: {error}")))?;
+    let whole = tar
+        .append_data(&mut header, CREDENTIALS, &content[..])
+        .and_then(|()| tar.into_inner());
+    let whole = whole.map_err(|error| {
+        LaunchError::Refused(format!("the registry credentials cannot be packed: {error}"))
+    })?;
     // A stream, because the client library logs plain bodies.
     let body = bollard::body_stream(stream::iter([Bytes::from(whole)]));
     let sent = docker.upload_to_container(container, into_root(), body).await;
@@ -48,11 +57,19 @@ pub async fn put_credentials(docker: &Docker, container: &str, config: &Path) ->
 pub async fn put_context(docker: &Docker, container: &str, arriving: Arriving) -> Result<(), LaunchError> {
     let Arriving { tar, checked } = arriving;
     let body = bollard::body_try_stream(context::into_stream(tar));
-    let sent = docker.clone().with_timeout(UNPACKING).upload_to_container(container, into_root(), body).await;
+    let sent = docker
+        .clone()
+        .with_timeout(UNPACKING)
+        .upload_to_container(container, into_root(), body)
+        .await;
     // The check's verdict comes first: where it is bad, the engine's complaint is only what follows from it.
     match checked.await {
         Ok(verdict) => verdict?,
-        Err(_) => return Err(LaunchError::Unavailable("the context's transfer broke off".into())),
+        Err(_) => {
+            return Err(LaunchError::Unavailable(
+                "the context's transfer broke off".into(),
+            ));
+        }
     }
     sent.map_err(|error| engine_error::launching(&error))
 }
@@ -63,7 +80,9 @@ fn into_root() -> Option<UploadToContainerOptions> {
 
 /// The digest that kaniko left in a container that has ended; `None` where there is none.
 pub async fn digest(docker: &Docker, container: &str) -> Result<Option<Digest>, bollard::errors::Error> {
-    let options = DownloadFromContainerOptionsBuilder::new().path(DIGEST_FILE).build();
+    let options = DownloadFromContainerOptionsBuilder::new()
+        .path(DIGEST_FILE)
+        .build();
     let mut chunks = docker.download_from_container(container, Some(options)).boxed();
     let mut tar = Vec::new();
     while let Some(chunk) = chunks.next().await {

@@ -41,7 +41,11 @@ struct State {
 impl Image {
     /// Looks after the image of this name.
     pub fn new(name: &str, clock: Arc<dyn Clock>) -> Self {
-        Self { name: name.to_owned(), clock, state: Mutex::default() }
+        Self {
+            name: name.to_owned(),
+            clock,
+            state: Mutex::default(),
+        }
     }
 
     /// Returns once the image is there; begins to pull it where it is not, and waits a while.
@@ -64,11 +68,12 @@ impl Image {
             }
         };
         drop(state);
-        let ended = tokio::time::timeout(PATIENCE, pull.wait_for(|pull| !matches!(pull, Pull::Running(_)))).await;
-        let now = match ended {
+        let progress = pull.clone();
+        let end = pull.wait_for(|pull| !matches!(pull, Pull::Running(_)));
+        let now = match tokio::time::timeout(PATIENCE, end).await {
             Ok(Ok(pull)) => pull.clone(),
             Ok(Err(_)) => Pull::Failed("the pull broke off".to_owned()),
-            Err(_) => pull.borrow().clone(),
+            Err(_) => progress.borrow().clone(),
         };
         self.judge(now).await
     }
@@ -80,9 +85,10 @@ impl Image {
                 *state = State::default();
                 Ok(())
             }
-            Pull::Running(progress) => {
-                Err(LaunchError::Unavailable(format!("the executor's image {} is being pulled: {progress}", self.name)))
-            }
+            Pull::Running(progress) => Err(LaunchError::Unavailable(format!(
+                "the executor's image {} is being pulled: {progress}",
+                self.name
+            ))),
             Pull::Failed(words) => {
                 state.pull = None;
                 let now = self.clock.now();
@@ -115,7 +121,11 @@ impl Image {
     }
 }
 
-async fn pull(docker: &Docker, image: &str, progress: &watch::Sender<Pull>) -> Result<(), bollard::errors::Error> {
+async fn pull(
+    docker: &Docker,
+    image: &str,
+    progress: &watch::Sender<Pull>,
+) -> Result<(), bollard::errors::Error> {
     let mut options = CreateImageOptionsBuilder::new().from_image(image);
     if !has_tag(image) {
         options = options.tag("latest");
@@ -123,7 +133,11 @@ async fn pull(docker: &Docker, image: &str, progress: &watch::Sender<Pull>) -> R
     let mut steps = docker.create_image(Some(options.build()), None, None).boxed();
     while let Some(step) = steps.next().await {
         let step = step?;
-        let words = [step.id, step.status].into_iter().flatten().collect::<Vec<_>>().join(" ");
+        let words = [step.id, step.status]
+            .into_iter()
+            .flatten()
+            .collect::<Vec<_>>()
+            .join(" ");
         progress.send_replace(Pull::Running(words));
     }
     Ok(())

@@ -87,7 +87,10 @@ pub fn ours(instance: &str) -> HashMap<String, Vec<String>> {
 /// The engine's filter for the containers of one build.
 pub fn of_build(instance: &str, build: BuildId) -> HashMap<String, Vec<String>> {
     let mut filter = ours(instance);
-    filter.entry("label".to_owned()).or_default().push(format!("{BUILD_ID}={build}"));
+    filter
+        .entry("label".to_owned())
+        .or_default()
+        .push(format!("{BUILD_ID}={build}"));
     filter
 }
 

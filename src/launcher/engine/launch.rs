@@ -6,7 +6,8 @@
 use bollard::{
     Docker,
     query_parameters::{
-        CreateContainerOptionsBuilder, InspectContainerOptions, RemoveContainerOptionsBuilder, StartContainerOptions,
+        CreateContainerOptionsBuilder, InspectContainerOptions, RemoveContainerOptionsBuilder,
+        StartContainerOptions,
     },
 };
 use tracing::{info, warn};
@@ -33,7 +34,10 @@ pub async fn launch(engine: &Engine, order: &Order) -> Result<Launched, LaunchEr
             continue;
         }
         let external_id = one.labels.first.clone().unwrap_or_else(|| one.id.clone());
-        return Ok(Launched { external_id, adopted: true });
+        return Ok(Launched {
+            external_id,
+            adopted: true,
+        });
     }
     let launched = run(engine, docker, order, Labels::new(order.id, &order.spec, 1, None)).await?;
     info!(build.id = %order.id, container = launched.external_id, adopted = launched.adopted, "started the build's container");
@@ -44,9 +48,13 @@ pub async fn launch(engine: &Engine, order: &Order) -> Result<Launched, LaunchEr
 pub async fn start_attempt(engine: &Engine, order: &Order, number: u32) -> Result<(), LaunchError> {
     let docker = docker(engine).await?;
     let found = ours(docker, engine, order).await?;
-    let before = found.iter().find(|one| one.labels.attempt + 1 == number && one.standing == Standing::Ended);
+    let before = found
+        .iter()
+        .find(|one| one.labels.attempt + 1 == number && one.standing == Standing::Ended);
     let Some(before) = before else {
-        return Err(LaunchError::Unavailable(format!("there is no failed attempt before attempt {number}")));
+        return Err(LaunchError::Unavailable(format!(
+            "there is no failed attempt before attempt {number}"
+        )));
     };
     if let Some(there) = found.iter().find(|one| one.labels.attempt == number) {
         if there.standing != Standing::Created {
@@ -55,7 +63,13 @@ pub async fn start_attempt(engine: &Engine, order: &Order, number: u32) -> Resul
         remove(docker, &there.id).await?;
     }
     let first = before.labels.first.clone().unwrap_or_else(|| before.id.clone());
-    run(engine, docker, order, Labels::new(order.id, &order.spec, number, Some(&first))).await?;
+    run(
+        engine,
+        docker,
+        order,
+        Labels::new(order.id, &order.spec, number, Some(&first)),
+    )
+    .await?;
     info!(build.id = %order.id, attempt = number, "started the build's next container");
     Ok(())
 }
@@ -78,8 +92,15 @@ async fn ours(docker: &Docker, engine: &Engine, order: &Order) -> Result<Vec<Fou
     let listed = attempts::labelled(docker, &labels::of_build(instance, order.id), instance).await;
     let mut found = Vec::new();
     for (id, labels) in listed.map_err(|error| engine_error::launching(&error))? {
-        match docker.inspect_container(&id, None::<InspectContainerOptions>).await {
-            Ok(one) => found.push(Found { id, labels, standing: standing(&one.state.unwrap_or_default()) }),
+        match docker
+            .inspect_container(&id, None::<InspectContainerOptions>)
+            .await
+        {
+            Ok(one) => found.push(Found {
+                id,
+                labels,
+                standing: standing(&one.state.unwrap_or_default()),
+            }),
             Err(error) if engine_error::status(&error) == Some(404) => {}
             Err(error) => return Err(engine_error::launching(&error)),
         }
@@ -88,7 +109,12 @@ async fn ours(docker: &Docker, engine: &Engine, order: &Order) -> Result<Vec<Fou
     Ok(found)
 }
 
-async fn run(engine: &Engine, docker: &Docker, order: &Order, labels: Labels) -> Result<Launched, LaunchError> {
+async fn run(
+    engine: &Engine,
+    docker: &Docker,
+    order: &Order,
+    labels: Labels,
+) -> Result<Launched, LaunchError> {
     engine.image.ensure(docker).await?;
     check_volume(engine, docker, order).await?;
     let arriving = context::fetch(&engine.http, order, &engine.options.context_limits).await?;
@@ -97,11 +123,16 @@ async fn run(engine: &Engine, docker: &Docker, order: &Order, labels: Labels) ->
     let options = CreateContainerOptionsBuilder::new().name(&name).build();
     let id = match docker.create_container(Some(options), body).await {
         Ok(made) => made.id,
-        Err(error) if engine_error::status(&error) == Some(409) => return adopt(engine, docker, order, &name).await,
+        Err(error) if engine_error::status(&error) == Some(409) => {
+            return adopt(engine, docker, order, &name).await;
+        }
         Err(error) => return Err(engine_error::launching(&error)),
     };
     match fill_and_start(engine, docker, &id, arriving, &labels).await {
-        Ok(()) => Ok(Launched { external_id: labels.first.unwrap_or(id), adopted: false }),
+        Ok(()) => Ok(Launched {
+            external_id: labels.first.unwrap_or(id),
+            adopted: false,
+        }),
         Err(error) => {
             // Whether or not this works: what never started is made anew by the next call, what did start is adopted.
             if let Err(left) = remove(docker, &id).await {
@@ -128,7 +159,9 @@ async fn fill_and_start(
     if let Some(first) = &labels.first {
         // Removal takes the earlier attempts first and then looks again: so either it sees this container, or this
         // call sees that they are gone.
-        let there = docker.inspect_container(first, None::<InspectContainerOptions>).await;
+        let there = docker
+            .inspect_container(first, None::<InspectContainerOptions>)
+            .await;
         there.map_err(|error| engine_error::launching(&error))?;
     }
     let started = docker.start_container(id, None::<StartContainerOptions>).await;
@@ -137,22 +170,33 @@ async fn fill_and_start(
 
 /// The name is taken: by another call for the same build, or by a stranger.
 async fn adopt(engine: &Engine, docker: &Docker, order: &Order, name: &str) -> Result<Launched, LaunchError> {
-    let found = docker.inspect_container(name, None::<InspectContainerOptions>).await;
+    let found = docker
+        .inspect_container(name, None::<InspectContainerOptions>)
+        .await;
     let found = found.map_err(|error| engine_error::launching(&error))?;
     let labels = found.config.and_then(|config| config.labels).unwrap_or_default();
-    let Some(labels) = Labels::read(&labels, &engine.options.instance).filter(|labels| labels.build == order.id) else {
+    let Some(labels) =
+        Labels::read(&labels, &engine.options.instance).filter(|labels| labels.build == order.id)
+    else {
         return Err(LaunchError::NameConflict(name.to_owned()));
     };
     if standing(&found.state.unwrap_or_default()) == Standing::Created {
-        return Err(LaunchError::Unavailable(format!("another process is starting the container {name}")));
+        return Err(LaunchError::Unavailable(format!(
+            "another process is starting the container {name}"
+        )));
     }
     let external_id = labels.first.or(found.id).unwrap_or_else(|| name.to_owned());
-    Ok(Launched { external_id, adopted: true })
+    Ok(Launched {
+        external_id,
+        adopted: true,
+    })
 }
 
 /// Any build could name any volume of the engine, a database's for example: only marked ones are let in.
 async fn check_volume(engine: &Engine, docker: &Docker, order: &Order) -> Result<(), LaunchError> {
-    let Source::Volume(source) = &order.spec.source else { return Ok(()) };
+    let Source::Volume(source) = &order.spec.source else {
+        return Ok(());
+    };
     if engine.options.volume_root.is_some() {
         return Ok(());
     }
@@ -162,9 +206,10 @@ async fn check_volume(engine: &Engine, docker: &Docker, order: &Order) -> Result
             "the volume {} is not open to builds: it does not carry the label {CONTEXT_VOLUME}",
             source.claim
         ))),
-        Err(error) if engine_error::status(&error) == Some(404) => {
-            Err(LaunchError::Refused(format!("there is no volume {}", source.claim)))
-        }
+        Err(error) if engine_error::status(&error) == Some(404) => Err(LaunchError::Refused(format!(
+            "there is no volume {}",
+            source.claim
+        ))),
         Err(error) => Err(engine_error::launching(&error)),
     }
 }

@@ -24,16 +24,24 @@ pub async fn follow(
     attempt: &str,
     from: u64,
 ) -> Result<BoxStream<'static, Result<Bytes, LauncherError>>, LauncherError> {
-    let found = docker.inspect_container(attempt, None::<InspectContainerOptions>).await;
+    let found = docker
+        .inspect_container(attempt, None::<InspectContainerOptions>)
+        .await;
     let found = found.map_err(|error| engine_error::looking(&error))?;
     let labels = found.config.and_then(|config| config.labels).unwrap_or_default();
     if Labels::read(&labels, instance).is_none_or(|labels| labels.build != id) {
-        return Err(LauncherError::NotFound(format!("{attempt} is no attempt of this build")));
+        return Err(LauncherError::NotFound(format!(
+            "{attempt} is no attempt of this build"
+        )));
     }
     if standing(&found.state.unwrap_or_default()) == Standing::Created {
         return Err(LauncherError::NotFound(format!("{attempt} has not started")));
     }
-    let options = LogsOptionsBuilder::new().follow(true).stdout(true).stderr(true).build();
+    let options = LogsOptionsBuilder::new()
+        .follow(true)
+        .stdout(true)
+        .stderr(true)
+        .build();
     // By id: a later container of the same name is another log.
     let container = found.id.as_deref().unwrap_or(attempt);
     let pieces = docker.logs(container, Some(options)).map(|piece| match piece {
@@ -72,10 +80,19 @@ mod tests {
 
     #[tokio::test]
     async fn a_log_is_resumed_in_the_middle_of_a_piece() {
-        for (from, expected) in [(0, "one two three"), (4, "two three"), (6, "o three"), (13, ""), (99, "")] {
+        for (from, expected) in [
+            (0, "one two three"),
+            (4, "two three"),
+            (6, "o three"),
+            (13, ""),
+            (99, ""),
+        ] {
             let pieces = ["one ", "two ", "three"].map(|piece| Ok(Bytes::from_static(piece.as_bytes())));
             let rest: Vec<_> = skip(stream::iter(pieces).boxed(), from).collect().await;
-            let rest: Vec<u8> = rest.into_iter().flat_map(|piece| piece.expect("no error")).collect();
+            let rest: Vec<u8> = rest
+                .into_iter()
+                .flat_map(|piece| piece.expect("no error"))
+                .collect();
             assert_eq!(String::from_utf8_lossy(&rest), expected, "from {from}");
         }
     }

@@ -114,18 +114,29 @@ impl Engine {
     /// A launcher with these options. The engine need not answer yet. `http` fetches uploaded contexts.
     pub fn new(options: Options, http: reqwest::Client, clock: Arc<dyn Clock>) -> Result<Self, OptionsError> {
         if let Some(host) = &options.host
-            && !["unix://", "tcp://", "http://"].iter().any(|scheme| host.starts_with(scheme))
+            && !["unix://", "tcp://", "http://"]
+                .iter()
+                .any(|scheme| host.starts_with(scheme))
         {
             return Err(OptionsError::Host(host.clone()));
         }
         let image = Image::new(&options.kaniko.image, Arc::clone(&clock));
-        Ok(Self { options, clock, http, image, docker: OnceCell::new(), agenda: Arc::default() })
+        Ok(Self {
+            options,
+            clock,
+            http,
+            image,
+            docker: OnceCell::new(),
+            agenda: Arc::default(),
+        })
     }
 
     /// The connection, made and its protocol version agreed upon at the first use.
     async fn docker(&self) -> Result<&Docker, LauncherError> {
         let unavailable = |error| LauncherError::Unavailable(engine_error::words(&error));
-        let connection = self.docker.get_or_try_init(|| connect(self.options.host.as_deref()));
+        let connection = self
+            .docker
+            .get_or_try_init(|| connect(self.options.host.as_deref()));
         connection.await.map_err(unavailable)
     }
 
@@ -135,7 +146,9 @@ impl Engine {
         let look = || attempts::look(docker, &self.options.instance, id);
         let seen = look().await.map_err(|error| engine_error::looking(&error))?;
         let now = self.clock.now();
-        let overdue = seen.iter().filter(|one| one.deadline().is_some_and(|deadline| deadline <= now));
+        let overdue = seen
+            .iter()
+            .filter(|one| one.deadline().is_some_and(|deadline| deadline <= now));
         let mut killed = false;
         for one in overdue {
             info!(build.id = %id, container = one.name, "the build has run longer than its timeout");
@@ -237,6 +250,8 @@ impl Launcher for Engine {
 
     async fn ready(&self) -> Result<(), LauncherError> {
         let answer = self.docker().await?.ping().await;
-        answer.map(drop).map_err(|error| LauncherError::Unavailable(engine_error::words(&error)))
+        answer
+            .map(drop)
+            .map_err(|error| LauncherError::Unavailable(engine_error::words(&error)))
     }
 }
