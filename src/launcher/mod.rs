@@ -2,6 +2,7 @@
 
 pub mod classify;
 pub mod context;
+pub mod engine;
 pub mod kaniko_args;
 pub mod kubernetes;
 pub mod manifest;
