@@ -1,5 +1,8 @@
 //! What runs builds: Kubernetes, or a container engine on one machine, behind one trait.
 
+pub mod context;
+pub mod kaniko_args;
+
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::stream::BoxStream;
