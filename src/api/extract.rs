@@ -9,7 +9,7 @@ use axum::{
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, header, request::Parts};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 
 use super::problem::{Code, FieldError, Problem};
 
@@ -81,20 +81,16 @@ pub(super) fn too_large(limit: u64) -> Problem {
     Problem::new(Code::BodyTooLarge).detail(format!("at most {limit} bytes are taken here"))
 }
 
-/// Parses JSON. Where it fails it is parsed once more, slowly, to learn in which field.
+/// Parses JSON. Where it fails it is parsed once more, slowly, to learn whether it is JSON at all, and in which field.
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
-    let first = match serde_json::from_slice(bytes) {
-        Ok(value) => return Ok(value),
-        Err(error) => error,
-    };
-    if !first.is_data() {
-        return Err(Problem::new(Code::MalformedJson).detail(first.to_string()));
+    if let Ok(value) = serde_json::from_slice(bytes) {
+        return Ok(value);
+    }
+    if let Err(error) = serde_json::from_slice::<IgnoredAny>(bytes) {
+        return Err(Problem::new(Code::MalformedJson).detail(error.to_string()));
     }
     let mut json = serde_json::Deserializer::from_slice(bytes);
-    match serde_path_to_error::deserialize::<_, T>(&mut json) {
-        Ok(value) => Ok(value),
-        Err(error) => Err(field_error(&error).into()),
-    }
+    serde_path_to_error::deserialize(&mut json).map_err(|error| field_error(&error).into())
 }
 
 /// Says which field it was, in words for people who do not know serde.
@@ -153,4 +149,99 @@ pub(super) fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Op
         .to_str()
         .map(Some)
         .map_err(|_| Problem::field(name.as_str(), "must be visible ASCII"))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::domain::BuildSpec;
+
+    fn refused(body: &str) -> Value {
+        let problem = parse::<BuildSpec>(body.as_bytes()).expect_err(body);
+        serde_json::from_slice(&problem.body("1")).expect("a problem is JSON")
+    }
+
+    fn field(body: &Value) -> (String, String) {
+        let refused = refused(&body.to_string());
+        assert_eq!(refused["code"], "validation_failed", "{refused}");
+        let error = &refused["errors"][0];
+        let text = |name: &str| error[name].as_str().expect("it is a text").to_owned();
+        (text("field"), text("reason"))
+    }
+
+    #[test]
+    fn what_is_no_json_is_told_from_what_is_no_request() {
+        for body in ["", "{", "{]", "nul", "{} {}", "\u{feff}{}", &"[".repeat(10_000)] {
+            assert_eq!(refused(body)["code"], "malformed_json", "{body:.20}");
+        }
+        assert_eq!(refused("{}")["code"], "validation_failed");
+    }
+
+    #[test]
+    fn a_refused_request_names_the_field_and_the_reason() {
+        let git = json!({"git": {"url": "https://host/x.git"}});
+        let to = json!(["registry.example/a:1"]);
+        for (body, expected, reason) in [
+            (json!({"destinations": to}), "source", "is required"),
+            (json!({"source": git}), "destinations", "is required"),
+            (
+                json!({"source": {"git": {}}, "destinations": to}),
+                "source.git.url",
+                "is required",
+            ),
+            (
+                json!({"source": {"git": {"url": "ext::sh -c x"}}, "destinations": to}),
+                "source.git.url",
+                "",
+            ),
+            (
+                json!({"source": {"git": {"url": "https://host/x", "banch": "x"}}, "destinations": to}),
+                "source.git.banch",
+                "is not a known field",
+            ),
+            (
+                json!({"source": git, "destinations": ["a b"]}),
+                "destinations[0]",
+                "",
+            ),
+            (
+                json!({"source": git, "destinations": []}),
+                "destinations",
+                "must name at least one destination",
+            ),
+            (
+                json!({"source": git, "destinations": to, "priority": 101}),
+                "priority",
+                "must be between",
+            ),
+            (
+                json!({"source": git, "destinations": to, "priority": "high"}),
+                "priority",
+                "invalid type",
+            ),
+            (
+                json!({"source": git, "destinations": to, "build_args": {"PATH": "x"}}),
+                "build_args.PATH",
+                "",
+            ),
+            (
+                json!({"source": git, "destinations": to, "colour": "red"}),
+                "colour",
+                "is not a known field",
+            ),
+            (
+                json!({"source": {"svn": {}}, "destinations": to}),
+                "source",
+                "unknown variant",
+            ),
+            (json!("text"), "", "invalid type"),
+        ] {
+            let (field, said) = field(&body);
+            assert_eq!(field, expected, "{body}: {said}");
+            assert!(said.contains(reason), "{body}: {said}");
+            assert!(!said.contains("line"), "{body}: {said}");
+        }
+    }
 }

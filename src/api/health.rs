@@ -104,6 +104,7 @@ enum CheckStatus {
 
 /// One part of the service.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Check)]
 struct CheckBody {
     /// Which part: `database`, `migrations`, `launcher`.
     name: &'static str,

@@ -13,8 +13,6 @@ mod openapi;
 mod problem;
 mod query;
 mod request_id;
-#[cfg(test)]
-mod tests;
 
 use std::{sync::Arc, time::Duration};
 

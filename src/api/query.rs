@@ -81,3 +81,41 @@ pub(super) fn encode<'a>(parameters: impl IntoIterator<Item = (&'a str, Option<C
     }
     query.finish()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn query(text: &str) -> Query {
+        let pairs = form_urlencoded::parse(text.as_bytes());
+        Query(pairs.into_owned().collect())
+    }
+
+    fn refused<T: std::fmt::Debug>(result: Result<T, Problem>) -> String {
+        String::from_utf8(result.expect_err("it is refused").body("1")).expect("JSON is UTF-8")
+    }
+
+    #[test]
+    fn parameters_are_taken_by_name_and_none_is_left() {
+        let mut given = query("a=1&state=x&state=y%2Cz&limit=7");
+        assert_eq!(given.one::<u8>("a").unwrap(), Some(1));
+        assert_eq!(given.all("state"), ["x", "y,z"]);
+        assert_eq!(given.number("limit", 1, 10, 5).unwrap(), 7);
+        assert_eq!(given.number("offset", 0, 10, 5).unwrap(), 5);
+        given.finish().expect("all were taken");
+    }
+
+    #[test]
+    fn a_refused_parameter_is_named() {
+        assert!(refused(query("a=1&a=2").one::<u8>("a")).contains("a is given more than once"));
+        assert!(refused(query("a=x").one::<u8>("a")).contains("\"field\":\"a\""));
+        for bad in ["0", "11", "-1", "", "1e1", "99999999999999999999"] {
+            let said = refused(query(&format!("limit={bad}")).number("limit", 1, 10, 5));
+            assert!(
+                said.contains("limit must be a whole number from 1 to 10"),
+                "{said}"
+            );
+        }
+        assert!(refused(query("labels=1").finish()).contains("labels is not a known parameter"));
+    }
+}

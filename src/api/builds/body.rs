@@ -20,30 +20,35 @@ pub struct BuildBody {
     /// Where it stands. `succeeded`, `failed`, `cancelled`, `superseded` and `expired` are final.
     state: State,
     /// How far it has come, while it runs.
+    #[schema(required = true)]
     phase: Option<Phase>,
     /// What it waits for while its phase is `pending`, where that is known.
+    #[schema(required = true)]
     waiting: Option<Waiting>,
     /// What was asked for.
     spec: BuildSpec,
     /// The build that this one repeats.
+    #[schema(required = true)]
     rebuild_of: Option<BuildId>,
     /// When it was accepted.
     #[schema(value_type = String, format = DateTime)]
     created_at: Timestamp,
     /// When its first container started.
-    #[schema(value_type = Option<String>, format = DateTime)]
+    #[schema(required = true, value_type = Option<String>, format = DateTime)]
     started_at: Option<Timestamp>,
     /// When it reached a final state.
-    #[schema(value_type = Option<String>, format = DateTime)]
+    #[schema(required = true, value_type = Option<String>, format = DateTime)]
     finished_at: Option<Timestamp>,
     /// When somebody asked to cancel it.
-    #[schema(value_type = Option<String>, format = DateTime)]
+    #[schema(required = true, value_type = Option<String>, format = DateTime)]
     cancel_requested_at: Option<Timestamp>,
     /// How many attempts failed.
     retries: u32,
     /// The pushed image's digest.
+    #[schema(required = true)]
     digest: Option<Digest>,
     /// Why it failed, if it did.
+    #[schema(required = true)]
     failure: Option<FailureBody>,
     /// Its attempts, oldest first; not in lists.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -55,8 +60,10 @@ pub struct BuildBody {
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Waiting {
     /// For programs.
+    #[schema(required = true)]
     reason: Option<Reason>,
     /// In the cluster's words.
+    #[schema(required = true)]
     message: Option<String>,
 }
 
@@ -73,8 +80,10 @@ pub struct FailureBody {
     /// For people: one or two sentences.
     message: String,
     /// The container's exit code, where one was seen.
+    #[schema(required = true)]
     exit_code: Option<i32>,
     /// The end of the log.
+    #[schema(required = true)]
     log_snippet: Option<String>,
 }
 
@@ -89,16 +98,19 @@ pub struct AttemptBody {
     /// How it stands.
     state: AttemptState,
     /// The node that it ran on.
+    #[schema(required = true)]
     node: Option<String>,
     /// When its container started.
-    #[schema(value_type = Option<String>, format = DateTime)]
+    #[schema(required = true, value_type = Option<String>, format = DateTime)]
     started_at: Option<Timestamp>,
     /// When its container ended.
-    #[schema(value_type = Option<String>, format = DateTime)]
+    #[schema(required = true, value_type = Option<String>, format = DateTime)]
     finished_at: Option<Timestamp>,
     /// Its exit code.
+    #[schema(required = true)]
     exit_code: Option<i32>,
     /// Why it failed, if it did.
+    #[schema(required = true)]
     failure: Option<FailureBody>,
     /// Bytes of its log that are stored.
     log_bytes: u64,
@@ -113,8 +125,10 @@ pub struct EventBody {
     /// The state that the build reached.
     state: State,
     /// Why, where there is a reason.
+    #[schema(required = true)]
     reason: Option<Reason>,
     /// In words, where there are any.
+    #[schema(required = true)]
     message: Option<String>,
     /// When.
     #[schema(value_type = String, format = DateTime)]
@@ -141,6 +155,7 @@ pub struct Builds {
     /// Newest first.
     pub builds: Vec<BuildBody>,
     /// Give it as `cursor` to see older builds; null on the last page.
+    #[schema(required = true)]
     pub next_cursor: Option<String>,
 }
 

@@ -50,3 +50,24 @@ fn matches(headers: &HeaderMap, tag: &HeaderValue) -> bool {
         .map(|one| one.trim().trim_start_matches("W/"))
         .any(|one| one == "*" || one.as_bytes() == tag.as_bytes())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_known_answer_is_recognised_however_it_is_named() {
+        let tag = HeaderValue::from_static("\"abc\"");
+        let known = |value: &'static str| {
+            let value = HeaderValue::from_static(value);
+            matches(&HeaderMap::from_iter([(header::IF_NONE_MATCH, value)]), &tag)
+        };
+        for same in ["\"abc\"", "W/\"abc\"", "*", "\"x\", \"abc\"", "\"x\",W/\"abc\""] {
+            assert!(known(same), "{same}");
+        }
+        for other in ["abc", "\"ab\"", "\"abcd\"", ""] {
+            assert!(!known(other), "{other}");
+        }
+        assert!(!matches(&HeaderMap::new(), &tag));
+    }
+}

@@ -6,8 +6,6 @@ mod etag;
 mod list;
 mod logs;
 mod read;
-#[cfg(test)]
-mod tests;
 
 use utoipa_axum::{router::OpenApiRouter, routes};
 

@@ -8,6 +8,7 @@ use axum::{
 use http::{HeaderMap, HeaderValue, header};
 use sha2::{Digest, Sha256};
 
+use super::Archive;
 use crate::{
     api::{
         ApiState,
@@ -30,7 +31,7 @@ use crate::{
         ("Authorization" = String, Header, description = "`Bearer` and the token"),
     ),
     responses(
-        (status = 200, description = "The archive", body = Vec<u8>, content_type = "application/gzip"),
+        (status = 200, description = "The archive", body = Archive, content_type = "application/gzip"),
         (status = 401, description = "The token is missing, or does not open this context now", body = ProblemBody,
             content_type = "application/problem+json"),
     )

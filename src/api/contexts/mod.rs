@@ -3,8 +3,6 @@
 mod check;
 mod content;
 mod receive;
-#[cfg(test)]
-mod tests;
 mod upload;
 
 use axum::{Json, extract::State};
@@ -34,6 +32,12 @@ pub(super) fn long_routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(upload::upload))
         .routes(routes!(content::content))
 }
+
+/// The bytes of a tar.gz archive.
+#[derive(ToSchema)]
+#[schema(value_type = String, format = Binary)]
+#[expect(dead_code, reason = "it only describes bodies that are streamed")]
+struct Archive(Vec<u8>);
 
 /// An uploaded context.
 #[derive(Debug, Serialize, ToSchema)]

@@ -8,7 +8,7 @@ use axum::{
 use http::{HeaderMap, StatusCode, header};
 
 use super::{
-    ContextBody,
+    Archive, ContextBody,
     receive::{self, Bounds, Received},
 };
 use crate::{
@@ -47,7 +47,7 @@ enum Kind {
     request_body(
         description = "A tar.gz archive (also as `application/x-gtar` or `application/octet-stream`), or a \
             Dockerfile's text (also as `text/x-dockerfile`)",
-        content((Vec<u8> = "application/gzip"), (String = "text/plain"))
+        content((Archive = "application/gzip"), (String = "text/plain"))
     ),
     responses(
         (status = 201, description = "It is stored", body = ContextBody, headers(
