@@ -54,7 +54,9 @@ fn check_digest(text: &str) -> Result<(), Invalid> {
         .strip_prefix("sha256:")
         .ok_or_else(|| Invalid::new("must begin with 'sha256:'"))?;
     if hex.len() != 64 || !hex.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')) {
-        return Err(Invalid::new("must have 64 lower-case hexadecimal digits after 'sha256:'"));
+        return Err(Invalid::new(
+            "must have 64 lower-case hexadecimal digits after 'sha256:'",
+        ));
     }
     Ok(())
 }

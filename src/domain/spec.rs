@@ -193,5 +193,7 @@ bounded_number!(
 );
 
 fn default_dockerfile() -> RelativePath {
-    "Dockerfile".parse().expect("a plain file name is a relative path")
+    "Dockerfile"
+        .parse()
+        .expect("a plain file name is a relative path")
 }
