@@ -1,5 +1,6 @@
 //! The words of the service and the rules that hold without any outside system: no async, no SQL, no HTTP.
 
+pub mod archive;
 pub mod build;
 pub mod clock;
 pub mod event;
@@ -17,6 +18,7 @@ pub mod source;
 pub mod spec;
 pub mod state;
 pub mod text;
+mod web;
 
 pub use build::{Attempt, AttemptState, Build, NewBuild};
 pub use clock::{Clock, SystemClock};

@@ -24,6 +24,8 @@ pub struct Live {
     pub external_id: Option<String>,
     /// How often its Job was made again after it was lost.
     pub relaunches: u32,
+    /// Failed attempts so far.
+    pub retries: u32,
 }
 
 /// What came of recording a sighting of a running build.
@@ -54,7 +56,7 @@ impl Store {
     pub async fn live(&self, after: Option<BuildId>, limit: u32) -> Result<Vec<Live>, StoreError> {
         let rows = sqlx::query!(
             r#"
-            SELECT id, state AS "state: Named<State>", external_id, relaunches FROM builds
+            SELECT id, state AS "state: Named<State>", external_id, relaunches, retries FROM builds
             WHERE state IN ('launching', 'running', 'cancelling') AND id > $1 ORDER BY id LIMIT $2
             "#,
             after.map_or(Uuid::nil(), |id| id.0),
@@ -69,32 +71,49 @@ impl Store {
                 state: row.state.0,
                 external_id: row.external_id,
                 relaunches: count(row.relaunches),
+                retries: count(row.retries),
             })
             .collect())
     }
 
-    /// Where these builds stand, and when they ended (for Jobs whose builds may not be live).
+    /// Builds that are cancelling, in the order of their ids, after `after`.
+    pub async fn cancelling(&self, after: Option<BuildId>, limit: u32) -> Result<Vec<BuildId>, StoreError> {
+        let ids = sqlx::query_scalar!(
+            "
+            SELECT id FROM builds
+            WHERE state IN ('launching', 'running', 'cancelling') AND state = 'cancelling' AND id > $1
+            ORDER BY id LIMIT $2
+            ",
+            after.map_or(Uuid::nil(), |id| id.0),
+            i64::from(limit)
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        Ok(ids.into_iter().map(BuildId).collect())
+    }
+
+    /// The database's time, and where these builds stand and when they ended (for Jobs whose builds may not be live).
     pub async fn states(
         &self,
         ids: &[BuildId],
-    ) -> Result<Vec<(BuildId, State, Option<Timestamp>)>, StoreError> {
+    ) -> Result<(Timestamp, Vec<(BuildId, State, Option<Timestamp>)>), StoreError> {
         let ids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
         let rows = sqlx::query!(
             r#"
-            SELECT id, state AS "state: Named<State>", finished_at AS "finished_at: jiff_sqlx::Timestamp"
-            FROM builds WHERE id = ANY($1)
+            SELECT now() AS "now!: jiff_sqlx::Timestamp", b.id AS "id?", b.state AS "state?: Named<State>",
+                b.finished_at AS "finished_at?: jiff_sqlx::Timestamp"
+            FROM (VALUES (true)) AS one LEFT JOIN builds b ON b.id = ANY($1)
             "#,
             &ids
         )
         .fetch_all(&self.pool)
         .await?;
-        Ok(rows
-            .into_iter()
-            .map(|row| {
-                let ended = row.finished_at.map(jiff_sqlx::Timestamp::to_jiff);
-                (BuildId(row.id), row.state.0, ended)
-            })
-            .collect())
+        let now = rows.first().ok_or(sqlx::Error::RowNotFound)?.now.to_jiff();
+        let states = rows.into_iter().filter_map(|row| {
+            let ended = row.finished_at.map(jiff_sqlx::Timestamp::to_jiff);
+            Some((BuildId(row.id?), row.state?.0, ended))
+        });
+        Ok((now, states.collect()))
     }
 
     /// Records attempts, retries and a non-terminal outcome of a running (or cancelling) build. What is known already
