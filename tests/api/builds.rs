@@ -74,10 +74,20 @@ async fn the_same_key_gives_the_same_build(_: PgPoolOptions, database: PgConnect
     assert_eq!(again.json(), first.json());
     let mut other = wanted();
     other["priority"] = json!(1);
-    service.post_with(BUILDS, &other, &key).await.is_problem(422, "idempotency_key_reused");
-    assert_eq!(service.get(BUILDS).await.json()["builds"].as_array().map(Vec::len), Some(1));
+    service
+        .post_with(BUILDS, &other, &key)
+        .await
+        .is_problem(422, "idempotency_key_reused");
+    assert_eq!(
+        service.get(BUILDS).await.json()["builds"]
+            .as_array()
+            .map(Vec::len),
+        Some(1)
+    );
     for bad in ["", "a b", "ü", &"x".repeat(256)] {
-        let problem = service.post_with(BUILDS, &wanted(), &[("idempotency-key", bad)]).await;
+        let problem = service
+            .post_with(BUILDS, &wanted(), &[("idempotency-key", bad)])
+            .await;
         let problem = problem.is_problem(422, "validation_failed");
         assert_eq!(problem["errors"][0]["field"], "idempotency-key", "{bad}");
     }
@@ -129,7 +139,10 @@ async fn lists_go_on_from_page_to_page(_: PgPoolOptions, database: PgConnectOpti
         });
         assert_eq!(next.is_some(), body["next_cursor"].is_string());
         if let Some(next) = &next {
-            assert!(next.contains("project=default") && next.contains("state=queued%2Crunning"), "{next}");
+            assert!(
+                next.contains("project=default") && next.contains("state=queued%2Crunning"),
+                "{next}"
+            );
         }
         pages += 1;
     }
@@ -152,13 +165,16 @@ async fn lists_are_filtered(_: PgPoolOptions, database: PgConnectOptions) {
         ("project=nobody", &[]),
         ("repository=registry.example/web", &[web]),
         ("repository=registry.example/we", &[]),
-        ("state=queued", &[app]),
-        ("state=running&state=queued", &both),
+        ("state=launching", &[app]),
+        ("state=running&state=launching,queued", &both),
         ("state=failed", &[]),
         ("ref=v1", &[web]),
         ("created_from=2000-01-01T00:00:00Z", &both),
         ("created_before=2000-01-01T00:00:00%2B02:00", &[]),
-        ("created_from=-009999-01-01T00:00:00Z&created_before=9999-01-01T00:00:00Z", &both),
+        (
+            "created_from=0001-01-01T00:00:00Z&created_before=9999-01-01T00:00:00Z",
+            &both,
+        ),
     ];
     for (query, expected) in cases {
         let page = service.get(&format!("{BUILDS}?{query}")).await;
@@ -169,7 +185,11 @@ async fn lists_are_filtered(_: PgPoolOptions, database: PgConnectOptions) {
             .iter()
             .map(|build| build["id"].as_str().expect("it has an id").to_owned())
             .collect();
-        assert_eq!(found, expected.iter().map(BuildId::to_string).collect(), "{query}");
+        assert_eq!(
+            found,
+            expected.iter().map(BuildId::to_string).collect(),
+            "{query}"
+        );
     }
 }
 
@@ -221,10 +241,19 @@ async fn a_failed_build_says_why_and_cannot_be_cancelled(_: PgPoolOptions, datab
         running: false,
         succeeded: false,
     };
-    assert!(service.store.finish(id, &Outcome::Failed(failure), &[attempt], 1).await.unwrap());
+    assert!(
+        service
+            .store
+            .finish(id, &Outcome::Failed(failure), &[attempt], 1)
+            .await
+            .unwrap()
+    );
     insta::assert_json_snapshot!("failed", settled(service.get(&path(id)).await.json()));
     let attempts = service.get(&format!("{}/attempts", path(id))).await.json();
-    assert_eq!(attempts["attempts"], service.get(&path(id)).await.json()["attempts"]);
+    assert_eq!(
+        attempts["attempts"],
+        service.get(&path(id)).await.json()["attempts"]
+    );
     let refused = service.post(&format!("{}/cancel", path(id)), &Value::Null).await;
     refused.is_problem(409, "build_ended");
 }
@@ -235,10 +264,15 @@ async fn a_succeeded_build_names_its_digest(_: PgPoolOptions, database: PgConnec
     let id = service.create(&wanted()).await;
     service.launch(id).await;
     let digest: Digest = format!("sha256:{}", "a".repeat(64)).parse().unwrap();
-    let outcome = Outcome::Succeeded { digest: Some(digest.clone()) };
+    let outcome = Outcome::Succeeded {
+        digest: Some(digest.clone()),
+    };
     assert!(service.store.finish(id, &outcome, &[], 0).await.unwrap());
     let build = service.get(&path(id)).await.json();
-    assert_eq!((&build["state"], &build["digest"]), (&json!("succeeded"), &json!(digest.as_str())));
+    assert_eq!(
+        (&build["state"], &build["digest"]),
+        (&json!("succeeded"), &json!(digest.as_str()))
+    );
 }
 
 #[sqlx::test(migrations = false)]
@@ -264,29 +298,46 @@ async fn a_build_can_be_asked_for_again(_: PgPoolOptions, database: PgConnectOpt
     let service = Harness::new(&database).await;
     let old = service.create(&wanted()).await;
     let rebuild = format!("{}/rebuild", path(old));
-    let new = service.post_with(&rebuild, &Value::Null, &[("idempotency-key", "k")]).await;
+    let new = service
+        .post_with(&rebuild, &Value::Null, &[("idempotency-key", "k")])
+        .await;
     assert_eq!(new.status, StatusCode::CREATED);
     assert_eq!(new.header("location"), Some(path(id(&new)).as_str()));
     let body = new.json();
     assert_eq!(body["rebuild_of"], old.to_string());
     assert_eq!(body["spec"], service.get(&path(old)).await.json()["spec"]);
-    let again = service.post_with(&rebuild, &Value::Null, &[("idempotency-key", "k")]).await;
+    let again = service
+        .post_with(&rebuild, &Value::Null, &[("idempotency-key", "k")])
+        .await;
     assert_eq!((again.status, id(&again)), (StatusCode::OK, id(&new)));
     // The same build asked for by itself is another request.
-    let other = service.post_with(BUILDS, &wanted(), &[("idempotency-key", "k")]).await;
+    let other = service
+        .post_with(BUILDS, &wanted(), &[("idempotency-key", "k")])
+        .await;
     other.is_problem(422, "idempotency_key_reused");
 }
 
 #[sqlx::test(migrations = false)]
 async fn what_is_missing_is_missing_everywhere(_: PgPoolOptions, database: PgConnectOptions) {
     let service = Harness::new(&database).await;
-    for id in [BuildId::generate().to_string(), "1".into(), "..%2F..".into(), "%00".into()] {
+    for id in [
+        BuildId::generate().to_string(),
+        "1".into(),
+        "..%2F..".into(),
+        "%00".into(),
+    ] {
         for below in ["", "/attempts", "/events", "/logs"] {
-            service.get(&format!("{}{below}", path(&id))).await.is_problem(404, "not_found");
+            service
+                .get(&format!("{}{below}", path(&id)))
+                .await
+                .is_problem(404, "not_found");
         }
         for below in ["/cancel", "/rebuild"] {
             let path = format!("{}{below}", path(&id));
-            service.post(&path, &Value::Null).await.is_problem(404, "not_found");
+            service
+                .post(&path, &Value::Null)
+                .await
+                .is_problem(404, "not_found");
         }
         let context = format!("/api/v1/contexts/{id}");
         service.get(&context).await.is_problem(404, "not_found");

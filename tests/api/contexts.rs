@@ -9,7 +9,10 @@ use futures::StreamExt;
 use http::{Method, StatusCode};
 use serde_json::json;
 use sha2::{Digest, Sha256};
-use slipway::{api::ApiOptions, domain::{BuildId, ContextId}};
+use slipway::{
+    api::ApiOptions,
+    domain::{BuildId, ContextId},
+};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 
 use crate::harness::{Answer, Harness, address, request, settled};
@@ -68,7 +71,11 @@ async fn nothing_is_left(service: &Harness) {
 async fn an_archive_is_uploaded_and_described(_: PgPoolOptions, database: PgConnectOptions) {
     let service = Harness::new(&database).await;
     let bytes = archive(&[("Dockerfile", b"FROM scratch\n"), ("data", &noise(1 << 20))]);
-    for kind in ["application/gzip", "application/x-gtar", "application/octet-stream"] {
+    for kind in [
+        "application/gzip",
+        "application/x-gtar",
+        "application/octet-stream",
+    ] {
         let pieces: Vec<Bytes> = bytes.chunks(10_000).map(Bytes::copy_from_slice).collect();
         let pieces = futures::stream::iter(pieces).map(Ok::<_, std::io::Error>);
         let made = upload(&service, kind, Body::from_stream(pieces)).await;
@@ -133,7 +140,10 @@ async fn what_no_build_could_use_is_refused_and_not_kept(_: PgPoolOptions, datab
 
 #[sqlx::test(migrations = false)]
 async fn uploads_above_the_limit_are_cut_off(_: PgPoolOptions, database: PgConnectOptions) {
-    let options = ApiOptions { max_context_size: 1 << 20, ..ApiOptions::default() };
+    let options = ApiOptions {
+        max_context_size: 1 << 20,
+        ..ApiOptions::default()
+    };
     let service = Harness::with(&address(&database), options).await;
     let large = archive(&[("data", &noise(2 << 20))]);
     let endless = futures::stream::iter(large.chunks(4096).map(Bytes::copy_from_slice).collect::<Vec<_>>())
@@ -153,17 +163,29 @@ async fn uploads_above_the_limit_are_cut_off(_: PgPoolOptions, database: PgConne
 #[sqlx::test(migrations = false)]
 async fn other_kinds_of_bodies_are_refused(_: PgPoolOptions, database: PgConnectOptions) {
     let service = Harness::new(&database).await;
-    for kind in ["application/json", "application/zip", "application/x-www-form-urlencoded"] {
-        upload(&service, kind, Body::from("x")).await.is_problem(415, "unsupported_media_type");
+    for kind in [
+        "application/json",
+        "application/zip",
+        "application/x-www-form-urlencoded",
+    ] {
+        upload(&service, kind, Body::from("x"))
+            .await
+            .is_problem(415, "unsupported_media_type");
     }
     let bad = request(Method::POST, "/api/v1/contexts?project=No").header("content-type", "text/plain");
     let refused = service.send(bad.body(Body::from("FROM x")).unwrap()).await;
-    assert_eq!(refused.is_problem(422, "validation_failed")["errors"][0]["field"], "project");
+    assert_eq!(
+        refused.is_problem(422, "validation_failed")["errors"][0]["field"],
+        "project"
+    );
 }
 
 #[sqlx::test(migrations = false)]
 async fn a_broken_or_silent_upload_leaves_nothing_behind(_: PgPoolOptions, database: PgConnectOptions) {
-    let options = ApiOptions { upload_idle_timeout: Duration::from_millis(50), ..ApiOptions::default() };
+    let options = ApiOptions {
+        upload_idle_timeout: Duration::from_millis(50),
+        ..ApiOptions::default()
+    };
     let service = Harness::with(&address(&database), options).await;
     let half = Bytes::from(archive(&[("data", &noise(1 << 20))])).slice(..600_000);
     let broken = futures::stream::iter([Ok(half.clone()), Err(std::io::Error::other("gone"))]);
@@ -177,9 +199,14 @@ async fn a_broken_or_silent_upload_leaves_nothing_behind(_: PgPoolOptions, datab
 
 #[sqlx::test(migrations = false)]
 async fn uploads_beyond_the_places_are_put_off(_: PgPoolOptions, database: PgConnectOptions) {
-    let options = ApiOptions { max_uploads: 0, ..ApiOptions::default() };
+    let options = ApiOptions {
+        max_uploads: 0,
+        ..ApiOptions::default()
+    };
     let service = Harness::with(&address(&database), options).await;
-    upload(&service, "text/plain", Body::from("FROM x")).await.is_problem(503, "overloaded");
+    upload(&service, "text/plain", Body::from("FROM x"))
+        .await
+        .is_problem(503, "overloaded");
 }
 
 #[sqlx::test(migrations = false)]
@@ -196,8 +223,14 @@ async fn a_context_is_built_from_in_its_own_project_only(_: PgPoolOptions, datab
     let id = made.json()["id"].as_str().unwrap().to_owned();
     let accepted = service.post("/api/v1/builds", &build("default", &id)).await;
     assert_eq!(accepted.status, StatusCode::CREATED);
-    for body in [build("web", &id), build("default", &ContextId::generate().to_string())] {
-        let refused = service.post("/api/v1/builds", &body).await.is_problem(422, "validation_failed");
+    for body in [
+        build("web", &id),
+        build("default", &ContextId::generate().to_string()),
+    ] {
+        let refused = service
+            .post("/api/v1/builds", &body)
+            .await
+            .is_problem(422, "validation_failed");
         assert_eq!(refused["errors"][0]["field"], "source.upload.context_id");
     }
 }
@@ -226,7 +259,12 @@ async fn only_a_running_builds_token_opens_its_context(_: PgPoolOptions, databas
     let right = || Some(format!("Bearer {token}"));
     download(right()).await.is_problem(401, "unauthorized");
     service.launch(build).await;
-    for wrong in [None, Some("Bearer x".into()), Some(format!("Basic {token}")), Some("Bearer".into())] {
+    for wrong in [
+        None,
+        Some("Bearer x".into()),
+        Some(format!("Basic {token}")),
+        Some("Bearer".into()),
+    ] {
         let refused = download(wrong).await;
         refused.is_problem(401, "unauthorized");
         assert_eq!(refused.header("www-authenticate"), Some("Bearer"));
@@ -234,6 +272,9 @@ async fn only_a_running_builds_token_opens_its_context(_: PgPoolOptions, databas
     let opened = download(right()).await;
     assert_eq!(opened.status, StatusCode::OK);
     assert_eq!(opened.header("content-type"), Some("application/gzip"));
-    assert_eq!(opened.header("content-length"), Some(bytes.len().to_string().as_str()));
+    assert_eq!(
+        opened.header("content-length"),
+        Some(bytes.len().to_string().as_str())
+    );
     assert_eq!(opened.body, bytes);
 }

@@ -18,7 +18,9 @@ async fn readiness_follows_the_database_and_the_launcher(_: PgPoolOptions, datab
     let ready = service.get("/readyz").await;
     assert_eq!(ready.status, StatusCode::OK);
     insta::assert_json_snapshot!("ready", ready.json());
-    service.launcher.send_replace(Condition::Degraded("the cluster does not answer".into()));
+    service
+        .launcher
+        .send_replace(Condition::Degraded("the cluster does not answer".into()));
     let degraded = service.get("/readyz").await;
     assert_eq!(degraded.status, StatusCode::OK);
     insta::assert_json_snapshot!("degraded", degraded.json());
@@ -39,7 +41,11 @@ async fn the_queue_is_measured_when_somebody_looks(_: PgPoolOptions, database: P
         "slipway_builds{state=\"running\"} 1",
         "slipway_builds{state=\"cancelling\"} 0",
     ] {
-        assert!(metrics.text().lines().any(|given| given == line), "{line}: {}", metrics.text());
+        assert!(
+            metrics.text().lines().any(|given| given == line),
+            "{line}: {}",
+            metrics.text()
+        );
     }
 }
 
@@ -52,18 +58,31 @@ async fn the_documentation_comes_from_the_service_itself(_: PgPoolOptions, datab
     assert_eq!(moved.header("location"), Some("/docs/"));
     let page = service.get("/docs/").await;
     assert_eq!(page.status, StatusCode::OK);
-    assert!(!page.text().contains("http://") && !page.text().contains("https://"), "{}", page.text());
-    let policy = page.header("content-security-policy").expect("it says what may be loaded");
+    assert!(
+        !page.text().contains("http://") && !page.text().contains("https://"),
+        "{}",
+        page.text()
+    );
+    let policy = page
+        .header("content-security-policy")
+        .expect("it says what may be loaded");
     assert!(policy.contains("frame-ancestors 'none'") && policy.contains("default-src 'self'"));
     for file in ["swagger-ui-bundle.js", "swagger-ui.css", "swagger-initializer.js"] {
-        assert_eq!(service.get(&format!("/docs/{file}")).await.status, StatusCode::OK, "{file}");
+        assert_eq!(
+            service.get(&format!("/docs/{file}")).await.status,
+            StatusCode::OK,
+            "{file}"
+        );
     }
     service.get("/docs/nothing").await.is_problem(404, "not_found");
 }
 
 #[sqlx::test(migrations = false)]
 async fn a_busy_service_says_so_but_shows_its_health(_: PgPoolOptions, database: PgConnectOptions) {
-    let options = ApiOptions { max_in_flight: 0, ..ApiOptions::default() };
+    let options = ApiOptions {
+        max_in_flight: 0,
+        ..ApiOptions::default()
+    };
     let service = Harness::with(&address(&database), options).await;
     let refused = service.post("/api/v1/builds", &wanted()).await;
     refused.is_problem(503, "overloaded");

@@ -78,9 +78,21 @@ async fn hostile_values_are_refused_by_field(_: PgPoolOptions, database: PgConne
         arg("--flag", "build_args.--flag"),
         ("/source", json!({"svn": {"url": "x"}}), "source"),
         ("/source", json!({}), "source"),
-        ("/source", json!({"http": {"url": "http://user@host/x"}}), "source.http.url"),
-        ("/source", json!({"upload": {"context_id": "x"}}), "source.upload.context_id"),
-        ("/source", json!({"volume": {"claim": "A_b"}}), "source.volume.claim"),
+        (
+            "/source",
+            json!({"http": {"url": "http://user@host/x"}}),
+            "source.http.url",
+        ),
+        (
+            "/source",
+            json!({"upload": {"context_id": "x"}}),
+            "source.upload.context_id",
+        ),
+        (
+            "/source",
+            json!({"volume": {"claim": "A_b"}}),
+            "source.volume.claim",
+        ),
         ("/project", json!("../x"), "project"),
         ("/timeout_seconds", json!(0), "timeout_seconds"),
         ("/max_retries", json!(11), "max_retries"),
@@ -92,9 +104,17 @@ async fn hostile_values_are_refused_by_field(_: PgPoolOptions, database: PgConne
     ];
     for (path, value, field) in cases {
         let body = with(path, value);
-        let refused = service.post(BUILDS, &body).await.is_problem(422, "validation_failed");
+        let refused = service
+            .post(BUILDS, &body)
+            .await
+            .is_problem(422, "validation_failed");
         assert_eq!(refused["errors"][0]["field"], field, "{refused}");
-        assert!(!refused["errors"][0]["reason"].as_str().expect("it is a text").is_empty());
+        assert!(
+            !refused["errors"][0]["reason"]
+                .as_str()
+                .expect("it is a text")
+                .is_empty()
+        );
     }
     let left = service.get(BUILDS).await.json();
     assert_eq!(left["builds"], json!([]), "nothing was stored");
@@ -103,7 +123,9 @@ async fn hostile_values_are_refused_by_field(_: PgPoolOptions, database: PgConne
 #[sqlx::test(migrations = false)]
 async fn a_problem_looks_like_this(_: PgPoolOptions, database: PgConnectOptions) {
     let service = Harness::new(&database).await;
-    let refused = service.post(BUILDS, &with("/source/git/url", json!("file:///etc"))).await;
+    let refused = service
+        .post(BUILDS, &with("/source/git/url", json!("file:///etc")))
+        .await;
     insta::assert_json_snapshot!("problem", settled(refused.json()));
 }
 
@@ -123,14 +145,33 @@ async fn bodies_that_are_no_json_are_refused(_: PgPoolOptions, database: PgConne
     let good = || wanted().to_string().into_bytes();
     let json = Some("application/json");
     for body in [&b"{"[..], b"", b"\xff\xfe", b"{\"a\":\x00}", b"{} trailing"] {
-        send(json, None, body.to_vec()).await.is_problem(400, "malformed_json");
+        send(json, None, body.to_vec())
+            .await
+            .is_problem(400, "malformed_json");
     }
-    for kind in [None, Some("text/plain"), Some("application/x-www-form-urlencoded"), Some("")] {
-        send(kind, None, good()).await.is_problem(415, "unsupported_media_type");
+    for kind in [
+        None,
+        Some("text/plain"),
+        Some("application/x-www-form-urlencoded"),
+        Some(""),
+    ] {
+        send(kind, None, good())
+            .await
+            .is_problem(415, "unsupported_media_type");
     }
-    send(json, Some("gzip"), good()).await.is_problem(415, "unsupported_media_type");
-    for kind in ["application/json; charset=utf-8", "Application/JSON", "application/vnd.team+json"] {
-        assert_eq!(send(Some(kind), None, good()).await.status, StatusCode::CREATED, "{kind}");
+    send(json, Some("gzip"), good())
+        .await
+        .is_problem(415, "unsupported_media_type");
+    for kind in [
+        "application/json; charset=utf-8",
+        "Application/JSON",
+        "application/vnd.team+json",
+    ] {
+        assert_eq!(
+            send(Some(kind), None, good()).await.status,
+            StatusCode::CREATED,
+            "{kind}"
+        );
     }
 }
 
@@ -144,18 +185,30 @@ async fn a_body_above_the_limit_is_not_read_to_its_end(_: PgPoolOptions, databas
         Ok::<_, std::convert::Infallible>(Bytes::from_static(&[b' '; 4096]))
     });
     let post = || request(Method::POST, BUILDS).header("content-type", "application/json");
-    let refused = service.send(post().body(Body::from_stream(endless)).unwrap()).await;
+    let refused = service
+        .send(post().body(Body::from_stream(endless)).unwrap())
+        .await;
     refused.is_problem(413, "body_too_large");
     assert!(pulled.load(Ordering::Relaxed) <= 256 / 4 + 2, "{pulled:?}");
     // Announced: not even begun.
-    let announced = post().header("content-length", "1000000").body(Body::empty()).unwrap();
+    let announced = post()
+        .header("content-length", "1000000")
+        .body(Body::empty())
+        .unwrap();
     service.send(announced).await.is_problem(413, "body_too_large");
 }
 
 #[sqlx::test(migrations = false)]
 async fn unknown_routes_and_methods_are_problems(_: PgPoolOptions, database: PgConnectOptions) {
     let service = Harness::new(&database).await;
-    for path in ["/", "/api", "/api/v1", "/api/v2/builds", "/api/v1/builds/", "/api/v1//builds"] {
+    for path in [
+        "/",
+        "/api",
+        "/api/v1",
+        "/api/v2/builds",
+        "/api/v1/builds/",
+        "/api/v1//builds",
+    ] {
         service.get(path).await.is_problem(404, "not_found");
     }
     for (method, path, allow) in [
@@ -164,13 +217,21 @@ async fn unknown_routes_and_methods_are_problems(_: PgPoolOptions, database: PgC
         (Method::GET, "/api/v1/contexts", "POST"),
         (Method::POST, "/livez", "GET,HEAD"),
     ] {
-        let answer = service.send(request(method, path).body(Body::empty()).unwrap()).await;
+        let answer = service
+            .send(request(method, path).body(Body::empty()).unwrap())
+            .await;
         answer.is_problem(405, "method_not_allowed");
-        let mut allowed: Vec<&str> = answer.header("allow").expect("it says what is").split(',').collect();
+        let mut allowed: Vec<&str> = answer
+            .header("allow")
+            .expect("it says what is")
+            .split(',')
+            .collect();
         allowed.sort_unstable();
         assert_eq!(allowed.join(","), allow, "{path}");
     }
-    let head = service.send(request(Method::HEAD, BUILDS).body(Body::empty()).unwrap()).await;
+    let head = service
+        .send(request(Method::HEAD, BUILDS).body(Body::empty()).unwrap())
+        .await;
     assert_eq!((head.status, head.body.len()), (StatusCode::OK, 0));
 }
 
@@ -207,7 +268,10 @@ async fn the_clients_request_id_is_kept_if_it_is_harmless(_: PgPoolOptions, data
     let ask = async |id: &str| {
         let request = request(Method::GET, "/nothing").header("x-request-id", id);
         let answer = service.send(request.body(Body::empty()).unwrap()).await;
-        answer.header("x-request-id").expect("every answer has one").to_owned()
+        answer
+            .header("x-request-id")
+            .expect("every answer has one")
+            .to_owned()
     };
     assert_eq!(ask("my-request.1").await, "my-request.1");
     assert_ne!(ask("{\"x\": 1}").await, "{\"x\": 1}");

@@ -24,14 +24,28 @@ async fn an_outage_is_answered_503_and_recovered_from(_: PgPoolOptions, database
 
     way.cut();
     let build = format!("/api/v1/builds/{id}");
-    for path in [build.clone(), "/api/v1/builds".into(), format!("{build}/logs"), format!("{build}/events")] {
+    for path in [
+        build.clone(),
+        "/api/v1/builds".into(),
+        format!("{build}/logs"),
+        format!("{build}/events"),
+    ] {
         let away = service.get(&path).await;
         let problem = away.is_problem(503, "database_unavailable");
         assert_eq!(away.header("retry-after"), Some("5"));
-        assert!(problem.get("detail").is_none(), "nothing of the inside is shown: {problem}");
+        assert!(
+            problem.get("detail").is_none(),
+            "nothing of the inside is shown: {problem}"
+        );
     }
-    service.post("/api/v1/builds", &wanted()).await.is_problem(503, "database_unavailable");
-    service.post(&format!("{build}/cancel"), &Value::Null).await.is_problem(503, "database_unavailable");
+    service
+        .post("/api/v1/builds", &wanted())
+        .await
+        .is_problem(503, "database_unavailable");
+    service
+        .post(&format!("{build}/cancel"), &Value::Null)
+        .await
+        .is_problem(503, "database_unavailable");
     let unready = service.get("/readyz").await;
     assert_eq!(unready.status, StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(unready.json()["checks"][0]["status"], "failed");
@@ -52,7 +66,9 @@ async fn an_outage_is_answered_503_and_recovered_from(_: PgPoolOptions, database
 async fn a_fault_of_ours_shows_nothing_of_the_inside(_: PgPoolOptions, database: PgConnectOptions) {
     // Without its tables every query fails.
     let service = Harness::unmigrated(&address(&database), ApiOptions::default());
-    let failed = service.get(&format!("/api/v1/builds/{}", BuildId::generate())).await;
+    let failed = service
+        .get(&format!("/api/v1/builds/{}", BuildId::generate()))
+        .await;
     let problem = failed.is_problem(500, "internal");
     assert!(!problem.to_string().contains("relation"), "{problem}");
     assert!(problem.get("detail").is_none());

@@ -4,6 +4,5 @@ mod unpack;
 
 pub use unpack::unpack;
 
-
 #[cfg(test)]
 mod tests;
