@@ -1,1 +1,10 @@
-fn main(){}
+//! The `slipway` binary.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use slipway::{app, config::Cli};
+
+fn main() -> ExitCode {
+    app::run(Cli::parse())
+}

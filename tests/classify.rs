@@ -263,3 +263,142 @@ fn no_recorded_case_is_left_out() {
     found.sort();
     assert_eq!(found, CASES.map(|case| case.0.to_owned()));
 }
+
+#[test]
+fn the_answer_has_every_field() {
+    let ok = classify("ok");
+    assert_eq!(
+        ok,
+        json!({
+            "state": "succeeded", "reason": null, "class": null, "retryable": null, "message": null, "exit_code": 0,
+            "digest": "sha256:ca4f0b748d46ebcc4c8a121829f923cd153b09c0f2066399a9c8bd38fbe7546f",
+        })
+    );
+    let failed = classify("destination-refused-late");
+    assert_eq!(failed["class"], "infrastructure");
+    assert_eq!(failed["retryable"], true);
+    assert_eq!(
+        failed["digest"],
+        Value::Null,
+        "a digest proves nothing about the push"
+    );
+    let waits = classify("image-missing");
+    assert_eq!(
+        (&waits["class"], &waits["retryable"]),
+        (&json!("operator"), &json!(false))
+    );
+}
+
+/// Classifies files with these contents.
+fn classify_texts(job: &str, pods: &[&str], events: &[&str], logs: &[&[u8]]) -> anyhow::Result<Value> {
+    let folder = tempfile::tempdir()?;
+    let write = |name: String, bytes: &[u8]| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, bytes).map(|()| path)
+    };
+    let many = |kind: &str, texts: Vec<&[u8]>| {
+        texts
+            .iter()
+            .enumerate()
+            .map(|(n, text)| write(format!("{kind}{n}"), text))
+            .collect::<Result<Vec<_>, _>>()
+    };
+    let args = ClassifyArgs {
+        job: write("job".to_owned(), job.as_bytes())?,
+        pod: many("pod", pods.iter().map(|text| text.as_bytes()).collect())?,
+        events: many("events", events.iter().map(|text| text.as_bytes()).collect())?,
+        log: many("log", logs.to_vec())?,
+    };
+    Ok(serde_json::from_str(&run(&args)?)?)
+}
+
+const FAILED_JOB: &str = "kind: Job\napiVersion: batch/v1\nmetadata: {name: b, uid: j}\nspec: {template: {}}\n\
+    status: {failed: 2, conditions: [{type: Failed, status: 'True', reason: BackoffLimitExceeded}]}\n";
+
+fn pod(name: &str, minute: u32, exit_code: i32) -> String {
+    format!(
+        "metadata: {{name: {name}, creationTimestamp: '2026-11-23T06:0{minute}:00Z'}}\nspec: {{containers: []}}\n\
+         status: {{phase: Failed, containerStatuses: [{{name: kaniko, image: i, imageID: '', ready: false, \
+         restartCount: 0, state: {{terminated: {{exitCode: {exit_code}, reason: Error}}}}}}]}}\n"
+    )
+}
+
+const STEP: &[u8] =
+    b"error building image: error building stage: failed to execute command: waiting for process to exit: exit status 3\n";
+const PUSH: &[u8] =
+    b"error checking push permissions: POST https://r/v2/x/blobs/uploads/: UNAUTHORIZED: no\n";
+
+#[test]
+fn objects_come_in_many_wrappings() {
+    let (one, two) = (pod("b-1", 1, 1), pod("b-2", 2, 3));
+    let indent = |text: &str| text.replace('\n', "\n  ");
+    let list = format!(
+        "apiVersion: v1\nkind: List\nitems:\n- {}\n- {}\n",
+        indent(&one),
+        indent(&two)
+    );
+    let documents = format!("---\n{one}---\n{two}---\n");
+    let bare = format!("- {}\n- {}\n", indent(&one), indent(&two));
+    let json = serde_json::to_string(&serde_yaml_ng::from_str::<Value>(&list).expect("YAML")).expect("JSON");
+    for text in [list, documents, bare, json] {
+        let answer = classify_texts(FAILED_JOB, &[&text], &[], &[PUSH, STEP]).expect("an answer");
+        assert_eq!(
+            (&answer["reason"], &answer["exit_code"]),
+            (&json!("build_step_failed"), &json!(3)),
+            "{text}"
+        );
+    }
+    // The order is the files'; a single log is the youngest pod's.
+    let answer = classify_texts(FAILED_JOB, &[&two, &one], &[], &[STEP, PUSH]).expect("an answer");
+    assert_eq!(answer["reason"], "build_step_failed");
+    let answer = classify_texts(FAILED_JOB, &[&two, &one], &[], &[STEP]).expect("an answer");
+    assert_eq!(answer["reason"], "build_step_failed");
+}
+
+#[test]
+fn files_may_be_empty_or_hold_nothing_of_use() {
+    for nothing in [
+        "",
+        "---\n",
+        "null\n",
+        "{}\n",
+        "items: []\nkind: List\n",
+        "items: null\nkind: PodList\n",
+    ] {
+        for log in [&b""[..], b"\x00\xff\xfe\x1b[", b"\n\n"] {
+            let answer = classify_texts(FAILED_JOB, &[nothing], &[nothing], &[log]).expect("an answer");
+            assert_eq!(
+                (&answer["state"], &answer["reason"]),
+                (&json!("failed"), &json!("unknown")),
+                "{nothing:?}"
+            );
+        }
+        let gone = classify_texts(nothing, &[nothing], &[nothing], &[]).expect("an answer");
+        assert_eq!(gone["reason"], "job_lost", "{nothing:?}");
+    }
+    assert!(classify_texts("just words", &[], &[], &[]).is_err());
+    assert!(classify_texts("kind: [", &[], &[], &[]).is_err());
+}
+
+#[test]
+fn events_of_the_newer_kind_are_read_too() {
+    let event = "apiVersion: events.k8s.io/v1\nkind: Event\nmetadata: {name: e}\nreason: FailedCreate\n\
+        note: 'pods \"b\" is forbidden: exceeded quota: q'\nregarding: {kind: Job, name: b}\n\
+        eventTime: '2026-11-23T06:00:00.000000Z'\nreportingController: job-controller\n";
+    let job = "kind: Job\nmetadata: {name: b}\nspec: {template: {}}\n";
+    let answer = classify_texts(job, &[], &[event], &[]).expect("an answer");
+    assert_eq!(
+        (&answer["state"], &answer["reason"]),
+        (&json!("waiting"), &json!("quota_exceeded"))
+    );
+}
+
+#[test]
+fn between_two_attempts_the_failed_one_says_why() {
+    let job = "kind: Job\nmetadata: {name: b}\nspec: {template: {}, backoffLimit: 3}\nstatus: {failed: 1}\n";
+    let answer = classify_texts(job, &[&pod("b-1", 1, 3)], &[], &[STEP]).expect("an answer");
+    assert_eq!(
+        (&answer["state"], &answer["reason"], &answer["exit_code"]),
+        (&json!("waiting"), &json!("build_step_failed"), &json!(3))
+    );
+}

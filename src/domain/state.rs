@@ -81,7 +81,10 @@ impl State {
                 Self::Launching | Self::Cancelling | Self::Superseded | Self::Expired
             ),
             // Back to the queue when the cluster does not answer; `failed` when the Job cannot be made at all.
-            Self::Launching => matches!(next, Self::Queued | Self::Running | Self::Failed | Self::Cancelling),
+            Self::Launching => matches!(
+                next,
+                Self::Queued | Self::Running | Self::Failed | Self::Cancelling
+            ),
             // Back to launching when its Job was lost and is made again.
             Self::Running => matches!(
                 next,

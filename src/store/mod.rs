@@ -112,6 +112,8 @@ pub struct Live {
     pub external_id: Option<String>,
     /// How often its Job was made again after it was lost.
     pub relaunches: u32,
+    /// Failed attempts so far.
+    pub retries: u32,
 }
 
 /// What came of recording a sighting of a running build.
@@ -178,88 +180,211 @@ pub struct Store {
 
 impl Store {
     /// Connects lazily: succeeds without a database, so that the service starts while Postgres is away.
-    pub fn connect(options: &StoreOptions) -> Result<Self, StoreError> { todo!() }
+    pub fn connect(options: &StoreOptions) -> Result<Self, StoreError> {
+        todo!()
+    }
     /// Applies the migrations; of two replicas that do so at once, one waits.
-    pub async fn migrate(&self) -> Result<(), StoreError> { todo!() }
+    pub async fn migrate(&self) -> Result<(), StoreError> {
+        todo!()
+    }
     /// Whether the database answers and has every migration that this binary knows.
-    pub async fn ready(&self) -> Result<(), StoreError> { todo!() }
+    pub async fn ready(&self) -> Result<(), StoreError> {
+        todo!()
+    }
 
     // ---- builds.rs: what the API reads and asks for
     /// One build.
-    pub async fn build(&self, id: BuildId) -> Result<Option<Build>, StoreError> { todo!() }
+    pub async fn build(&self, id: BuildId) -> Result<Option<Build>, StoreError> {
+        todo!()
+    }
     /// Builds from the newest to the oldest, those older than `before` only; at most `limit`.
-    pub async fn builds(&self, filter: &BuildFilter, before: Option<BuildId>, limit: u32) -> Result<Vec<Build>, StoreError> { todo!() }
+    pub async fn builds(
+        &self,
+        filter: &BuildFilter,
+        before: Option<BuildId>,
+        limit: u32,
+    ) -> Result<Vec<Build>, StoreError> {
+        todo!()
+    }
     /// The attempts of a build, oldest first.
-    pub async fn attempts(&self, id: BuildId) -> Result<Vec<Attempt>, StoreError> { todo!() }
+    pub async fn attempts(&self, id: BuildId) -> Result<Vec<Attempt>, StoreError> {
+        todo!()
+    }
     /// The events of a build, oldest first.
-    pub async fn events(&self, id: BuildId) -> Result<Vec<BuildEvent>, StoreError> { todo!() }
+    pub async fn events(&self, id: BuildId) -> Result<Vec<BuildEvent>, StoreError> {
+        todo!()
+    }
     /// Asks for a build to be cancelled. `None`: no such build.
-    pub async fn cancel(&self, id: BuildId) -> Result<Option<Cancelled>, StoreError> { todo!() }
+    pub async fn cancel(&self, id: BuildId) -> Result<Option<Cancelled>, StoreError> {
+        todo!()
+    }
 
     // ---- claim.rs: from queued to launching to running
     /// Claims as many queued builds as there are free slots, at most `limit`, and those launching builds whose lease
     /// ran out. One short transaction.
-    pub async fn claim(&self, slots: Slots, lease: Duration, limit: u32) -> Result<Vec<Claim>, StoreError> { todo!() }
+    pub async fn claim(&self, slots: Slots, lease: Duration, limit: u32) -> Result<Vec<Claim>, StoreError> {
+        todo!()
+    }
     /// The Job exists: launching to running. False when the token no longer holds.
-    pub async fn launched(&self, id: BuildId, token: ClaimToken, external_id: &str) -> Result<bool, StoreError> { todo!() }
+    pub async fn launched(
+        &self,
+        id: BuildId,
+        token: ClaimToken,
+        external_id: &str,
+    ) -> Result<bool, StoreError> {
+        todo!()
+    }
     /// The launch could not be tried to its end: back to the queue, not before `delay` has passed.
-    pub async fn release(&self, id: BuildId, token: ClaimToken, delay: Duration) -> Result<bool, StoreError> { todo!() }
+    pub async fn release(&self, id: BuildId, token: ClaimToken, delay: Duration) -> Result<bool, StoreError> {
+        todo!()
+    }
     /// The launch will never succeed: launching to failed.
-    pub async fn launch_failed(&self, id: BuildId, token: ClaimToken, failure: &Failure) -> Result<bool, StoreError> { todo!() }
+    pub async fn launch_failed(
+        &self,
+        id: BuildId,
+        token: ClaimToken,
+        failure: &Failure,
+    ) -> Result<bool, StoreError> {
+        todo!()
+    }
     /// A running build whose Job vanished: running to launching again, as a claim of the caller's. `None` when it is
     /// no longer running.
-    pub async fn relaunch(&self, id: BuildId, lease: Duration) -> Result<Option<Claim>, StoreError> { todo!() }
+    pub async fn relaunch(&self, id: BuildId, lease: Duration) -> Result<Option<Claim>, StoreError> {
+        todo!()
+    }
 
     // ---- observe.rs: what the observer records
     /// Builds that hold a slot, in the order of their ids, after `after`.
-    pub async fn live(&self, after: Option<BuildId>, limit: u32) -> Result<Vec<Live>, StoreError> { todo!() }
+    pub async fn live(&self, after: Option<BuildId>, limit: u32) -> Result<Vec<Live>, StoreError> {
+        todo!()
+    }
+    /// Builds that are cancelling, in the order of their ids, after `after`.
+    pub async fn cancelling(&self, after: Option<BuildId>, limit: u32) -> Result<Vec<BuildId>, StoreError> {
+        todo!()
+    }
     /// Where these builds stand (for Jobs whose builds may not be live).
-    pub async fn states(&self, ids: &[BuildId]) -> Result<Vec<(BuildId, State, Option<Timestamp>)>, StoreError> { todo!() }
+    pub async fn states(
+        &self,
+        ids: &[BuildId],
+    ) -> Result<(Timestamp, Vec<(BuildId, State, Option<Timestamp>)>), StoreError> {
+        todo!()
+    }
     /// Records attempts, retries and a non-terminal outcome of a running (or cancelling) build.
-    pub async fn observe(&self, id: BuildId, outcome: &Outcome, attempts: &[AttemptSeen], retries: u32) -> Result<Recorded, StoreError> { todo!() }
+    pub async fn observe(
+        &self,
+        id: BuildId,
+        outcome: &Outcome,
+        attempts: &[AttemptSeen],
+        retries: u32,
+    ) -> Result<Recorded, StoreError> {
+        todo!()
+    }
     /// Records the end of a running build: succeeded or failed, its attempts, and the event, in one transaction.
     /// False when it was no longer running.
-    pub async fn finish(&self, id: BuildId, outcome: &Outcome, attempts: &[AttemptSeen], retries: u32) -> Result<bool, StoreError> { todo!() }
+    pub async fn finish(
+        &self,
+        id: BuildId,
+        outcome: &Outcome,
+        attempts: &[AttemptSeen],
+        retries: u32,
+    ) -> Result<bool, StoreError> {
+        todo!()
+    }
     /// The pod of a cancelling build is gone: cancelling to cancelled.
-    pub async fn cancelled(&self, id: BuildId) -> Result<bool, StoreError> { todo!() }
+    pub async fn cancelled(&self, id: BuildId) -> Result<bool, StoreError> {
+        todo!()
+    }
 
     // ---- contexts.rs
     /// Stores an uploaded context's row (its bytes are in the object store already).
-    pub async fn add_context(&self, id: ContextId, project: &ProjectName, size: u64, sha256: [u8; 32]) -> Result<Context, StoreError> { todo!() }
+    pub async fn add_context(
+        &self,
+        id: ContextId,
+        project: &ProjectName,
+        size: u64,
+        sha256: [u8; 32],
+    ) -> Result<Context, StoreError> {
+        todo!()
+    }
     /// One context.
-    pub async fn context(&self, id: ContextId) -> Result<Option<Context>, StoreError> { todo!() }
+    pub async fn context(&self, id: ContextId) -> Result<Option<Context>, StoreError> {
+        todo!()
+    }
     /// Lets whoever holds a token with this SHA-256 read the context while the build lives.
-    pub async fn grant_context(&self, context: ContextId, build: BuildId, token_sha256: [u8; 32]) -> Result<(), StoreError> { todo!() }
+    pub async fn grant_context(
+        &self,
+        context: ContextId,
+        build: BuildId,
+        token_sha256: [u8; 32],
+    ) -> Result<(), StoreError> {
+        todo!()
+    }
     /// Whether a token with this SHA-256 opens the context now.
-    pub async fn may_read_context(&self, context: ContextId, token_sha256: [u8; 32]) -> Result<bool, StoreError> { todo!() }
+    pub async fn may_read_context(
+        &self,
+        context: ContextId,
+        token_sha256: [u8; 32],
+    ) -> Result<bool, StoreError> {
+        todo!()
+    }
 
     // ---- logs.rs
     /// Appends to an attempt's log at `offset`. What is stored already is not stored again; a gap is refused (false).
-    pub async fn append_log(&self, id: BuildId, attempt: &str, offset: u64, bytes: &[u8]) -> Result<bool, StoreError> { todo!() }
+    pub async fn append_log(
+        &self,
+        id: BuildId,
+        attempt: &str,
+        offset: u64,
+        bytes: &[u8],
+    ) -> Result<bool, StoreError> {
+        todo!()
+    }
     /// Says that an attempt's log is whole.
-    pub async fn complete_log(&self, id: BuildId, attempt: &str) -> Result<(), StoreError> { todo!() }
+    pub async fn complete_log(&self, id: BuildId, attempt: &str) -> Result<(), StoreError> {
+        todo!()
+    }
     /// Bytes of an attempt's log that are stored.
-    pub async fn log_length(&self, id: BuildId, attempt: &str) -> Result<u64, StoreError> { todo!() }
+    pub async fn log_length(&self, id: BuildId, attempt: &str) -> Result<u64, StoreError> {
+        todo!()
+    }
     /// A stretch of an attempt's log (attempts counted from 1). `None`: no such build or attempt.
-    pub async fn log(&self, id: BuildId, attempt: u32, offset: u64, limit: u32) -> Result<Option<LogSlice>, StoreError> { todo!() }
+    pub async fn log(
+        &self,
+        id: BuildId,
+        attempt: u32,
+        offset: u64,
+        limit: u32,
+    ) -> Result<Option<LogSlice>, StoreError> {
+        todo!()
+    }
 
     // ---- wakeups.rs
     /// Resolves when `topic` may have changed: signalled in this process, notified by another, or after the jittered
     /// poll interval. Register before looking: take the `Wakeup` first, look, then wait on it.
-    pub fn wakeup(&self, topic: Topic) -> Wakeup { todo!() }
+    pub fn wakeup(&self, topic: Topic) -> Wakeup {
+        todo!()
+    }
     /// Wakes those who wait for the topic, here at once and elsewhere through a coalesced NOTIFY.
-    pub fn wake(&self, topic: Topic) { todo!() }
+    pub fn wake(&self, topic: Topic) {
+        todo!()
+    }
     /// Listens and notifies until `stop`. Runs as a task of the service; without it only this process is woken.
-    pub async fn run_wakeups(&self, stop: tokio_util::sync::CancellationToken) { todo!() }
+    pub async fn run_wakeups(&self, stop: tokio_util::sync::CancellationToken) {
+        todo!()
+    }
 
     // ---- lock.rs
     /// Becomes the one observer among all replicas, if there is none: a session advisory lock on a connection of its
     /// own. Dropping it, or losing the connection, gives the role up.
-    pub async fn become_observer(&self) -> Result<Option<ObserverLock>, StoreError> { todo!() }
+    pub async fn become_observer(&self) -> Result<Option<ObserverLock>, StoreError> {
+        todo!()
+    }
 
     // ---- create.rs
     /// Starts the group-commit batcher; creations go through the returned handle. Ends when all handles are dropped.
-    pub fn creator(&self, queue: usize) -> (Creator, futures::future::BoxFuture<'static, ()>) { todo!() }
+    pub fn creator(&self, queue: usize) -> (Creator, futures::future::BoxFuture<'static, ()>) {
+        todo!()
+    }
 }
 
 /// What may have changed.
@@ -276,7 +401,9 @@ pub struct Wakeup {}
 
 impl Wakeup {
     /// Waits until the topic may have changed since the last wait (or since this was taken).
-    pub async fn wait(&mut self) { todo!() }
+    pub async fn wait(&mut self) {
+        todo!()
+    }
 }
 
 /// The observer's role, as long as this is held and [`ObserverLock::held`] says so.
@@ -284,7 +411,9 @@ pub struct ObserverLock {}
 
 impl ObserverLock {
     /// Asks the database whether the lock's connection still lives.
-    pub async fn held(&mut self) -> bool { todo!() }
+    pub async fn held(&mut self) -> bool {
+        todo!()
+    }
 }
 
 /// The way into the queue. Cheap to clone.
@@ -293,5 +422,7 @@ pub struct Creator {}
 
 impl Creator {
     /// Stores one build; answers after COMMIT. Wakes the queue's topic.
-    pub async fn create(&self, build: NewBuild) -> Result<Created, CreateError> { todo!() }
+    pub async fn create(&self, build: NewBuild) -> Result<Created, CreateError> {
+        todo!()
+    }
 }

@@ -32,7 +32,7 @@ pub(super) fn text(words: &str) -> Option<Reason> {
         "error finding target stage: ",
         "resolving args: ",
         "failed to parse ONBUILD instructions: ",
-        "could not parse reference: ",
+        "could not parse reference:",
         "parsing lint options: ",
     ];
     let says = [

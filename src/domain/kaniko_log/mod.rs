@@ -19,6 +19,4 @@ pub use snippet::{message, snippet};
 pub use verdict::{Verdict, classify};
 
 #[cfg(test)]
-mod recorded;
-#[cfg(test)]
 mod tests;

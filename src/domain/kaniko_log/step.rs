@@ -3,6 +3,9 @@
 use super::{dockerfile, network, registry};
 use crate::domain::Reason;
 
+/// The files that a `COPY` or `ADD` names are not there.
+pub(super) const FILES: &str = "failed to get files used from context: ";
+
 const EXECUTE: &str = "failed to execute command: ";
 const WAIT: &str = "failed to execute command: waiting for process to exit: ";
 
@@ -51,7 +54,7 @@ pub(super) fn reason(words: &str) -> Reason {
     if let Some((_, cause)) = words.split_once(EXECUTE) {
         return executing(cause);
     }
-    if words.contains("failed to get files used from context: ") {
+    if words.contains(FILES) {
         return Reason::BuildStepFailed;
     }
     registry::pull(words).unwrap_or(Reason::Unknown)

@@ -47,16 +47,21 @@ fn skip_csi(chars: &mut std::iter::Peekable<std::str::Chars<'_>>) {
     chars.next_if(|c| matches!(c, '@'..='~'));
 }
 
-/// A string for the terminal ends with BEL or ESC `\`; one that is never closed ends with its line.
+/// A string for the terminal ends with BEL or ESC `\`, on the same line. One that is never closed stays as text, so that
+/// it does not hide what comes after it.
 fn skip_string(chars: &mut std::iter::Peekable<std::str::Chars<'_>>) {
-    while let Some(c) = chars.next_if(|c| *c != '\n') {
-        if c == '\x07' || c == '\u{9c}' {
-            return;
+    let mut ahead = chars.clone();
+    while let Some(c) = ahead.next() {
+        let closed = match c {
+            '\x07' | '\u{9c}' => true,
+            '\x1b' => ahead.next() == Some('\\'),
+            '\n' => false,
+            _ => continue,
+        };
+        if closed {
+            *chars = ahead;
         }
-        if c == '\x1b' {
-            chars.next_if_eq(&'\\');
-            return;
-        }
+        return;
     }
 }
 
@@ -73,7 +78,8 @@ mod tests {
             ("\x1b(Bx\x1b=y", "xy"),
             ("a\x00b\x08c\rd\te", "abcd e"),
             ("\x1b[31", ""),
-            ("\x1b]never closed\nnext", "\nnext"),
+            ("\x1b]never closed\nnext", "never closed\nnext"),
+            ("\x1b]0;one\x1b[1mtwo", "0;onetwo"),
             ("\u{202e}gpj\u{feff}", "gpj"),
             ("grüße ☃", "grüße ☃"),
             ("\x1b[3☃", "☃"),

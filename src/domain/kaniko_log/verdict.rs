@@ -39,11 +39,14 @@ pub struct Verdict {
 ///   one was running: what the `RUN` wrote to its standard output may come after them.
 pub fn classify(log: &[u8], exit_code: Option<i32>) -> Option<Verdict> {
     let log = log.get(log.len().saturating_sub(LOOK_AT)..).unwrap_or(log);
-    let mut reading = Reading::default();
+    let mut reading = Reading {
+        exit_code,
+        ..Reading::default()
+    };
     for line in line::split(log) {
         reading.read(line::read(line));
     }
-    reading.verdict(exit_code)
+    reading.verdict()
 }
 
 /// The kinds of final errors.
@@ -113,18 +116,16 @@ impl Final {
 /// What has been read of a log.
 #[derive(Debug, Default)]
 struct Reading {
+    exit_code: Option<i32>,
     progress: Reader,
     fetch: Fetch,
-    /// Possible final errors since kaniko last logged something.
-    finals: Vec<Final>,
+    /// The most believable final error since kaniko last logged something.
+    last: Option<Final>,
     /// An error that the usage text follows, and whether that has come.
     early: Option<(String, bool)>,
     /// What kaniko's logger said last, if that ended it.
     fatal: Option<String>,
 }
-
-/// More possible final errors than this in a row are not kept: the last is what counts.
-const KEPT: usize = 64;
 
 impl Reading {
     fn read(&mut self, line: Line) {
@@ -136,7 +137,7 @@ impl Reading {
                     "Retrieved https tar file" => self.fetch.downloaded = true,
                     _ => {}
                 }
-                self.finals.clear();
+                self.last = None;
                 self.fatal = fatal.then_some(message);
             }
             Line::Plain(text) => self.read_plain(&text),
@@ -156,32 +157,23 @@ impl Reading {
             }
         }
         if let Some(found) = Final::find(text) {
-            if self.finals.len() >= KEPT {
-                self.finals.remove(0);
-            }
-            self.finals.push(found);
+            self.consider(found);
         }
     }
 
-    fn verdict(self, exit_code: Option<i32>) -> Option<Verdict> {
+    fn consider(&mut self, found: Final) {
         let running = self.progress.running;
-        let mut fitting = self.finals.iter().filter(|found| found.fits(exit_code, running));
-        let last = if running {
-            let mut last = None;
-            for found in fitting {
-                let failed_run = step::ending(&found.words).is_some();
-                if failed_run || last.is_none() {
-                    last = Some(found);
-                }
-            }
-            last
-        } else {
-            fitting.next_back()
-        };
-        if let Some(last) = last {
+        let expected = !running || step::ending(&found.words).is_some();
+        if found.fits(self.exit_code, running) && (expected || self.last.is_none()) {
+            self.last = Some(found);
+        }
+    }
+
+    fn verdict(self) -> Option<Verdict> {
+        if let Some(last) = &self.last {
             return Some(self.of_final(last));
         }
-        if !matches!(exit_code, None | Some(1)) {
+        if !matches!(self.exit_code, None | Some(1)) {
             return None;
         }
         if let Some((error, true)) = &self.early
@@ -206,7 +198,7 @@ impl Reading {
         let ending = step::ending(words);
         let text = match ending {
             Some(ending) => self.failed_step(ending),
-            None => format!("{}: {words}", self.introduction(reason, last.kind)),
+            None => format!("{}: {words}", self.introduction(reason, last)),
         };
         Verdict {
             reason,
@@ -226,11 +218,16 @@ impl Reading {
         }
     }
 
-    fn introduction(&self, reason: Reason, kind: Kind) -> String {
+    fn introduction(&self, reason: Reason, last: &Final) -> String {
+        let words = last.words.as_str();
         match (reason, &self.progress.step) {
+            // kaniko looks for the files before it announces the instruction.
+            (Reason::BuildStepFailed, _) if words.contains(step::FILES) => {
+                "A COPY or ADD step failed".to_owned()
+            }
             (Reason::BuildStepFailed, Some(step)) => format!("The step `{}` failed", step.instruction),
             (Reason::BuildStepFailed, None) => "A step of the Dockerfile failed".to_owned(),
-            (Reason::Unknown, _) if kind == Kind::Build => "kaniko could not build the image".to_owned(),
+            (Reason::Unknown, _) if last.kind == Kind::Build => "kaniko could not build the image".to_owned(),
             (Reason::Unknown, _) => "kaniko failed".to_owned(),
             (reason, _) => in_words(reason).to_owned(),
         }

@@ -81,8 +81,6 @@ fn pull_failure<'a>(evidence: &Evidence<'a>) -> Option<&'a str> {
         .events
         .iter()
         .filter(|event| event.involved_object.kind.as_deref() == Some("Pod"));
-    let words = pods.filter_map(|event| event.message.as_deref());
-    words
-        .filter(|words| !started && words.starts_with("Failed to pull image"))
-        .last()
+    let mut words = pods.filter_map(|event| event.message.as_deref());
+    words.rfind(|words| !started && words.starts_with("Failed to pull image"))
 }

@@ -7,6 +7,7 @@
 
 mod attempt;
 mod disruption;
+mod ending;
 mod events;
 mod failed_job;
 mod waiting;

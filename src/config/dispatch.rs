@@ -1,0 +1,51 @@
+//! Settings of the queue and of what becomes of builds.
+
+use std::time::Duration;
+
+use clap::Args;
+
+use super::value;
+use crate::store::Slots;
+
+/// How builds are claimed, observed and cleaned up.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Queue")]
+pub struct DispatchArgs {
+    /// Builds that run at once, in all projects and over all replicas
+    #[arg(long, env = "SLIPWAY_MAX_RUNNING", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=10_000), value_name = "N")]
+    pub max_running: u32,
+
+    /// Builds of one project that run at once
+    #[arg(long, env = "SLIPWAY_MAX_RUNNING_PER_PROJECT", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=10_000), value_name = "N")]
+    pub max_running_per_project: u32,
+
+    /// How long a launch may take before another replica takes it over
+    #[arg(long, env = "SLIPWAY_LAUNCH_LEASE", default_value = "60s", value_parser = value::duration, value_name = "DURATION")]
+    pub launch_lease: Duration,
+
+    /// How long a build may wait for a container to start before it fails with the cluster's reason
+    #[arg(long, env = "SLIPWAY_PENDING_DEADLINE", default_value = "10m", value_parser = value::duration, value_name = "DURATION")]
+    pub pending_deadline: Duration,
+
+    /// How long a finished Job stays, for kubectl, before it is deleted
+    #[arg(long, env = "SLIPWAY_JOB_GRACE", default_value = "10m", value_parser = value::duration, value_name = "DURATION")]
+    pub job_grace: Duration,
+
+    /// How often rows and Jobs are compared, both ways
+    #[arg(long, env = "SLIPWAY_RECONCILE_INTERVAL", default_value = "60s", value_parser = value::duration, value_name = "DURATION")]
+    pub reconcile_interval: Duration,
+
+    /// The longest log that is kept of one attempt; the rest is dropped, with a marker
+    #[arg(long, env = "SLIPWAY_MAX_LOG_SIZE", default_value = "64Mi", value_parser = value::bytes, value_name = "BYTES")]
+    pub max_log_size: u64,
+}
+
+impl DispatchArgs {
+    /// The slots that claims are limited by.
+    pub fn slots(&self) -> Slots {
+        Slots {
+            total: self.max_running,
+            per_project: self.max_running_per_project,
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! How single settings are written.
+
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::Toleration;
+use secrecy::SecretString;
+
+use crate::domain::quantity::Memory;
+
+/// A length of time such as `500ms`, `20s`, `10m` or `1h 30m`: more than nothing, at most a year.
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
+    let hint = "write a length of time such as 20s, 10m or 1h 30m";
+    let parsed: jiff::SignedDuration = text.parse().map_err(|_| hint.to_owned())?;
+    let duration = Duration::try_from(parsed).map_err(|_| "must not be negative".to_owned())?;
+    if duration.is_zero() {
+        return Err("must be more than nothing".to_owned());
+    }
+    if duration > Duration::from_secs(366 * 86_400) {
+        return Err("must be at most a year".to_owned());
+    }
+    Ok(duration)
+}
+
+/// An amount of bytes such as `512Mi` or `2G`.
+pub(super) fn bytes(text: &str) -> Result<u64, String> {
+    let memory: Memory = text
+        .parse()
+        .map_err(|_| "write an amount of bytes such as 512Mi or 2G".to_owned())?;
+    Ok(memory.bytes())
+}
+
+/// A setting that is never shown.
+#[expect(clippy::unnecessary_wraps, reason = "clap wants a Result of its parsers")]
+pub(super) fn secret(text: &str) -> Result<SecretString, String> {
+    Ok(SecretString::from(text.to_owned()))
+}
+
+/// A Postgres address; never shown, since it may hold a password.
+pub(super) fn database_url(text: &str) -> Result<SecretString, String> {
+    let known = text.starts_with("postgres://") || text.starts_with("postgresql://");
+    if !known {
+        return Err("write postgres://user:password@host:port/database".to_owned());
+    }
+    url::Url::parse(text).map_err(|error| format!("is no address: {error}"))?;
+    secret(text)
+}
+
+/// An address that begins with `http://` or `https://`, and ends in a folder.
+pub(super) fn base_url(text: &str) -> Result<url::Url, String> {
+    let mut url = url::Url::parse(text).map_err(|error| format!("is no address: {error}"))?;
+    if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
+        return Err("write http://host:port or https://host".to_owned());
+    }
+    if !url.path().ends_with('/') {
+        let path = format!("{}/", url.path());
+        url.set_path(&path);
+    }
+    Ok(url)
+}
+
+/// `KEY=VALUE`.
+pub(super) fn pair(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+        _ => Err("write KEY=VALUE".to_owned()),
+    }
+}
+
+/// `KEY[=VALUE][:EFFECT]`: with a value it must be equal, without one the taint need only be there.
+pub(super) fn toleration(text: &str) -> Result<Toleration, String> {
+    let (taint, effect) = match text.split_once(':') {
+        Some((taint, effect)) => (taint, Some(effect)),
+        None => (text, None),
+    };
+    if effect.is_some_and(|effect| !["NoSchedule", "PreferNoSchedule", "NoExecute"].contains(&effect)) {
+        return Err("an effect is NoSchedule, PreferNoSchedule or NoExecute".to_owned());
+    }
+    let (key, value) = match taint.split_once('=') {
+        Some((key, value)) => (key, Some(value)),
+        None => (taint, None),
+    };
+    if key.is_empty() {
+        return Err("write KEY[=VALUE][:EFFECT]".to_owned());
+    }
+    Ok(Toleration {
+        key: Some(key.to_owned()),
+        operator: Some(if value.is_some() { "Equal" } else { "Exists" }.to_owned()),
+        value: value.map(str::to_owned),
+        effect: effect.map(str::to_owned),
+        ..Toleration::default()
+    })
+}
