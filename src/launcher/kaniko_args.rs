@@ -1,10 +1,6 @@
 //! kaniko's command line: from a build's spec and the operator's settings to an argument vector. Never a shell.
 
-use crate::domain::{
-    BuildSpec, Source,
-    path::RelativePath,
-    source::{GitSource, HttpSource},
-};
+use crate::domain::{BuildSpec, Source, path::RelativePath, source::HttpSource};
 
 /// The executor's image where none is configured.
 pub const DEFAULT_IMAGE: &str = "ghcr.io/osscontainertools/kaniko:v1.28.3";
@@ -130,7 +126,7 @@ fn context_is_folder(source: &Source) -> bool {
 
 fn context(source: &Source) -> String {
     match source {
-        Source::Git(git) => git_context(git),
+        Source::Git(git) => git.kaniko_context(),
         Source::Http(http) if !is_plain_http(http) => http.url.to_string(),
         Source::S3(s3) => s3.url.to_string(),
         Source::Gs(gs) => gs.url.to_string(),
@@ -145,19 +141,6 @@ fn folder(source: &Source) -> String {
         None | Some(".") => CONTEXT_DIR.to_owned(),
         Some(path) => format!("{CONTEXT_DIR}/{path}"),
     }
-}
-
-/// `git://host/path#ref#commit`; kaniko takes the scheme from `GIT_PULL_METHOD`.
-fn git_context(git: &GitSource) -> String {
-    let url = git.url.as_str();
-    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
-    let reference = git.reference.iter().map(|one| one.as_str());
-    let commit = git.commit.iter().map(|one| one.as_str());
-    reference
-        .chain(commit)
-        .fold(format!("git://{rest}"), |context, part| {
-            format!("{context}#{part}")
-        })
 }
 
 /// kaniko looks for a relative Dockerfile in its working directory before it looks in the context, and fetches one

@@ -11,8 +11,9 @@ use std::{
     time::Duration,
 };
 
+use backon::{ExponentialBuilder, Retryable};
 use futures::StreamExt;
-use k8s_openapi::api::core::v1::{Namespace, PersistentVolume, PersistentVolumeClaim};
+use k8s_openapi::api::core::v1::{Namespace, PersistentVolume, PersistentVolumeClaim, ResourceQuota};
 use kube::{
     Api, Client, Config, ResourceExt,
     api::{DeleteParams, PostParams},
@@ -96,6 +97,20 @@ impl World {
             .unwrap()
     }
 
+    /// A quota that is in force.
+    pub async fn quota(&self, what: &str, amount: &str) {
+        let quota = json!({ "metadata": { "name": "quota" }, "spec": { "hard": { what: amount } } });
+        self.create::<ResourceQuota>(quota).await;
+        let in_force = |quota: Option<&ResourceQuota>| {
+            quota
+                .and_then(|quota| quota.status.as_ref())
+                .is_some_and(|status| status.hard.is_some())
+        };
+        kube::runtime::wait::await_condition(self.api::<ResourceQuota>(), "quota", in_force)
+            .await
+            .unwrap();
+    }
+
     /// A claim on a folder of this machine that holds these files, besides a shell.
     pub async fn claim(&mut self, name: &str, files: &[(&str, &str)]) {
         let folder = self.home.path().join(name);
@@ -160,7 +175,7 @@ impl World {
         let mut changes = self.launcher.changes();
         let waiting = async {
             while changes.next().await.is_some() {
-                let seen = self.launcher.look(id).await.unwrap();
+                let seen = self.look(id).await;
                 if let Some(Advice::StopRetrying) = seen.as_ref().map(|seen| seen.advice) {
                     self.launcher.stop_retrying(id).await.unwrap();
                 }
@@ -174,6 +189,14 @@ impl World {
             Ok(seen) => seen,
             Err(_) => panic!("waited in vain; last seen: {:?}", self.launcher.look(id).await),
         }
+    }
+
+    /// Looks, again if need be: a log may not be there at once.
+    async fn look(&self, id: BuildId) -> Option<Sighting> {
+        let look = || self.launcher.look(id);
+        look.retry(ExponentialBuilder::default().with_max_times(5))
+            .await
+            .unwrap()
     }
 
     pub async fn finish(&self, id: BuildId) -> Sighting {

@@ -6,7 +6,7 @@ use futures::AsyncReadExt;
 use k8s_openapi::api::core::v1::{ContainerState, ContainerStatus, Pod};
 use kube::{Api, ResourceExt, api::LogParams};
 
-use super::{Kubernetes, calls::call};
+use super::{Kubernetes, calls::call_for_log};
 use crate::{
     domain::BuildId,
     launcher::{
@@ -149,6 +149,9 @@ impl Kubernetes {
         if let Some(text) = self.ended().get(id, pod) {
             return Ok(text);
         }
+        if !has_run(status) {
+            return Ok(last_words(status));
+        }
         let text = match tail(&self.pods, pod, container).await {
             Ok(text) => text,
             Err(LauncherError::Unavailable(_)) if !self.ended().miss(id, pod) => {
@@ -173,6 +176,11 @@ impl Kubernetes {
     }
 }
 
+/// A container that was never made has an end in its status all the same, and no log.
+fn has_run(status: &ContainerStatus) -> bool {
+    status.container_id.as_deref().is_some_and(|id| !id.is_empty())
+}
+
 fn last_words(status: &ContainerStatus) -> Arc<[u8]> {
     let end = status.state.as_ref().and_then(|state| state.terminated.as_ref());
     let words = end.and_then(|end| end.message.as_deref()).unwrap_or_default();
@@ -186,7 +194,7 @@ async fn tail(pods: &Api<Pod>, pod: &str, container: &str) -> Result<Arc<[u8]>, 
         tail_lines: Some(TAIL_LINES),
         ..LogParams::default()
     };
-    call(async {
+    call_for_log(async {
         let mut stream = std::pin::pin!(pods.log_stream(pod, &params).await?);
         let mut text = Vec::new();
         let mut piece = vec![0; 16 * 1024];
