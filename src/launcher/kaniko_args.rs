@@ -1,6 +1,6 @@
 //! kaniko's command line: from a build's spec and the operator's settings to an argument vector. Never a shell.
 
-use crate::domain::{BuildSpec, Source, path::RelativePath, source::HttpSource};
+use crate::domain::{BuildSpec, Source, path::RelativePath};
 
 /// The executor's image where none is configured.
 pub const DEFAULT_IMAGE: &str = "ghcr.io/osscontainertools/kaniko:v1.28.3";
@@ -106,18 +106,9 @@ pub fn kaniko_env(spec: &BuildSpec) -> Vec<(&'static str, &'static str)> {
     env
 }
 
-/// Whether kaniko cannot get the context by itself, so that it must lie in [`CONTEXT_DIR`] before kaniko starts:
-/// an upload, or an archive behind plain `http://`, for which kaniko has no scheme.
+/// Whether kaniko cannot get the context by itself, so that it must lie in [`CONTEXT_DIR`] before kaniko starts.
 pub fn must_be_fetched(source: &Source) -> bool {
-    match source {
-        Source::Upload(_) => true,
-        Source::Http(http) => is_plain_http(http),
-        Source::Git(_) | Source::Volume(_) | Source::S3(_) | Source::Gs(_) | Source::Azure(_) => false,
-    }
-}
-
-fn is_plain_http(http: &HttpSource) -> bool {
-    http.url.as_str().starts_with("http://")
+    matches!(source, Source::Upload(_))
 }
 
 fn context_is_folder(source: &Source) -> bool {
@@ -127,12 +118,12 @@ fn context_is_folder(source: &Source) -> bool {
 fn context(source: &Source) -> String {
     match source {
         Source::Git(git) => git.kaniko_context(),
-        Source::Http(http) if !is_plain_http(http) => http.url.to_string(),
+        Source::Http(http) => http.url.to_string(),
         Source::S3(s3) => s3.url.to_string(),
         Source::Gs(gs) => gs.url.to_string(),
         Source::Azure(azure) => azure.url.to_string(),
         // `dir://` and the folder in it: kaniko heeds --context-sub-path for fetched contexts only.
-        Source::Volume(_) | Source::Upload(_) | Source::Http(_) => format!("dir://{}", folder(source)),
+        Source::Volume(_) | Source::Upload(_) => format!("dir://{}", folder(source)),
     }
 }
 
@@ -298,10 +289,6 @@ mod tests {
             (
                 json!({ "http": { "url": "https://h.test/x.tar.gz", "sub_path": "a" } }),
                 "https://h.test/x.tar.gz",
-            ),
-            (
-                json!({ "http": { "url": "http://h.test/x.tar.gz", "sub_path": "a" } }),
-                "dir:///kaniko/buildcontext/a",
             ),
             (
                 json!({ "s3": { "url": "s3://bucket/x.tar.gz" } }),
