@@ -2,9 +2,11 @@
 
 pub mod classify;
 pub mod context;
+pub mod engine;
 pub mod kaniko_args;
 pub mod kubernetes;
 pub mod manifest;
+pub mod noop;
 pub mod outcome;
 
 use async_trait::async_trait;
