@@ -1,6 +1,6 @@
 //! The logs that an outcome is read from: of pods that failed, kept once read; of a pod that runs, as it is now.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use futures::AsyncReadExt;
 use k8s_openapi::api::core::v1::{ContainerState, ContainerStatus, Pod};
@@ -21,6 +21,9 @@ const TAIL_LINES: i64 = 2000;
 
 /// How often a log that cannot be read is asked for before the outcome is read without it.
 const TRIES: u8 = 3;
+
+/// How long the log of a running pod is waited for: its node may not answer at all.
+const GLANCE: Duration = Duration::from_secs(2);
 
 /// Builds whose logs are kept; beyond, they are read again.
 const KEPT_BUILDS: usize = 256;
@@ -126,10 +129,13 @@ impl Kubernetes {
                     self.ended_log(id, &name, container, status).await?
                 }
                 // Tells the phase; whatever is wrong, the next look will tell.
-                Some(Subject::Running) => match tail(&self.pods, &name, KANIKO_CONTAINER).await {
-                    Ok(text) => text,
-                    Err(_) => continue,
-                },
+                Some(Subject::Running) => {
+                    let now = tail(&self.pods, &name, KANIKO_CONTAINER);
+                    match tokio::time::timeout(GLANCE, now).await {
+                        Ok(Ok(text)) => text,
+                        _ => continue,
+                    }
+                }
                 None => continue,
             };
             logs.push(LogText { pod: name, text });
