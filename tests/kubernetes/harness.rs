@@ -12,7 +12,7 @@ use std::{
 };
 
 use backon::{ExponentialBuilder, Retryable};
-use futures::StreamExt;
+use futures::{StreamExt, TryStreamExt};
 use k8s_openapi::api::{
     core::v1::{Namespace, PersistentVolume, PersistentVolumeClaim, ResourceQuota},
     rbac::v1::{Role, RoleBinding},
@@ -369,4 +369,17 @@ pub async fn pods(world: &World, id: BuildId) -> Vec<String> {
         .await
         .unwrap();
     pods.iter().map(ResourceExt::name_any).collect()
+}
+
+/// An attempt's log to its end, as text.
+pub async fn read_log(world: &World, id: BuildId, attempt: &str) -> String {
+    let pieces: Vec<_> = world
+        .launcher
+        .log(id, attempt, 0)
+        .await
+        .unwrap()
+        .try_collect()
+        .await
+        .unwrap();
+    String::from_utf8_lossy(&pieces.concat()).into_owned()
 }

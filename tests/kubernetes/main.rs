@@ -4,3 +4,4 @@
 mod builds;
 mod harness;
 mod refusals;
+mod uploads;
