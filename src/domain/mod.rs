@@ -17,6 +17,7 @@ pub mod source;
 pub mod spec;
 pub mod state;
 pub mod text;
+mod web;
 
 pub use build::{Attempt, AttemptState, Build, NewBuild};
 pub use clock::{Clock, SystemClock};

@@ -4,6 +4,7 @@ use super::text::{Invalid, plain, text_type};
 
 text_type!(
     /// A relative path that stays inside its root: no leading `/`, no `..`, no NUL, no backslash.
+    #[schema(example = "services/web/Dockerfile", max_length = 1024)]
     RelativePath,
     check_relative
 );
@@ -16,11 +17,72 @@ fn check_relative(text: &str) -> Result<(), Invalid> {
     if text.contains('\\') {
         return Err(Invalid::new("must use '/' and no backslash"));
     }
-    if text.split('/').any(|part| part == "..") {
+    // A tool that decodes percent signs must not find a way out either.
+    let dots = |part: &str| {
+        part.to_ascii_lowercase()
+            .replace("%2e", ".")
+            .replace("%2f", "/")
+            .split('/')
+            .any(|p| p == "..")
+    };
+    if text.split('/').any(dots) {
         return Err(Invalid::new("must not contain '..'"));
     }
     if text.starts_with('-') {
         return Err(Invalid::new("must not begin with '-'"));
     }
+    if text.split('/').any(|part| part.len() > 255) {
+        return Err(Invalid::new("must not have a part longer than 255 bytes"));
+    }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::{Component, Path};
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn stays_inside() {
+        for text in [
+            "Dockerfile",
+            "a/b/Dockerfile",
+            "./x",
+            "a..b",
+            "docker/Dockerfile.prod",
+            ".",
+            "a//b",
+        ] {
+            assert!(text.parse::<RelativePath>().is_ok(), "{text}");
+        }
+        for text in [
+            "",
+            "/etc/passwd",
+            "..",
+            "../x",
+            "a/../../x",
+            "a/..",
+            "a\\..\\b",
+            "..%2fx",
+            "%2e%2e/x",
+            "a\0b",
+            "-rf",
+            "a\nb",
+        ] {
+            assert!(text.parse::<RelativePath>().is_err(), "{text:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn an_accepted_path_has_no_way_up(text in "[a./%2eEfF\\\\-]{0,16}") {
+            if text.parse::<RelativePath>().is_ok() {
+                let up = Path::new(&text).components().any(|c| !matches!(c, Component::Normal(_) | Component::CurDir));
+                prop_assert!(!up);
+            }
+        }
+    }
 }

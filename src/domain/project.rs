@@ -5,6 +5,7 @@ use super::text::{Invalid, plain, text_type};
 text_type!(
     /// A project's name: 1 to 63 of `a-z`, `0-9` and `-`, beginning and ending with a letter or digit, so that it
     /// is a Kubernetes label value too.
+    #[schema(example = "default", pattern = "^[a-z0-9]([a-z0-9-]*[a-z0-9])?$", max_length = 63)]
     ProjectName,
     check_project
 );

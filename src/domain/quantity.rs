@@ -4,41 +4,149 @@ use super::text::{Invalid, plain, text_type};
 
 text_type!(
     /// CPU: whole cores (`2`), decimals (`0.5`) or millicores (`500m`).
+    #[schema(example = "500m")]
     Cpu,
     check_cpu
 );
 text_type!(
     /// Memory in bytes, or with a suffix: `512Mi`, `2Gi`, `1G`.
+    #[schema(example = "2Gi")]
     Memory,
     check_memory
 );
 
+/// More than any node has, and far from overflowing.
+const MAX_MILLICORES: u64 = 1_024_000;
+/// 64 TiB.
+const MAX_BYTES: u64 = 64 << 40;
+
 impl Cpu {
     /// The amount in thousandths of a core.
     pub fn millicores(&self) -> u64 {
-        parse_cpu(&self.0).unwrap_or_default()
+        parse_cpu(&self.0).expect("checked when it was made")
     }
 }
 
 impl Memory {
     /// The amount in bytes.
     pub fn bytes(&self) -> u64 {
-        parse_memory(&self.0).unwrap_or_default()
+        parse_memory(&self.0).expect("checked when it was made")
     }
 }
 
+fn digits(text: &str) -> Option<u64> {
+    let plain = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    plain.then(|| text.parse().ok()).flatten()
+}
+
 fn parse_cpu(text: &str) -> Option<u64> {
-    text.strip_suffix('m')?.parse().ok()
+    if let Some(milli) = text.strip_suffix('m') {
+        return digits(milli);
+    }
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
+    if fraction.len() > 3 {
+        return None;
+    }
+    let thousandths = digits(&format!("{fraction:0<3}"))?;
+    digits(fraction)?;
+    digits(whole)?.checked_mul(1000)?.checked_add(thousandths)
 }
 
 fn parse_memory(text: &str) -> Option<u64> {
-    text.parse().ok()
+    let at = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, suffix) = text.split_at(at);
+    let unit: u64 = match suffix {
+        "" => 1,
+        "k" => 1_000,
+        "M" => 1_000_000,
+        "G" => 1_000_000_000,
+        "T" => 1_000_000_000_000,
+        "Ki" => 1 << 10,
+        "Mi" => 1 << 20,
+        "Gi" => 1 << 30,
+        "Ti" => 1 << 40,
+        _ => return None,
+    };
+    digits(number)?.checked_mul(unit)
 }
 
 fn check_cpu(text: &str) -> Result<(), Invalid> {
-    plain(text, 20)
+    plain(text, 20)?;
+    match parse_cpu(text) {
+        Some(1..=MAX_MILLICORES) => Ok(()),
+        Some(_) => Err(Invalid::new("must be more than 0 and at most 1024 cores")),
+        None => Err(Invalid::new("must be an amount of CPU such as 2, 0.5 or 500m")),
+    }
 }
 
 fn check_memory(text: &str) -> Result<(), Invalid> {
-    plain(text, 20)
+    plain(text, 20)?;
+    match parse_memory(text) {
+        Some(1..=MAX_BYTES) => Ok(()),
+        Some(_) => Err(Invalid::new("must be more than 0 and at most 64Ti")),
+        None => Err(Invalid::new("must be an amount of memory such as 512Mi or 2Gi")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn amounts_are_exact() {
+        for (text, milli) in [
+            ("2", 2000),
+            ("0.5", 500),
+            ("500m", 500),
+            ("1.25", 1250),
+            ("0.001", 1),
+        ] {
+            assert_eq!(text.parse::<Cpu>().expect(text).millicores(), milli);
+        }
+        for (text, bytes) in [
+            ("1", 1),
+            ("2Ki", 2048),
+            ("512Mi", 536_870_912),
+            ("2G", 2_000_000_000),
+            ("1Ti", 1 << 40),
+        ] {
+            assert_eq!(text.parse::<Memory>().expect(text).bytes(), bytes);
+        }
+    }
+
+    #[test]
+    fn nonsense_is_refused() {
+        for text in [
+            "",
+            "0",
+            "-1",
+            "+1",
+            "1.",
+            ".5",
+            "1.2345",
+            "m",
+            "1e3",
+            "0m",
+            "9999999",
+            "1 ",
+            "NaN",
+            "99999999999999999999",
+        ] {
+            assert!(text.parse::<Cpu>().is_err(), "{text:?}");
+        }
+        for text in [
+            "",
+            "0",
+            "-1Gi",
+            "1.5Gi",
+            "Gi",
+            "1gb",
+            "1e9",
+            "100Ti",
+            "99999999999999999Ti",
+            "1 Gi",
+        ] {
+            assert!(text.parse::<Memory>().is_err(), "{text:?}");
+        }
+    }
 }

@@ -8,30 +8,36 @@ use super::{
     git::{CommitId, GitRef, GitUrl},
     path::RelativePath,
     text::{Invalid, plain, text_type},
+    web,
 };
 
 text_type!(
     /// The name of a PersistentVolumeClaim in the builds' namespace: a DNS subdomain.
+    #[schema(example = "build-contexts", max_length = 253)]
     ClaimName,
     check_claim
 );
 text_type!(
-    /// An `http://` or `https://` address of a gzipped tar archive, without user info.
+    /// The `https://` address of a gzipped tar archive, without user info: kaniko fetches archives over TLS only.
+    #[schema(example = "https://example.com/context.tar.gz", max_length = 2048)]
     ArchiveUrl,
     check_archive_url
 );
 text_type!(
     /// `s3://bucket/key`, naming a gzipped tar archive.
+    #[schema(example = "s3://bucket/context.tar.gz", max_length = 2048)]
     S3Url,
     check_s3
 );
 text_type!(
     /// `gs://bucket/key`, naming a gzipped tar archive.
+    #[schema(example = "gs://bucket/context.tar.gz", max_length = 2048)]
     GsUrl,
     check_gs
 );
 text_type!(
     /// `https://account.blob.core.windows.net/container/key`, naming a gzipped tar archive.
+    #[schema(example = "https://account.blob.core.windows.net/container/context.tar.gz", max_length = 2048)]
     AzureUrl,
     check_azure
 );
@@ -167,22 +173,142 @@ impl Source {
     }
 }
 
+/// Where kaniko takes an https address for an Azure blob (v1.28.3, `pkg/constants`).
+const AZURE_HOSTS: [&str; 4] = [
+    ".blob.core.windows.net",
+    ".blob.core.chinacloudapi.cn",
+    ".blob.core.cloudapi.de",
+    ".blob.core.usgovcloudapi.net",
+];
+
+/// A DNS-1123 subdomain, as Kubernetes names things.
 fn check_claim(text: &str) -> Result<(), Invalid> {
-    plain(text, 253)
+    plain(text, 253)?;
+    let inside = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    let label = |part: &str| {
+        !part.is_empty() && part.chars().all(inside) && !part.starts_with('-') && !part.ends_with('-')
+    };
+    if !text.split('.').all(label) {
+        return Err(Invalid::new(
+            "must be made of a-z, 0-9, '-' and '.', each part beginning and ending with a letter or digit",
+        ));
+    }
+    Ok(())
 }
 
+/// kaniko knows an archive by `https://` alone: it refuses plain http.
 fn check_archive_url(text: &str) -> Result<(), Invalid> {
-    plain(text, 2048)
+    web::parse(text, &["https"])?;
+    if AZURE_HOSTS.iter().any(|host| text.contains(&format!("{host}/"))) {
+        return Err(Invalid::new("is an Azure blob's address: use the source 'azure'"));
+    }
+    Ok(())
 }
 
 fn check_s3(text: &str) -> Result<(), Invalid> {
-    plain(text, 2048)
+    check_bucket_url(text, "s3")
 }
 
 fn check_gs(text: &str) -> Result<(), Invalid> {
-    plain(text, 2048)
+    check_bucket_url(text, "gs")
+}
+
+fn check_bucket_url(text: &str, scheme: &str) -> Result<(), Invalid> {
+    let url = web::parse(text, &[scheme])?;
+    let bucket = url.host_str().unwrap_or_default();
+    let inside = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "-._".contains(c);
+    if bucket.len() < 3 || !bucket.chars().all(inside) || url.port().is_some() {
+        return Err(Invalid::new(
+            "must name a bucket: at least 3 of a-z, 0-9, '-', '.' and '_'",
+        ));
+    }
+    if url.path().len() < 2 || url.query().is_some() {
+        return Err(Invalid::new(format_args!(
+            "must be {scheme}://bucket/key, without a query"
+        )));
+    }
+    Ok(())
 }
 
 fn check_azure(text: &str) -> Result<(), Invalid> {
-    plain(text, 2048)
+    let url = web::parse(text, &["https"])?;
+    let host = url.host_str().unwrap_or_default();
+    if !AZURE_HOSTS
+        .iter()
+        .any(|suffix| host.len() > suffix.len() && host.ends_with(suffix))
+    {
+        return Err(Invalid::new(
+            "must be https://<account>.blob.core.windows.net/<container>/<key>",
+        ));
+    }
+    let parts = url.path().split('/').filter(|part| !part.is_empty()).count();
+    if parts < 2 || url.query().is_some() || url.port().is_some() {
+        return Err(Invalid::new(
+            "must name a container and a key, without port and query",
+        ));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn archive_addresses_are_what_kaniko_takes() {
+        assert!("https://host/x.tar.gz?sig=1".parse::<ArchiveUrl>().is_ok());
+        for text in [
+            "http://host/x.tar.gz",
+            "https://u:p@host/x",
+            "file:///x",
+            "https://a.blob.core.windows.net/c/k",
+            "https://host/x#y",
+            "https://host/../x",
+        ] {
+            assert!(text.parse::<ArchiveUrl>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn bucket_addresses_name_bucket_and_key() {
+        assert!("s3://my-bucket/a/b.tar.gz".parse::<S3Url>().is_ok());
+        assert!("gs://my_bucket/k".parse::<GsUrl>().is_ok());
+        for text in [
+            "s3://",
+            "s3://b/k",
+            "s3://bucket",
+            "s3://bucket/",
+            "gs://bucket/k",
+            "s3://bucket:80/k",
+            "s3://bu@cket/k",
+            "s3://bucket/../k",
+        ] {
+            assert!(text.parse::<S3Url>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn azure_addresses_are_on_azure() {
+        assert!(
+            "https://acc.blob.core.windows.net/c/k.tar.gz"
+                .parse::<AzureUrl>()
+                .is_ok()
+        );
+        for text in [
+            "https://blob.core.windows.net/c/k",
+            "https://acc.blob.core.windows.net.evil.org/c/k",
+            "https://acc.blob.core.windows.net/c",
+            "http://acc.blob.core.windows.net/c/k",
+        ] {
+            assert!(text.parse::<AzureUrl>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_claim_is_named_as_kubernetes_names_it() {
+        assert!("ctx-1.team".parse::<ClaimName>().is_ok());
+        for text in ["", "Ctx", "-a", "a-", "a..b", "a/b", "../x", "a_b"] {
+            assert!(text.parse::<ClaimName>().is_err(), "{text}");
+        }
+    }
 }

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use sha2::{Digest as _, Sha256};
+
 use super::{
     ImageReference, Invalid, ProjectName, Source,
     options::{BuildArgName, Cache, Key, Platform, Resources, StageName, Value},
@@ -26,16 +28,16 @@ pub struct BuildSpec {
     /// Where the image is pushed.
     pub destinations: Destinations,
     /// Build arguments. They end up in the image's history: nothing secret belongs here.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(default, skip_serializing_if = "Bounded::is_empty")]
     #[schema(value_type = BTreeMap<String, String>)]
-    pub build_args: BTreeMap<BuildArgName, Value>,
+    pub build_args: Bounded<BuildArgName>,
     /// The stage to build; the last one when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target: Option<StageName>,
     /// Labels put on the image.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(default, skip_serializing_if = "Bounded::is_empty")]
     #[schema(value_type = BTreeMap<String, String>)]
-    pub labels: BTreeMap<Key, Value>,
+    pub labels: Bounded<Key>,
     /// The platform to build for; the node's own when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub platform: Option<Platform>,
@@ -57,29 +59,60 @@ pub struct BuildSpec {
     /// Free-form notes for the caller: kept and answered, never interpreted.
     #[serde(default)]
     #[schema(value_type = BTreeMap<String, String>)]
-    pub annotations: Annotations,
+    pub annotations: Bounded<Key>,
 }
 
-/// The caller's own notes: at most 64, and 16 KiB in all.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "BTreeMap<Key, Value>", into = "BTreeMap<Key, Value>")]
-pub struct Annotations(BTreeMap<Key, Value>);
+impl BuildSpec {
+    /// SHA-256 over the spec's canonical JSON: tells whether two requests ask for the same.
+    pub fn fingerprint(&self) -> [u8; 32] {
+        let json = serde_json::to_vec(self).expect("a spec is made of maps with text keys, text and numbers");
+        Sha256::digest(json).into()
+    }
+}
 
-impl TryFrom<BTreeMap<Key, Value>> for Annotations {
+/// Texts by name: at most 256 of them, and 128 KiB in all, so that they fit a command line and a row.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+pub struct Bounded<K: Ord>(BTreeMap<K, Value>);
+
+impl<K: Ord> Default for Bounded<K> {
+    fn default() -> Self {
+        Self(BTreeMap::new())
+    }
+}
+
+impl<K: Ord + AsRef<str>> TryFrom<BTreeMap<K, Value>> for Bounded<K> {
     type Error = Invalid;
 
-    fn try_from(map: BTreeMap<Key, Value>) -> Result<Self, Self::Error> {
-        let bytes: usize = map.iter().map(|(k, v)| k.as_str().len() + v.as_str().len()).sum();
-        if map.len() > 64 || bytes > 16 * 1024 {
-            return Err(Invalid::new("must have at most 64 entries and 16 KiB in all"));
+    fn try_from(map: BTreeMap<K, Value>) -> Result<Self, Self::Error> {
+        let bytes: usize = map
+            .iter()
+            .map(|(name, value)| name.as_ref().len() + value.as_str().len())
+            .sum();
+        if map.len() > 256 || bytes > 128 * 1024 {
+            return Err(Invalid::new("must have at most 256 entries and 128 KiB in all"));
         }
         Ok(Self(map))
     }
 }
 
-impl From<Annotations> for BTreeMap<Key, Value> {
-    fn from(annotations: Annotations) -> Self {
-        annotations.0
+impl<'de, K: Ord + AsRef<str> + Deserialize<'de>> Deserialize<'de> for Bounded<K> {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        BTreeMap::deserialize(deserializer)?
+            .try_into()
+            .map_err(serde::de::Error::custom)
+    }
+}
+
+impl<K: Ord> Bounded<K> {
+    /// All of them, in the order of their names.
+    pub fn iter(&self) -> impl Iterator<Item = (&K, &Value)> {
+        self.0.iter()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 }
 
@@ -196,4 +229,127 @@ fn default_dockerfile() -> RelativePath {
     "Dockerfile"
         .parse()
         .expect("a plain file name is a relative path")
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::{Value as Json, json};
+
+    use super::*;
+
+    fn minimal() -> Json {
+        json!({"source": {"git": {"url": "https://h/x.git"}}, "destinations": ["r.io/team/app:1"]})
+    }
+
+    /// The path and the reason of what is wrong with a request.
+    fn fault(change: impl FnOnce(&mut Json)) -> (String, String) {
+        let mut request = minimal();
+        change(&mut request);
+        let error =
+            serde_path_to_error::deserialize::<_, BuildSpec>(request).expect_err("a fault is expected");
+        (error.path().to_string(), error.inner().to_string())
+    }
+
+    #[test]
+    fn a_short_request_gets_the_defaults() {
+        let spec: BuildSpec = serde_json::from_value(minimal()).expect("a valid request");
+        assert_eq!(spec.project.as_str(), "default");
+        assert_eq!(spec.dockerfile.as_str(), "Dockerfile");
+        assert_eq!(
+            (
+                spec.max_retries.get(),
+                spec.timeout_seconds.get(),
+                spec.priority.get()
+            ),
+            (3, 3600, 0)
+        );
+        assert!(!spec.cache.enabled);
+    }
+
+    #[test]
+    fn a_fault_is_named_by_its_path() {
+        for (path, change) in [
+            (
+                "source.git.url",
+                (|r| r["source"]["git"]["url"] = json!("file:///x")) as fn(&mut Json),
+            ),
+            ("source.git.ref", |r| r["source"]["git"]["ref"] = json!("a#b")),
+            ("source.git.sub_path", |r| {
+                r["source"]["git"]["sub_path"] = json!("../x")
+            }),
+            ("destinations[1]", |r| {
+                r["destinations"] = json!(["r.io/a", "evil@r.io/b"])
+            }),
+            ("destinations", |r| r["destinations"] = json!([])),
+            ("destinations", |r| {
+                r["destinations"] = json!(["r.io/a", "r.io/a"])
+            }),
+            ("dockerfile", |r| r["dockerfile"] = json!("/etc/passwd")),
+            ("build_args.A", |r| r["build_args"] = json!({"A": "x\u{0}"})),
+            ("build_args.PATH", |r| r["build_args"] = json!({"PATH": "x"})),
+            ("max_retries", |r| r["max_retries"] = json!(11)),
+            ("timeout_seconds", |r| r["timeout_seconds"] = json!(0)),
+            ("priority", |r| r["priority"] = json!(-101)),
+            ("cache.ttl_seconds", |r| r["cache"] = json!({"ttl_seconds": 0})),
+            ("resources.memory", |r| r["resources"] = json!({"memory": "lots"})),
+            ("project", |r| r["project"] = json!("No")),
+            ("platform", |r| r["platform"] = json!("linux")),
+        ] {
+            assert_eq!(fault(change).0, path);
+        }
+        let (path, reason) = fault(|r| r["sorce"] = json!(1));
+        assert!(
+            path == "sorce" && reason.contains("unknown field"),
+            "{path}: {reason}"
+        );
+        let (_, reason) = fault(|r| {
+            r.as_object_mut().expect("an object").remove("source");
+        });
+        assert!(reason.contains("missing field `source`"), "{reason}");
+        let (path, _) = fault(|r| r["source"] = json!({"git": {"url": "https://h/x"}, "upload": {}}));
+        assert_eq!(path, "source");
+    }
+
+    #[test]
+    fn texts_by_name_are_bounded() {
+        let many: serde_json::Map<String, Json> = (0..257).map(|n| (format!("A{n}"), json!(""))).collect();
+        let (path, reason) = fault(|r| r["build_args"] = Json::Object(many));
+        assert!(
+            path == "build_args" && reason.contains("at most 256"),
+            "{path}: {reason}"
+        );
+    }
+
+    #[test]
+    fn the_fingerprint_tells_requests_apart_and_not_their_spelling() {
+        let spec = |text: &str| serde_json::from_str::<BuildSpec>(text).expect("a valid request");
+        let one = spec(
+            r#"{"source":{"git":{"url":"https://h/x"}},"destinations":["r.io/a"],"labels":{"a":"1","b":"2"}}"#,
+        );
+        let same = spec(
+            r#"{"labels":{"b":"2","a":"1"},"max_retries":3,"destinations":["r.io/a"],"source":{"git":{"url":"https://h/x"}}}"#,
+        );
+        let other = spec(r#"{"source":{"git":{"url":"https://h/x"}},"destinations":["r.io/b"]}"#);
+        assert_eq!(one.fingerprint(), same.fingerprint());
+        assert_ne!(one.fingerprint(), other.fingerprint());
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_stored_can_be_read_again(
+            priority in -100_i64..=100, retries in 0_i64..=10, tag in "[a-z0-9]{1,10}",
+            labels in proptest::collection::btree_map("[a-z]{1,8}", ".{0,20}", 0..5),
+        ) {
+            let mut request = minimal();
+            request["priority"] = json!(priority);
+            request["max_retries"] = json!(retries);
+            request["destinations"] = json!([format!("r.io/a:{tag}")]);
+            request["labels"] = json!(labels);
+            if let Ok(spec) = serde_json::from_value::<BuildSpec>(request) {
+                let stored = serde_json::to_value(&spec).expect("a spec can be written");
+                prop_assert_eq!(serde_json::from_value::<BuildSpec>(stored).expect("and read"), spec);
+            }
+        }
+    }
 }

@@ -19,8 +19,8 @@ impl Invalid {
 /// `$check` is `fn(&str) -> Result<(), Invalid>`.
 macro_rules! text_type {
     ($(#[$meta:meta])* $name:ident, $check:path) => {
-        $(#[$meta])*
         #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize, utoipa::ToSchema)]
+        $(#[$meta])*
         #[serde(try_from = "String", into = "String")]
         #[schema(value_type = String)]
         pub struct $name(String);
@@ -28,6 +28,12 @@ macro_rules! text_type {
         impl $name {
             /// The text itself.
             pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl AsRef<str> for $name {
+            fn as_ref(&self) -> &str {
                 &self.0
             }
         }
