@@ -8,7 +8,7 @@ help: ## Say what there is
 demo: ## Run four builds through the service, and leave it up until Ctrl-C (ONCE=1: end after them)
 	@ONCE=$(ONCE) bash scripts/demo.sh
 
-test: ## Run all tests on a Postgres and a registry of their own (ARGS=… goes to cargo test)
+test: ## Run all tests, on a Postgres of their own and a container engine (ARGS=… goes to cargo test)
 	@bash scripts/test.sh $(ARGS)
 
 check: ## Format, clippy and docs, as CI checks them

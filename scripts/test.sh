@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# All tests, on a Postgres and a registry of their own, and on a container engine with kaniko or the stand-in.
+# All tests, on a Postgres of their own and on a container engine, with kaniko or the stand-in.
 #
 # The arguments go to `cargo test`. The closing lines say what was not run.
 set -euo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 STATE=$PWD/.local/test
-for part in output processes packages postgres engine registry; do
+for part in output processes packages postgres engine; do
   # shellcheck source=/dev/null
   source "scripts/lib/$part.sh"
 done
@@ -25,27 +25,19 @@ start_postgres() {
   info "Postgres answers on 127.0.0.1:$port"
 }
 
-# Without an engine its tests are left out, and the closing lines say so.
+# Without an engine its tests say that they did not run; with one, they must.
 start_engine() {
   if ! engine_ensure; then
     NOT_RUN+=("builds on a container engine: none answers (start Docker, or run as root on Debian)")
     return
   fi
-  local port
-  need docker-registry=docker-registry git=git python3=python3
-  port=$(free_port 5010)
-  registry_start "$STATE/registry" "$port"
-  base_image_ensure "127.0.0.1:$port" library/busybox stable
-  SLIPWAY_TEST_EXECUTOR_IMAGE=$(bash deploy/executor-image.sh)
-  export SLIPWAY_TEST_EXECUTOR_IMAGE SLIPWAY_TEST_REGISTRY=127.0.0.1:$port
-  case $SLIPWAY_TEST_EXECUTOR_IMAGE in
-    *standin*)
-      export SLIPWAY_TEST_EXECUTOR=standin
-      NOT_RUN+=("what kaniko itself does: only the stand-in executor could be had")
-      ;;
-    *) export SLIPWAY_TEST_EXECUTOR=kaniko ;;
+  need docker-registry=docker-registry busybox=busybox-static git=git
+  SLIPWAY_EXECUTOR_IMAGE=$(bash deploy/executor-image.sh)
+  export SLIPWAY_EXECUTOR_IMAGE SLIPWAY_TEST_ENGINE=required
+  case $SLIPWAY_EXECUTOR_IMAGE in
+    *standin*) NOT_RUN+=("what kaniko itself does: kaniko's image could not be had, the stand-in executor ran") ;;
   esac
-  info "the executor is $SLIPWAY_TEST_EXECUTOR_IMAGE"
+  info "the executor is $SLIPWAY_EXECUTOR_IMAGE"
 }
 
 # shellcheck disable=SC2317 # called by the trap
@@ -53,7 +45,6 @@ stop_everything() {
   local status=$?
   trap '' INT TERM HUP
   trap - EXIT
-  stop registry
   postgres_stop postgres
   engine_stop
   exit "$status"
@@ -66,7 +57,7 @@ closing_lines() {
 }
 
 lock_state
-for name in registry postgres; do stop "$name"; done
+postgres_stop postgres
 engine_stop
 trap stop_everything EXIT
 trap 'exit 130' INT TERM HUP
