@@ -6,6 +6,7 @@ pub mod engine;
 pub mod kaniko_args;
 pub mod kubernetes;
 pub mod manifest;
+pub mod noop;
 pub mod outcome;
 
 use async_trait::async_trait;

@@ -112,6 +112,8 @@ pub struct Live {
     pub external_id: Option<String>,
     /// How often its Job was made again after it was lost.
     pub relaunches: u32,
+    /// Failed attempts so far.
+    pub retries: u32,
 }
 
 /// What came of recording a sighting of a running build.
@@ -256,11 +258,15 @@ impl Store {
     pub async fn live(&self, after: Option<BuildId>, limit: u32) -> Result<Vec<Live>, StoreError> {
         todo!()
     }
+    /// Builds that are cancelling, in the order of their ids, after `after`.
+    pub async fn cancelling(&self, after: Option<BuildId>, limit: u32) -> Result<Vec<BuildId>, StoreError> {
+        todo!()
+    }
     /// Where these builds stand (for Jobs whose builds may not be live).
     pub async fn states(
         &self,
         ids: &[BuildId],
-    ) -> Result<Vec<(BuildId, State, Option<Timestamp>)>, StoreError> {
+    ) -> Result<(Timestamp, Vec<(BuildId, State, Option<Timestamp>)>), StoreError> {
         todo!()
     }
     /// Records attempts, retries and a non-terminal outcome of a running (or cancelling) build.

@@ -39,7 +39,12 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { expanded_bytes: 8 << 30, entries: 200_000, ratio: 250, path_bytes: 1024 }
+        Self {
+            expanded_bytes: 8 << 30,
+            entries: 200_000,
+            ratio: 250,
+            path_bytes: 1024,
+        }
     }
 }
 
@@ -90,7 +95,10 @@ pub fn read(reader: impl Read, limits: &Limits, sink: &mut impl Sink) -> Result<
     let meter = Meter::new(limits);
     let unpacked = Expanded::new(MultiGzDecoder::new(Packed::new(reader, &meter)), &meter);
     match read_tar(unpacked, limits, &meter, sink) {
-        Ok(entries) => Ok(Summary { entries, expanded_bytes: meter.expanded() }),
+        Ok(entries) => Ok(Summary {
+            entries,
+            expanded_bytes: meter.expanded(),
+        }),
         Err(error) => Err(meter.verdict(error)),
     }
 }
@@ -111,7 +119,13 @@ fn read_tar<'a, R: Read + 'a>(
         }
         let member = std::mem::take(&mut extensions).describe(&entry)?;
         let admitted = tree.admit(&member)?;
-        deliver(&admitted, member.meta, member.size, &mut Body::new(entry, member.size, meter), sink)?;
+        deliver(
+            &admitted,
+            member.meta,
+            member.size,
+            &mut Body::new(entry, member.size, meter),
+            sink,
+        )?;
     }
     if tree.entries() == 0 {
         return Err(ArchiveError::Invalid("holds no files".into()));
