@@ -45,9 +45,17 @@ expect() {
   good "$1 is $2"
 }
 
+# show_log ID LINES: the end of the log, once nothing will be added to it.
 show_log() {
+  local headers=$STATE/log-headers until=$((SECONDS + 20)) text
+  while true; do
+    text=$(call GET "/api/v1/builds/$1/logs" --dump-header "$headers")
+    grep --quiet --ignore-case '^slipway-log-complete: true' "$headers" && break
+    ((SECONDS < until)) || fail "the log of build $1 is still incomplete 20 s after its end"
+    sleep 0.3
+  done
   info "its log ends:"
-  call GET "/api/v1/builds/$1/logs" | tail -n "$2" | quoted
+  tail -n "$2" <<<"$text" | quoted
 }
 
 # The digest that the build recorded is the one that the registry answers.
