@@ -50,9 +50,8 @@ start_registry() {
 choose_executor() {
   step "kaniko, or the stand-in where no image registry answers"
   EXECUTOR=$(bash deploy/executor-image.sh)
-  CAPABILITIES=
   # The stand-in unpacks into a folder and runs there; kaniko needs no such right.
-  [[ "$EXECUTOR" != *standin* ]] || CAPABILITIES=SYS_CHROOT
+  [[ "$EXECUTOR" != *standin* ]] || export SLIPWAY_ENGINE_CAPABILITIES=SYS_CHROOT
   info "the executor is $EXECUTOR"
 }
 
@@ -79,7 +78,7 @@ start_service() {
   API=http://127.0.0.1:$port
   shown "target/debug/slipway serve"
   SLIPWAY_DATABASE_URL=$DATABASE SLIPWAY_LISTEN=127.0.0.1:$port \
-    SLIPWAY_LAUNCHER=engine SLIPWAY_ENGINE_NETWORK=host SLIPWAY_ENGINE_INSTANCE=$INSTANCE SLIPWAY_ENGINE_CAPABILITIES=$CAPABILITIES \
+    SLIPWAY_LAUNCHER=engine SLIPWAY_ENGINE_NETWORK=host SLIPWAY_ENGINE_INSTANCE=$INSTANCE \
     SLIPWAY_EXECUTOR_IMAGE=$EXECUTOR SLIPWAY_INSECURE_REGISTRIES=$REGISTRY \
     SLIPWAY_CONTEXT_STORE=$STATE/contexts SLIPWAY_LOG_FORMAT=pretty \
     spawn service target/debug/slipway serve
