@@ -1,8 +1,7 @@
 //! Compares rows and Jobs, both ways: what a watch missed, what was deleted by hand, what a crash left behind.
 
-use std::{collections::HashSet, time::Duration};
+use std::collections::HashSet;
 
-use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
 use super::{Dispatcher, backoff, failures, launching::log_failure, observer::jittered, sighted::Looked};
@@ -116,7 +115,7 @@ impl Dispatcher {
             let failure = failures::job_lost(row.relaunches);
             if self
                 .store()
-                .finish(row.id, &Outcome::Failed(failure.clone()), &[], row.retries)
+                .finish(row.id, &Outcome::Failed(failure.clone()), &[], 0)
                 .await?
             {
                 log_failure(row.id, &failure);
@@ -135,24 +134,24 @@ impl Dispatcher {
 
     /// Jobs whose builds held no slot when the rows were read.
     async fn reconcile_jobs(&self, ids: &[BuildId], done: &mut Reconciled) -> Result<(), StoreError> {
-        let (now, states) = self.store().states(ids).await?;
+        let standings = self.store().standings(ids).await?;
         for id in ids {
-            let row = states.iter().find(|(known, ..)| known == id);
-            match row {
+            let standing = standings.iter().find(|standing| standing.id == *id);
+            match standing.map(|standing| (standing.state, standing.ended_for)) {
                 None => {
                     tracing::warn!(build.id = %id, "a Job of ours belongs to no build that we know; it is removed");
                     self.remove(*id).await;
                     done.removed += 1;
                 }
-                Some((_, State::Succeeded | State::Failed, Some(finished_at))) => {
-                    if older(*finished_at, now, self.options().job_grace) {
+                Some((State::Succeeded | State::Failed, Some(ended_for))) => {
+                    if ended_for >= self.options().job_grace {
                         self.remove(*id).await;
                         done.removed += 1;
                     } else {
                         self.complete_logs(*id).await;
                     }
                 }
-                Some((_, state, _)) if state.is_terminal() => {
+                Some((state, _)) if state.is_terminal() => {
                     self.remove(*id).await;
                     done.removed += 1;
                 }
@@ -169,8 +168,4 @@ impl Dispatcher {
             self.follow_logs(id, &sighting);
         }
     }
-}
-
-fn older(at: Timestamp, now: Timestamp, grace: Duration) -> bool {
-    now.duration_since(at).unsigned_abs() >= grace
 }

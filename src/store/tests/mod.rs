@@ -1,0 +1,1 @@
+//! Every method, against a real Postgres.
