@@ -121,9 +121,8 @@ stay() {
 
   Two lines to try:
 
-  curl -s $API/api/v1/builds | jq '.items[] | {id, state, digest}'
-
-  ID=\$(printf 'FROM $REGISTRY/library/busybox:stable\nRUN date > /built\n' | curl -sS --data-binary @- -H 'Content-Type: text/plain' '$API/api/v1/contexts?project=demo' | jq -r .id); curl -sS -H 'Content-Type: application/json' -d "{\"project\":\"demo\",\"source\":{\"upload\":{\"context_id\":\"\$ID\"}},\"destinations\":[\"$REGISTRY/demo/mine:1\"]}" $API/api/v1/builds | jq
+  curl -sS $API/api/v1/builds | jq '.builds[] | {id, state, digest}'
+  curl -sS -X POST $API/api/v1/builds/$FIRST_BUILD/rebuild | jq
 
 TEXT
   while alive service; do sleep 1; done

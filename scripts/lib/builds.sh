@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# The demo's four builds, all through the REST API at $API.
+# The demo's four builds, all through the REST API at $API. $FIRST_BUILD is the first one's id.
 
 # call METHOD PATH [CURL ARGUMENT…]: prints the answer's body; what is not a success ends the demo.
 call() {
@@ -87,6 +87,8 @@ DOCKERFILE
     '{project: "demo", source: {upload: {context_id: $context}}, destinations: [$image],
       build_args: {GREETING: "good day"}, timeout_seconds: 300}')")
   info "build $id"
+  # shellcheck disable=SC2034 # the demo names it at its end
+  FIRST_BUILD=$id
   await_build "$id"
   show_log "$id" 20
   expect "the state" "$(field .state)" succeeded
