@@ -1,1 +1,125 @@
-//! api
+//! HTTP: the REST API and what operators look at. The only axum of the service.
+
+mod answer;
+mod blobs;
+mod builds;
+mod contexts;
+mod deadline;
+mod error;
+mod extract;
+mod health;
+mod listener;
+mod openapi;
+mod problem;
+mod query;
+mod request_id;
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{Router, middleware};
+use tokio::sync::Semaphore;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_swagger_ui::SwaggerUi;
+
+pub use self::{
+    blobs::{BlobError, Blobs},
+    health::{Condition, HealthState, Readiness},
+    listener::{ListenerOptions, serve},
+};
+use crate::{
+    domain::archive::Limits,
+    store::{Creator, Store},
+};
+
+/// What the API works with. Cheap to clone.
+#[derive(Clone)]
+pub struct ApiState {
+    store: Store,
+    creator: Creator,
+    blobs: Blobs,
+    health: HealthState,
+    options: Arc<ApiOptions>,
+    uploads: Arc<Semaphore>,
+}
+
+/// What the API takes.
+#[derive(Debug, Clone)]
+pub struct ApiOptions {
+    /// The largest context, compressed.
+    pub max_context_size: u64,
+    /// What a context may hold.
+    pub archive_limits: Limits,
+    /// Requests that are worked on at once; beyond, they are answered 503.
+    pub max_in_flight: usize,
+    /// Contexts that are uploaded at once; beyond, requests are answered 503.
+    pub max_uploads: usize,
+    /// How long a request may take, uploads and downloads excepted.
+    pub request_timeout: Duration,
+    /// How long the client of an upload may be silent.
+    pub upload_idle_timeout: Duration,
+}
+
+impl Default for ApiOptions {
+    fn default() -> Self {
+        Self {
+            max_context_size: 512 << 20,
+            archive_limits: Limits::default(),
+            max_in_flight: 2048,
+            max_uploads: 16,
+            request_timeout: Duration::from_secs(30),
+            upload_idle_timeout: Duration::from_secs(30),
+        }
+    }
+}
+
+impl ApiState {
+    /// The API over these parts.
+    pub fn new(health: HealthState, creator: Creator, blobs: Blobs, options: ApiOptions) -> Self {
+        Self {
+            store: health.store().clone(),
+            creator,
+            blobs,
+            uploads: Arc::new(Semaphore::new(options.max_uploads)),
+            options: Arc::new(options),
+            health,
+        }
+    }
+}
+
+/// Everything: the REST API, its documentation, health and metrics.
+pub fn router(state: ApiState) -> Router {
+    let in_flight = answer::InFlight::new(state.options.max_in_flight);
+    let health = Router::from(health::routes().with_state(state.health.clone()));
+    let docs = SwaggerUi::new("/docs").url("/openapi.json", openapi());
+    let api = Router::from(api(state.options.request_timeout).with_state(state));
+    finished(api.merge(health).merge(docs), in_flight)
+}
+
+/// Health and metrics only, for a process that answers nothing else.
+pub fn health_router(state: HealthState) -> Router {
+    let in_flight = answer::InFlight::new(ApiOptions::default().max_in_flight);
+    finished(Router::from(health::routes().with_state(state)), in_flight)
+}
+
+/// The description of everything that [`router`] answers.
+pub fn openapi() -> utoipa::openapi::OpenApi {
+    let mut description = openapi::base();
+    description.merge(api(Duration::MAX).into_openapi());
+    description.merge(health::routes().into_openapi());
+    openapi::complete(description)
+}
+
+/// The REST API: each route together with its description.
+fn api(request_timeout: Duration) -> OpenApiRouter<ApiState> {
+    builds::routes()
+        .merge(contexts::routes())
+        .layer(middleware::from_fn_with_state(
+            request_timeout,
+            deadline::deadline,
+        ))
+        .merge(contexts::long_routes())
+}
+
+fn finished(router: Router, in_flight: answer::InFlight) -> Router {
+    router.layer(middleware::from_fn_with_state(in_flight, answer::answer))
+}

@@ -1,5 +1,6 @@
 //! The words of the service and the rules that hold without any outside system: no async, no SQL, no HTTP.
 
+pub mod archive;
 pub mod build;
 pub mod clock;
 pub mod event;

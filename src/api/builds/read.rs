@@ -1,0 +1,137 @@
+//! One build: read, followed by its attempts and events, and cancelled.
+
+use axum::{
+    Json,
+    extract::State,
+    response::{IntoResponse, Response},
+};
+use http::{HeaderMap, StatusCode};
+
+use super::{
+    body::{AttemptBody, Attempts, BuildBody, EventBody, Events},
+    etag::Tagged,
+};
+use crate::{
+    api::{
+        ApiState,
+        extract::PathId,
+        problem::{Code, Problem, ProblemBody},
+    },
+    domain::{Build, BuildId, State as BuildState},
+    store::Cancelled,
+};
+
+/// Get a build with its attempts.
+#[utoipa::path(
+    get,
+    path = "/api/v1/builds/{id}",
+    operation_id = "get_build",
+    tag = "builds",
+    params(
+        ("id" = BuildId, Path, description = "The build"),
+        ("If-None-Match" = Option<String>, Header, description = "An `ETag`: 304 if nothing has changed since"),
+    ),
+    responses(
+        (status = 200, description = "The build", body = BuildBody, headers(
+            ("ETag" = String, description = "Names this version of the answer"),
+        )),
+        (status = 304, description = "It is as the client knows it"),
+    )
+)]
+pub(super) async fn get(
+    State(state): State<ApiState>,
+    PathId(id): PathId<BuildId>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let build = existing(&state, id).await?;
+    Ok(tagged(&state, build).await?.unless_known(&headers))
+}
+
+/// Cancel a build.
+///
+/// A queued build is cancelled at once. One that runs is `cancelling` until its pod is gone. Asking again does no
+/// harm.
+#[utoipa::path(
+    post,
+    path = "/api/v1/builds/{id}/cancel",
+    operation_id = "cancel_build",
+    tag = "builds",
+    params(("id" = BuildId, Path, description = "The build")),
+    responses(
+        (status = 200, description = "It is cancelled, perhaps for some time", body = BuildBody),
+        (status = 202, description = "It is being cancelled", body = BuildBody),
+        (status = 409, description = "It ended otherwise before: `build_ended`", body = ProblemBody,
+            content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn cancel(
+    State(state): State<ApiState>,
+    PathId(id): PathId<BuildId>,
+) -> Result<Response, Problem> {
+    let build = match state.store.cancel(id).await? {
+        None => return Err(Problem::new(Code::NotFound)),
+        Some(Cancelled::Ended(build)) if build.state != BuildState::Cancelled => {
+            return Err(
+                Problem::new(Code::BuildEnded).detail(format!("the build is {} already", build.state))
+            );
+        }
+        Some(Cancelled::Accepted(build) | Cancelled::Ended(build)) => build,
+    };
+    let status = if build.state.is_terminal() {
+        StatusCode::OK
+    } else {
+        StatusCode::ACCEPTED
+    };
+    Ok((status, tagged(&state, build).await?).into_response())
+}
+
+/// List the attempts of a build.
+#[utoipa::path(
+    get,
+    path = "/api/v1/builds/{id}/attempts",
+    operation_id = "list_attempts",
+    tag = "builds",
+    params(("id" = BuildId, Path, description = "The build")),
+    responses((status = 200, description = "Its attempts", body = Attempts))
+)]
+pub(super) async fn attempts(
+    State(state): State<ApiState>,
+    PathId(id): PathId<BuildId>,
+) -> Result<Json<Attempts>, Problem> {
+    existing(&state, id).await?;
+    let attempts = state.store.attempts(id).await?;
+    Ok(Json(Attempts {
+        attempts: attempts.into_iter().map(AttemptBody::from).collect(),
+    }))
+}
+
+/// List what happened to a build.
+#[utoipa::path(
+    get,
+    path = "/api/v1/builds/{id}/events",
+    operation_id = "list_events",
+    tag = "builds",
+    params(("id" = BuildId, Path, description = "The build")),
+    responses((status = 200, description = "Its events", body = Events))
+)]
+pub(super) async fn events(
+    State(state): State<ApiState>,
+    PathId(id): PathId<BuildId>,
+) -> Result<Json<Events>, Problem> {
+    existing(&state, id).await?;
+    let events = state.store.events(id).await?;
+    Ok(Json(Events {
+        events: events.into_iter().map(EventBody::from).collect(),
+    }))
+}
+
+/// The build, or 404.
+pub(super) async fn existing(state: &ApiState, id: BuildId) -> Result<Build, Problem> {
+    let build = state.store.build(id).await?;
+    build.ok_or_else(|| Problem::new(Code::NotFound))
+}
+
+async fn tagged(state: &ApiState, build: Build) -> Result<Tagged, Problem> {
+    let attempts = state.store.attempts(build.id).await?;
+    Ok(Tagged::new(&BuildBody::full(build, attempts)))
+}

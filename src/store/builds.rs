@@ -1,0 +1,131 @@
+//! What the API reads of builds and asks for.
+
+use jiff_sqlx::Timestamp;
+use sqlx::{PgExecutor, types::Json};
+use uuid::Uuid;
+
+use super::{
+    Store, StoreError, Topic,
+    rows::{AttemptRow, BuildRow, EventRow, Named, StoredAttemptState},
+};
+use crate::domain::{Attempt, Build, BuildEvent, BuildId, BuildSpec, Digest, Phase, Reason, State};
+
+/// What came of a request to cancel.
+#[derive(Debug, Clone)]
+pub enum Cancelled {
+    /// It was queued and is `cancelled`, or is `cancelling` until its pod is gone (also when it was asked before).
+    Accepted(Build),
+    /// It had ended before.
+    Ended(Build),
+}
+
+impl Store {
+    /// One build.
+    pub async fn build(&self, id: BuildId) -> Result<Option<Build>, StoreError> {
+        Ok(self.builds_of(&[id.0]).await?.pop())
+    }
+
+    /// These builds, the newest first.
+    pub(super) async fn builds_of(&self, ids: &[Uuid]) -> Result<Vec<Build>, StoreError> {
+        let rows = sqlx::query_as!(
+            BuildRow,
+            r#"
+            SELECT b.id, b.state AS "state: Named<State>", b.phase AS "phase: Named<Phase>",
+                b.waiting_reason AS "waiting_reason: Named<Reason>", b.waiting_message,
+                s.spec AS "spec: Json<BuildSpec>", s.rebuild_of, s.created_at AS "created_at: Timestamp",
+                b.started_at AS "started_at: Timestamp", b.finished_at AS "finished_at: Timestamp",
+                b.cancel_requested_at AS "cancel_requested_at: Timestamp", b.retries,
+                r.digest AS "digest?: Named<Digest>", r.reason AS "reason?: Named<Reason>",
+                r.message AS "message?", r.exit_code AS "exit_code?", r.log_snippet AS "log_snippet?", b.version
+            FROM builds b
+            JOIN specs s ON s.build_id = b.id
+            LEFT JOIN results r ON r.build_id = b.id
+            WHERE b.id = ANY($1)
+            ORDER BY b.id DESC
+            "#,
+            ids
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        Ok(rows.into_iter().map(Build::from).collect())
+    }
+
+    /// The attempts of a build, oldest first.
+    pub async fn attempts(&self, id: BuildId) -> Result<Vec<Attempt>, StoreError> {
+        Ok(attempts(&self.pool, id).await?)
+    }
+
+    /// The events of a build, oldest first.
+    pub async fn events(&self, id: BuildId) -> Result<Vec<BuildEvent>, StoreError> {
+        let rows = sqlx::query_as!(
+            EventRow,
+            r#"
+            SELECT id, build_id, state AS "state: Named<State>", reason AS "reason: Named<Reason>", message,
+                at AS "at: Timestamp"
+            FROM build_events WHERE build_id = $1 ORDER BY id
+            "#,
+            id.0
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        Ok(rows.into_iter().map(BuildEvent::from).collect())
+    }
+
+    /// Asks for a build to be cancelled. `None`: no such build.
+    pub async fn cancel(&self, id: BuildId) -> Result<Option<Cancelled>, StoreError> {
+        // A queued build that was never launched has no pod to wait for: both steps at once. One whose launch was put
+        // off may have a Job that we were not told of; one that is being launched keeps its lease, since its Job may
+        // yet appear.
+        let changed = sqlx::query_scalar!(
+            r#"
+            WITH changed AS (
+                UPDATE builds SET
+                    state = CASE WHEN state = 'queued' AND launches = 0 THEN 'cancelled' ELSE 'cancelling'
+                        END::build_state,
+                    finished_at = CASE WHEN state = 'queued' AND launches = 0 THEN now() END,
+                    cancel_requested_at = now(), version = version + 1
+                WHERE id = $1 AND state IN ('queued', 'launching', 'running')
+                RETURNING id, state
+            ), event AS (
+                INSERT INTO build_events (build_id, state)
+                SELECT id, step FROM changed, unnest(enum_range('cancelling'::build_state, 'cancelled')) step
+                WHERE step IN ('cancelling', state)
+                ORDER BY step
+            )
+            SELECT state AS "state: Named<State>" FROM changed
+            "#,
+            id.0
+        )
+        .fetch_optional(&self.pool)
+        .await?;
+        if let Some(Named(State::Cancelling)) = changed {
+            self.wake(Topic::Cancel);
+        }
+        let build = self.build(id).await?;
+        Ok(build.map(|build| match changed {
+            None if build.state.is_terminal() => Cancelled::Ended(build),
+            _ => Cancelled::Accepted(build),
+        }))
+    }
+}
+
+/// The attempts of a build, oldest first.
+pub(super) async fn attempts(db: impl PgExecutor<'_>, id: BuildId) -> Result<Vec<Attempt>, sqlx::Error> {
+    let rows = sqlx::query_as!(
+        AttemptRow,
+        r#"
+        SELECT a.number, a.name, a.state AS "state: Named<StoredAttemptState>", a.node,
+            a.started_at AS "started_at: Timestamp", a.finished_at AS "finished_at: Timestamp", a.exit_code,
+            a.reason AS "reason: Named<Reason>", a.message, a.failure_exit_code, a.log_snippet,
+            coalesce(l.bytes, 0) AS "log_bytes!"
+        FROM attempts a
+        LEFT JOIN logs l ON l.build_id = a.build_id AND l.attempt = a.name
+        WHERE a.build_id = $1
+        ORDER BY a.number
+        "#,
+        id.0
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(rows.into_iter().map(Attempt::from).collect())
+}

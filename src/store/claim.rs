@@ -1,0 +1,221 @@
+//! From queued to launching: who goes next.
+
+use std::time::Duration;
+
+use sqlx::{Postgres, Transaction, types::Json};
+use uuid::Uuid;
+
+use super::{
+    Store, StoreError,
+    rows::{column, count},
+};
+use crate::domain::{BuildId, BuildSpec, Failure, Reason};
+
+/// Proof of a claim: whoever holds the token that is stored with a launching build may write to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ClaimToken(pub Uuid);
+
+/// A build that this dispatcher must launch now.
+#[derive(Debug, Clone)]
+pub struct Claim {
+    /// Which build.
+    pub id: BuildId,
+    /// The proof.
+    pub token: ClaimToken,
+    /// What to build.
+    pub spec: BuildSpec,
+    /// How often its launch has been tried before.
+    pub launches: u32,
+}
+
+/// How many builds may hold a slot at once.
+#[derive(Debug, Clone, Copy)]
+pub struct Slots {
+    /// In all projects together, over all replicas.
+    pub total: u32,
+    /// In one project that has no limit of its own.
+    pub per_project: u32,
+}
+
+/// One look at the queue.
+struct Look {
+    claimed: Vec<ClaimedRow>,
+    /// Slots were left and lanes were not looked at.
+    more: bool,
+}
+
+/// A claimed build as the database answers it.
+pub(super) struct ClaimedRow {
+    pub(super) id: Uuid,
+    pub(super) token: Uuid,
+    pub(super) launches: i32,
+    pub(super) spec: Json<serde_json::Value>,
+}
+
+impl Store {
+    /// Claims as many queued builds as there are free slots, at most `limit`, and those launching builds whose lease
+    /// ran out. One short transaction.
+    pub async fn claim(&self, slots: Slots, lease: Duration, limit: u32) -> Result<Vec<Claim>, StoreError> {
+        self.keep_lanes().await;
+        // One claim at a time, in all replicas: slots are counted and taken by the same transaction. The lock comes
+        // before the query, whose snapshot then sees what the holder before committed.
+        let mut db = self
+            .pool
+            .begin_with("BEGIN; SELECT pg_advisory_xact_lock(1936484471, 1)")
+            .await?;
+        let mut rows = expired(&mut db, lease, limit).await?;
+        let left = limit.saturating_sub(u32::try_from(rows.len()).unwrap_or(u32::MAX));
+        if left > 0 {
+            // Those lanes that come first by what is known of them hold the builds that come first, nearly always.
+            let look = take(&mut db, slots, lease, left, i64::from(left) * 2 + 64).await?;
+            let found = u32::try_from(look.claimed.len()).unwrap_or(u32::MAX);
+            rows.extend(look.claimed);
+            if look.more {
+                rows.extend(
+                    take(&mut db, slots, lease, left.saturating_sub(found), i64::MAX)
+                        .await?
+                        .claimed,
+                );
+            }
+        }
+        db.commit().await?;
+        let mut claims = Vec::with_capacity(rows.len());
+        for row in rows {
+            claims.extend(self.read(row).await);
+        }
+        Ok(claims)
+    }
+
+    /// Makes a claim of a row. What is stored and cannot be read must not keep the others from being launched.
+    pub(super) async fn read(&self, row: ClaimedRow) -> Option<Claim> {
+        let (id, token) = (BuildId(row.id), ClaimToken(row.token));
+        match serde_json::from_value(row.spec.0) {
+            Ok(spec) => Some(Claim {
+                id,
+                token,
+                spec,
+                launches: count(row.launches),
+            }),
+            Err(error) => {
+                tracing::error!(build.id = %id, %error, "a stored build request cannot be read; the build fails");
+                let failure = Failure::new(Reason::LaunchFailed, "The stored request cannot be read.");
+                if let Err(error) = self.launch_failed(id, token, &failure).await {
+                    tracing::warn!(build.id = %id, %error, "it will be tried again when its lease has run out");
+                }
+                None
+            }
+        }
+    }
+}
+
+/// Launching builds whose dispatcher was not heard of before the lease ran out. They hold their slots already.
+async fn expired(
+    db: &mut Transaction<'_, Postgres>,
+    lease: Duration,
+    limit: u32,
+) -> Result<Vec<ClaimedRow>, sqlx::Error> {
+    sqlx::query_as!(
+        ClaimedRow,
+        r#"
+        WITH expired AS MATERIALIZED (
+            SELECT id FROM builds
+            WHERE state IN ('launching', 'running', 'cancelling') AND state = 'launching' AND lease_until < now()
+            ORDER BY lease_until LIMIT $1 FOR UPDATE SKIP LOCKED
+        ), taken AS (
+            UPDATE builds b SET claim_token = gen_random_uuid(), lease_until = now() + make_interval(secs => $2),
+                launches = b.launches + 1, version = b.version + 1
+            FROM expired WHERE b.id = expired.id AND b.state = 'launching'
+            RETURNING b.id, b.claim_token, b.launches
+        )
+        SELECT t.id, t.claim_token AS "token!", t.launches - 1 AS "launches!",
+            s.spec AS "spec: Json<serde_json::Value>"
+        FROM taken t JOIN specs s ON s.build_id = t.id
+        "#,
+        i64::from(limit),
+        lease.as_secs_f64()
+    )
+    .fetch_all(&mut **db)
+    .await
+}
+
+/// Takes builds from the `lanes` that come first, in the order of held slots ÷ weight, priority and age, never more
+/// than there are free slots, in all and in each project.
+async fn take(
+    db: &mut Transaction<'_, Postgres>,
+    slots: Slots,
+    lease: Duration,
+    limit: u32,
+    lanes: i64,
+) -> Result<Look, sqlx::Error> {
+    let rows = sqlx::query!(
+        r#"
+        WITH held AS MATERIALIZED (
+            SELECT project_id, count(*) AS n FROM builds
+            WHERE state IN ('launching', 'running', 'cancelling') GROUP BY project_id
+        ), free AS MATERIALIZED (
+            SELECT greatest(least($1::bigint - coalesce(sum(n), 0), $3::bigint), 0)::bigint AS n FROM held
+        ), lane AS MATERIALIZED (
+            SELECT l.project_id, l.priority, l.floor, p.weight, coalesce(h.n, 0) AS held,
+                coalesce(p.max_running, $2::bigint) - coalesce(h.n, 0) AS room
+            FROM lanes l
+            JOIN projects p ON p.id = l.project_id
+            LEFT JOIN held h ON h.project_id = l.project_id
+            WHERE coalesce(p.max_running, $2::bigint) > coalesce(h.n, 0) AND (SELECT n FROM free) > 0
+            ORDER BY coalesce(h.n, 0)::float8 / p.weight, l.priority DESC, l.floor
+            LIMIT $4
+        ), candidate AS MATERIALIZED (
+            SELECT b.id, b.run_at, l.priority, l.weight, l.held, l.room, row_number() OVER (
+                PARTITION BY l.project_id ORDER BY l.priority DESC, b.run_at, b.id
+            ) AS nth
+            FROM lane l CROSS JOIN LATERAL (
+                SELECT id, run_at FROM builds
+                WHERE state = 'queued' AND project_id = l.project_id AND priority = l.priority
+                    AND run_at >= l.floor AND run_at <= now()
+                ORDER BY run_at, id LIMIT least(l.room, (SELECT n FROM free))
+            ) b
+        ), picked AS MATERIALIZED (
+            SELECT id, row_number() OVER (
+                ORDER BY (held + nth - 1)::float8 / weight, priority DESC, run_at, id
+            ) AS turn
+            FROM candidate WHERE nth <= room
+            ORDER BY turn LIMIT (SELECT n FROM free)
+        ), locked AS MATERIALIZED (
+            SELECT b.id, p.turn FROM picked p JOIN builds b ON b.id = p.id
+            WHERE b.state = 'queued' FOR UPDATE OF b SKIP LOCKED
+        ), taken AS (
+            UPDATE builds b SET state = 'launching', claim_token = gen_random_uuid(),
+                lease_until = now() + make_interval(secs => $5), launches = b.launches + 1, version = b.version + 1
+            FROM locked WHERE b.id = locked.id AND b.state = 'queued'
+            RETURNING b.id, b.claim_token, b.launches, locked.turn
+        ), event AS (
+            INSERT INTO build_events (build_id, state) SELECT id, 'launching' FROM taken
+        )
+        SELECT free.n AS "free!", (SELECT count(*) FROM lane) AS "lanes!",
+            t.id AS "id?", t.claim_token AS "token?", t.launches - 1 AS "launches?",
+            s.spec AS "spec?: Json<serde_json::Value>"
+        FROM free LEFT JOIN (taken t JOIN specs s ON s.build_id = t.id) ON true
+        ORDER BY t.turn
+        "#,
+        i64::from(slots.total),
+        i64::from(slots.per_project),
+        i64::from(limit),
+        lanes,
+        lease.as_secs_f64()
+    )
+    .fetch_all(&mut **db)
+    .await?;
+    let (free, seen) = rows.first().map_or((0, 0), |row| (row.free, row.lanes));
+    let claimed: Vec<_> = rows
+        .into_iter()
+        .filter_map(|row| {
+            Some(ClaimedRow {
+                id: row.id?,
+                token: row.token?,
+                launches: row.launches?,
+                spec: row.spec?,
+            })
+        })
+        .collect();
+    let more = seen == lanes && column::<_, i64>(claimed.len()) < free;
+    Ok(Look { claimed, more })
+}

@@ -1,0 +1,180 @@
+//! Creation: one task stores what waits, up to 64 builds with one statement, and answers after its commit.
+
+use futures::future::BoxFuture;
+use tokio::sync::{mpsc, oneshot};
+
+use super::{Store, StoreError, Topic, insert::Inserted};
+use crate::domain::{Build, NewBuild};
+
+/// Builds that one statement stores at most: more brings nothing, and makes everybody wait for the slowest.
+const BATCH: usize = 64;
+/// How often a build is tried whose project, or whose key's first use, appeared while it was being stored.
+const TRIES: usize = 5;
+
+/// What came of a creation.
+#[derive(Debug, Clone)]
+pub enum Created {
+    /// It is stored.
+    New(Build),
+    /// The same key and the same request came before: that build.
+    Repeated(Build),
+}
+
+/// Why a build was not stored.
+#[derive(Debug, thiserror::Error)]
+pub enum CreateError {
+    /// The key was used before, for another request.
+    #[error("the idempotency key was used for another request")]
+    KeyReused,
+    /// More requests wait to be stored than the service takes.
+    #[error("too many requests wait to be stored")]
+    Overloaded,
+    /// The build's uploaded context does not exist in its project.
+    #[error("the context does not exist")]
+    NoSuchContext,
+    /// The database.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// The way into the queue. Cheap to clone.
+#[derive(Clone)]
+pub struct Creator {
+    queue: mpsc::Sender<Request>,
+}
+
+struct Request {
+    build: NewBuild,
+    answer: oneshot::Sender<Result<Created, CreateError>>,
+}
+
+impl Creator {
+    /// Stores one build; answers after COMMIT. Wakes the queue's topic.
+    pub async fn create(&self, build: NewBuild) -> Result<Created, CreateError> {
+        let (answer, answered) = oneshot::channel();
+        self.queue
+            .try_send(Request { build, answer })
+            .map_err(|error| match error {
+                mpsc::error::TrySendError::Full(_) => CreateError::Overloaded,
+                mpsc::error::TrySendError::Closed(_) => {
+                    StoreError::unavailable("the batcher has ended").into()
+                }
+            })?;
+        answered
+            .await
+            .unwrap_or_else(|_| Err(StoreError::unavailable("the batcher has ended").into()))
+    }
+}
+
+impl Store {
+    /// Starts the group-commit batcher; creations go through the returned handle. Ends when all handles are dropped.
+    pub fn creator(&self, queue: usize) -> (Creator, BoxFuture<'static, ()>) {
+        let (sender, mut waiting) = mpsc::channel(queue.max(1));
+        let store = self.clone();
+        let batcher = async move {
+            let mut requests = Vec::with_capacity(BATCH);
+            while waiting.recv_many(&mut requests, BATCH).await > 0 {
+                store.create_all(std::mem::take(&mut requests)).await;
+            }
+        };
+        (Creator { queue: sender }, Box::pin(batcher))
+    }
+
+    async fn create_all(&self, requests: Vec<Request>) {
+        let (builds, answers): (Vec<_>, Vec<_>) = requests
+            .into_iter()
+            .map(|request| (request.build, request.answer))
+            .unzip();
+        let inserted = match self.insert(&builds).await {
+            Ok(inserted) => inserted,
+            Err(error) => return self.create_after(error, builds, answers).await,
+        };
+        if inserted.iter().any(|one| matches!(one, Inserted::New(_))) {
+            self.wake(Topic::Queue);
+        }
+        for ((build, answer), inserted) in builds.into_iter().zip(answers).zip(inserted) {
+            let result = match inserted {
+                Inserted::New(created_at) => Ok(Created::New(fresh(build, created_at))),
+                Inserted::NoSuchContext => Err(CreateError::NoSuchContext),
+                Inserted::NotYet => self.create_one(build).await,
+            };
+            // Who asked may have gone away; the build stays, and the key finds it.
+            let _ = answer.send(result);
+        }
+    }
+
+    /// After a batch failed: one by one, so that a bad row hurts only itself; unless the database is away.
+    async fn create_after(
+        &self,
+        error: StoreError,
+        builds: Vec<NewBuild>,
+        answers: Vec<oneshot::Sender<Result<Created, CreateError>>>,
+    ) {
+        let away =
+            matches!(&error, StoreError::Unavailable(error) if !matches!(error, sqlx::Error::Database(_)));
+        if !away {
+            tracing::warn!(%error, builds = builds.len(), "a batch of builds was refused; they are stored one by one");
+        }
+        for (build, answer) in builds.into_iter().zip(answers) {
+            let result = if away {
+                Err(StoreError::unavailable("the batch was not stored").into())
+            } else {
+                self.create_one(build).await
+            };
+            let _ = answer.send(result);
+        }
+    }
+
+    /// Stores one build by itself, or finds the one that its key stands for.
+    async fn create_one(&self, build: NewBuild) -> Result<Created, CreateError> {
+        for _ in 0..TRIES {
+            if let Some(build) = self.repeated(&build).await? {
+                return Ok(Created::Repeated(build));
+            }
+            match self.insert(std::slice::from_ref(&build)).await?.pop() {
+                Some(Inserted::New(created_at)) => {
+                    self.wake(Topic::Queue);
+                    return Ok(Created::New(fresh(build, created_at)));
+                }
+                Some(Inserted::NoSuchContext) => return Err(CreateError::NoSuchContext),
+                Some(Inserted::NotYet) | None => {}
+            }
+        }
+        Err(StoreError::unavailable("the build's project or key is being changed").into())
+    }
+
+    /// The build that the same request with the same key created before.
+    async fn repeated(&self, build: &NewBuild) -> Result<Option<Build>, CreateError> {
+        let Some(wanted) = &build.idempotency else {
+            return Ok(None);
+        };
+        let Some((id, request_sha256)) = self.keyed(&build.spec.project, &wanted.key).await? else {
+            return Ok(None);
+        };
+        if request_sha256 != wanted.request_sha256 {
+            return Err(CreateError::KeyReused);
+        }
+        Ok(self.build(id).await?)
+    }
+}
+
+/// A build as it is right after its creation.
+fn fresh(build: NewBuild, created_at: jiff::Timestamp) -> Build {
+    Build {
+        id: build.id,
+        state: crate::domain::State::Queued,
+        phase: None,
+        waiting_reason: None,
+        waiting_message: None,
+        spec: build.spec,
+        rebuild_of: build.rebuild_of,
+        created_at,
+        started_at: None,
+        finished_at: None,
+        cancel_requested_at: None,
+        retries: 0,
+        digest: None,
+        failure: None,
+        version: 1,
+    }
+}

@@ -1,0 +1,86 @@
+//! What can go wrong with the database, by what follows from it.
+
+/// The database, or a part of it, could not be used.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// It does not answer, or has no connection free: try again later.
+    #[error("the database is unavailable")]
+    Unavailable(#[source] sqlx::Error),
+    /// A query failed for another reason: a fault of ours.
+    #[error("a query failed")]
+    Query(#[source] sqlx::Error),
+}
+
+impl StoreError {
+    /// An outage that sqlx has no error for.
+    pub(super) fn unavailable(reason: impl Into<String>) -> Self {
+        Self::Unavailable(sqlx::Error::Protocol(reason.into()))
+    }
+}
+
+impl From<sqlx::Error> for StoreError {
+    fn from(error: sqlx::Error) -> Self {
+        if passes(&error) {
+            Self::Unavailable(error)
+        } else {
+            Self::Query(error)
+        }
+    }
+}
+
+impl From<sqlx::migrate::MigrateError> for StoreError {
+    fn from(error: sqlx::migrate::MigrateError) -> Self {
+        use sqlx::migrate::MigrateError::{Execute, ExecuteMigration};
+        match error {
+            Execute(error) | ExecuteMigration(error, _) => error.into(),
+            other => Self::Query(sqlx::Error::Migrate(Box::new(other))),
+        }
+    }
+}
+
+/// Whether the same call may succeed later although nothing of ours changes.
+fn passes(error: &sqlx::Error) -> bool {
+    use sqlx::Error as E;
+    match error {
+        E::Io(_) | E::Tls(_) | E::Protocol(_) | E::PoolTimedOut | E::PoolClosed | E::WorkerCrashed => true,
+        // What BEGIN answers on a connection that was cut.
+        E::BeginFailed => true,
+        E::Database(error) => error.code().is_some_and(|code| code_passes(&code)),
+        _ => false,
+    }
+}
+
+/// By SQLSTATE.
+fn code_passes(code: &str) -> bool {
+    match code {
+        // Read-only (a standby, in a failover); too many connections, out of memory or disk; a lock was not to be had.
+        "25006" | "55P03" => true,
+        // Cancelled by a timeout; shutting down, crashed, starting up, dropped; recovery conflicts.
+        "57014" | "57P01" | "57P02" | "57P03" | "57P04" | "57P05" | "40001" | "40P01" => true,
+        // Refused, lost or broken connections; insufficient resources.
+        _ => code.starts_with("08") || code.starts_with("53"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lost_connections_and_failovers_pass_and_faults_of_ours_do_not() {
+        for code in ["57P01", "57P03", "53300", "25006", "08006", "57014", "40P01"] {
+            assert!(code_passes(code), "{code}");
+        }
+        for code in ["23505", "42P01", "42601", "22P05", "28P01"] {
+            assert!(!code_passes(code), "{code}");
+        }
+        assert!(matches!(
+            StoreError::from(sqlx::Error::PoolTimedOut),
+            StoreError::Unavailable(_)
+        ));
+        assert!(matches!(
+            StoreError::from(sqlx::Error::RowNotFound),
+            StoreError::Query(_)
+        ));
+    }
+}

@@ -1,0 +1,179 @@
+//! The statement that stores builds.
+
+use std::collections::HashSet;
+
+use jiff::Timestamp;
+use uuid::Uuid;
+
+use super::{Store, StoreError};
+use crate::domain::{BuildId, NewBuild, ProjectName, Source};
+
+/// What came of one row of a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Inserted {
+    /// It is stored, since then.
+    New(Timestamp),
+    /// Its project has no such context.
+    NoSuchContext,
+    /// Its key was used before, or its project is being made by somebody else just now: look again.
+    NotYet,
+}
+
+/// A batch, column by column.
+#[derive(Default)]
+struct Columns<'a> {
+    ids: Vec<Uuid>,
+    projects: Vec<&'a str>,
+    priorities: Vec<i16>,
+    specs: Vec<String>,
+    repositories: Vec<&'a str>,
+    git_refs: Vec<Option<&'a str>>,
+    rebuilds: Vec<Option<Uuid>>,
+    contexts: Vec<Option<Uuid>>,
+    keys: Vec<Option<&'a str>>,
+    requests: Vec<Option<&'a [u8]>>,
+}
+
+impl<'a> Columns<'a> {
+    fn push(&mut self, build: &'a NewBuild) -> Result<(), StoreError> {
+        let spec = &build.spec;
+        let json = serde_json::to_string(spec)
+            .map_err(|error| StoreError::Query(sqlx::Error::Encode(error.into())))?;
+        self.ids.push(build.id.0);
+        self.projects.push(spec.project.as_str());
+        self.priorities.push(spec.priority.get());
+        self.specs.push(json);
+        self.repositories.push(spec.destinations.first().repository());
+        self.git_refs.push(match &spec.source {
+            Source::Git(git) => git.reference.as_ref().map(|reference| reference.as_str()),
+            _ => None,
+        });
+        self.rebuilds.push(build.rebuild_of.map(|id| id.0));
+        self.contexts.push(match &spec.source {
+            Source::Upload(upload) => Some(upload.context_id.0),
+            _ => None,
+        });
+        let idempotency = build.idempotency.as_ref();
+        self.keys.push(idempotency.map(|one| one.key.as_str()));
+        self.requests
+            .push(idempotency.map(|one| one.request_sha256.as_slice()));
+        Ok(())
+    }
+}
+
+impl Store {
+    /// Stores these builds with all that belongs to them: one statement, which is one round trip and one transaction.
+    /// Answers in their order.
+    pub(super) async fn insert(&self, builds: &[NewBuild]) -> Result<Vec<Inserted>, StoreError> {
+        let mut columns = Columns::default();
+        let mut keys = HashSet::new();
+        let mut sent = Vec::with_capacity(builds.len());
+        for build in builds {
+            // A key that comes twice in a batch is looked up once its first use is stored.
+            let first = build
+                .idempotency
+                .as_ref()
+                .is_none_or(|one| keys.insert((build.spec.project.as_str(), one.key.as_str())));
+            if first {
+                columns.push(build)?;
+            }
+            sent.push(first);
+        }
+        let mut stored = self.insert_columns(&columns).await?.into_iter();
+        Ok(sent
+            .into_iter()
+            .map(|sent| sent.then(|| stored.next()).flatten().unwrap_or(Inserted::NotYet))
+            .collect())
+    }
+
+    async fn insert_columns(&self, columns: &Columns<'_>) -> Result<Vec<Inserted>, StoreError> {
+        // Keys and projects go in sorted, so that two replicas wait for each other in the same order.
+        let rows = sqlx::query!(
+            r#"
+            WITH input AS MATERIALIZED (
+                SELECT * FROM unnest($1::uuid[], $2::text[], $3::smallint[], $4::text[], $5::text[], $6::text[],
+                    $7::uuid[], $8::uuid[], $9::text[], $10::bytea[]) WITH ORDINALITY
+                    AS i (id, project, priority, spec, repository, git_ref, rebuild_of, context_id, key, request, nth)
+            ), made AS (
+                INSERT INTO projects (name)
+                SELECT DISTINCT project FROM input WHERE project NOT IN (
+                    SELECT name FROM projects WHERE name = ANY($2)
+                ) ORDER BY project
+                ON CONFLICT (name) DO NOTHING RETURNING id, name
+            ), project AS MATERIALIZED (
+                SELECT id, name FROM projects WHERE name = ANY($2) UNION ALL SELECT id, name FROM made
+            ), ready AS MATERIALIZED (
+                SELECT i.*, p.id AS project_id FROM input i JOIN project p ON p.name = i.project
+                WHERE i.context_id IS NULL OR EXISTS (
+                    SELECT FROM contexts c WHERE c.id = i.context_id AND c.project_id = p.id
+                )
+            ), keyed AS (
+                INSERT INTO idempotency_keys (project_id, key, build_id, request_sha256)
+                SELECT project_id, key, id, request FROM ready WHERE key IS NOT NULL ORDER BY project_id, key
+                ON CONFLICT (project_id, key) DO NOTHING RETURNING build_id
+            ), fresh AS MATERIALIZED (
+                SELECT * FROM ready WHERE key IS NULL OR id IN (SELECT build_id FROM keyed)
+            ), build AS (
+                INSERT INTO builds (id, project_id, priority) SELECT id, project_id, priority FROM fresh ORDER BY nth
+            ), spec AS (
+                INSERT INTO specs (build_id, project_id, rebuild_of, repository, git_ref, spec)
+                SELECT id, project_id, rebuild_of, repository, git_ref, spec::jsonb FROM fresh ORDER BY nth
+            ), event AS (
+                INSERT INTO build_events (build_id, state) SELECT id, 'queued' FROM fresh ORDER BY nth
+            ), lane AS (
+                INSERT INTO lanes (project_id, priority, floor)
+                SELECT DISTINCT project_id, priority, now() - interval '10 s' FROM fresh f
+                WHERE NOT EXISTS (
+                    SELECT FROM lanes l WHERE l.project_id = f.project_id AND l.priority = f.priority
+                        AND l.empty_since IS NULL
+                ) ORDER BY project_id, priority
+                ON CONFLICT (project_id, priority) DO UPDATE SET empty_since = NULL
+            )
+            SELECT now() AS "created_at!: jiff_sqlx::Timestamp",
+                EXISTS (SELECT FROM fresh f WHERE f.nth = i.nth) AS "stored!",
+                EXISTS (SELECT FROM ready r WHERE r.nth = i.nth) AS "ready!",
+                EXISTS (SELECT FROM project p WHERE p.name = i.project) AS "has_project!"
+            FROM input i ORDER BY i.nth
+            "#,
+            &columns.ids,
+            &columns.projects as &[&str],
+            &columns.priorities,
+            &columns.specs,
+            &columns.repositories as &[&str],
+            &columns.git_refs as &[Option<&str>],
+            &columns.rebuilds as &[Option<Uuid>],
+            &columns.contexts as &[Option<Uuid>],
+            &columns.keys as &[Option<&str>],
+            &columns.requests as &[Option<&[u8]>]
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        Ok(rows
+            .into_iter()
+            .map(|row| match (row.stored, row.ready, row.has_project) {
+                (true, ..) => Inserted::New(row.created_at.to_jiff()),
+                (false, false, true) => Inserted::NoSuchContext,
+                (false, ..) => Inserted::NotYet,
+            })
+            .collect())
+    }
+
+    /// The build that a key was used for, and the request that it came with.
+    pub(super) async fn keyed(
+        &self,
+        project: &ProjectName,
+        key: &str,
+    ) -> Result<Option<(BuildId, Vec<u8>)>, StoreError> {
+        let row = sqlx::query!(
+            "
+            SELECT k.build_id, k.request_sha256 FROM idempotency_keys k JOIN projects p ON p.id = k.project_id
+            WHERE p.name = $1 AND k.key = $2
+            ",
+            project.as_str(),
+            key
+        )
+        .fetch_optional(&self.pool)
+        .await?;
+        Ok(row.map(|row| (BuildId(row.build_id), row.request_sha256)))
+    }
+}

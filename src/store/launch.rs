@@ -1,0 +1,144 @@
+//! From launching to running, or back: what the holder of a claim records.
+
+use std::time::Duration;
+
+use sqlx::types::Json;
+
+use super::{Claim, ClaimToken, Store, StoreError, Topic, claim::ClaimedRow};
+use crate::domain::{BuildId, Failure};
+
+impl Store {
+    /// The Job exists: launching to running. False when the token no longer holds, and for a build that was cancelled
+    /// meanwhile: its Job must go, and nothing more will come of this launch.
+    pub async fn launched(
+        &self,
+        id: BuildId,
+        token: ClaimToken,
+        external_id: &str,
+    ) -> Result<bool, StoreError> {
+        let changed = sqlx::query_scalar!(
+            "
+            WITH changed AS (
+                UPDATE builds SET state = 'running', phase = 'pending', waiting_since = now(), external_id = $3,
+                    lease_until = NULL, claim_token = NULL, version = version + 1
+                WHERE id = $1 AND state = 'launching' AND claim_token = $2 RETURNING id
+            ), unwanted AS (
+                UPDATE builds SET external_id = $3, lease_until = NULL, claim_token = NULL, version = version + 1
+                WHERE id = $1 AND state = 'cancelling' AND claim_token = $2
+            ), event AS (
+                INSERT INTO build_events (build_id, state) SELECT id, 'running' FROM changed
+            )
+            SELECT id FROM changed
+            ",
+            id.0,
+            token.0,
+            external_id
+        )
+        .fetch_optional(&self.pool)
+        .await?;
+        Ok(changed.is_some())
+    }
+
+    /// The launch could not be tried to its end: back to the queue, not before `delay` has passed.
+    pub async fn release(&self, id: BuildId, token: ClaimToken, delay: Duration) -> Result<bool, StoreError> {
+        let changed = sqlx::query_scalar!(
+            "
+            WITH changed AS (
+                UPDATE builds SET state = 'queued', run_at = now() + make_interval(secs => $3),
+                    lease_until = NULL, claim_token = NULL, version = version + 1
+                WHERE id = $1 AND state = 'launching' AND claim_token = $2 RETURNING id, project_id, priority
+            ), event AS (
+                INSERT INTO build_events (build_id, state) SELECT id, 'queued' FROM changed
+            ), lane AS (
+                INSERT INTO lanes (project_id, priority, floor)
+                SELECT project_id, priority, now() - interval '10 s' FROM changed
+                WHERE NOT EXISTS (
+                    SELECT FROM lanes l WHERE l.project_id = changed.project_id AND l.priority = changed.priority
+                        AND l.empty_since IS NULL
+                )
+                ON CONFLICT (project_id, priority) DO UPDATE SET empty_since = NULL
+            )
+            SELECT id FROM changed
+            ",
+            id.0,
+            token.0,
+            delay.as_secs_f64()
+        )
+        .fetch_optional(&self.pool)
+        .await?;
+        if changed.is_some() {
+            self.wake(Topic::Queue);
+        }
+        Ok(changed.is_some())
+    }
+
+    /// The launch will never succeed: launching to failed. For a build that was cancelled meanwhile, nothing more will
+    /// come of this launch.
+    pub async fn launch_failed(
+        &self,
+        id: BuildId,
+        token: ClaimToken,
+        failure: &Failure,
+    ) -> Result<bool, StoreError> {
+        let changed = sqlx::query_scalar!(
+            "
+            WITH changed AS (
+                UPDATE builds SET state = 'failed', finished_at = now(), lease_until = NULL, claim_token = NULL,
+                    version = version + 1
+                WHERE id = $1 AND state = 'launching' AND claim_token = $2 RETURNING id
+            ), unwanted AS (
+                UPDATE builds SET lease_until = NULL, claim_token = NULL, version = version + 1
+                WHERE id = $1 AND state = 'cancelling' AND claim_token = $2
+            ), event AS (
+                INSERT INTO build_events (build_id, state, reason, message) SELECT id, 'failed', $3, $4 FROM changed
+            ), result AS (
+                INSERT INTO results (build_id, reason, message, exit_code, log_snippet)
+                SELECT id, $3, $4, $5, $6 FROM changed
+            )
+            SELECT id FROM changed
+            ",
+            id.0,
+            token.0,
+            failure.reason.as_str(),
+            failure.message,
+            failure.exit_code,
+            failure.log_snippet
+        )
+        .fetch_optional(&self.pool)
+        .await?;
+        if changed.is_some() {
+            self.wake(Topic::Queue);
+        }
+        Ok(changed.is_some())
+    }
+
+    /// A running build whose Job vanished: running to launching again, as a claim of the caller's. `None` when it is
+    /// no longer running.
+    pub async fn relaunch(&self, id: BuildId, lease: Duration) -> Result<Option<Claim>, StoreError> {
+        let row = sqlx::query_as!(
+            ClaimedRow,
+            r#"
+            WITH changed AS (
+                UPDATE builds SET state = 'launching', claim_token = gen_random_uuid(),
+                    lease_until = now() + make_interval(secs => $2), launches = launches + 1,
+                    relaunches = relaunches + 1, phase = NULL, external_id = NULL, waiting_since = NULL,
+                    waiting_reason = NULL, waiting_message = NULL, version = version + 1
+                WHERE id = $1 AND state = 'running' RETURNING id, claim_token, launches
+            ), event AS (
+                INSERT INTO build_events (build_id, state) SELECT id, 'launching' FROM changed
+            )
+            SELECT c.id, c.claim_token AS "token!", c.launches - 1 AS "launches!",
+                s.spec AS "spec: Json<serde_json::Value>"
+            FROM changed c JOIN specs s ON s.build_id = c.id
+            "#,
+            id.0,
+            lease.as_secs_f64()
+        )
+        .fetch_optional(&self.pool)
+        .await?;
+        match row {
+            Some(row) => Ok(self.read(row).await),
+            None => Ok(None),
+        }
+    }
+}

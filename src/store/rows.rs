@@ -1,0 +1,214 @@
+//! Rows as sqlx reads them, and the domain's values that they become.
+
+use std::str::FromStr;
+
+use jiff_sqlx::Timestamp;
+use sqlx::{
+    Decode, Postgres, Type,
+    error::BoxDynError,
+    postgres::{PgTypeInfo, PgValueRef},
+    types::Json,
+};
+use uuid::Uuid;
+
+use crate::domain::{
+    Attempt, AttemptState, Build, BuildEvent, BuildId, BuildSpec, Digest, EventKind, Failure, Invalid, Phase,
+    Reason, State,
+};
+
+/// A column of text, or of an enum type, that holds a value of the domain by its name.
+#[derive(Debug, Clone)]
+pub(super) struct Named<T>(pub T);
+
+impl<T> Type<Postgres> for Named<T> {
+    fn type_info() -> PgTypeInfo {
+        <str as Type<Postgres>>::type_info()
+    }
+
+    fn compatible(_: &PgTypeInfo) -> bool {
+        // The labels of enum types arrive as text does; what is no name of a value is refused in decoding.
+        true
+    }
+}
+
+impl<T: FromStr<Err = Invalid>> Decode<'_, Postgres> for Named<T> {
+    fn decode(value: PgValueRef<'_>) -> Result<Self, BoxDynError> {
+        let name = <&str as Decode<Postgres>>::decode(value)?;
+        Ok(Self(name.parse()?))
+    }
+}
+
+/// Everything of a build but its attempts, events and logs.
+pub(super) struct BuildRow {
+    pub id: Uuid,
+    pub state: Named<State>,
+    pub phase: Option<Named<Phase>>,
+    pub waiting_reason: Option<Named<Reason>>,
+    pub waiting_message: Option<String>,
+    pub spec: Json<BuildSpec>,
+    pub rebuild_of: Option<Uuid>,
+    pub created_at: Timestamp,
+    pub started_at: Option<Timestamp>,
+    pub finished_at: Option<Timestamp>,
+    pub cancel_requested_at: Option<Timestamp>,
+    pub retries: i32,
+    pub digest: Option<Named<Digest>>,
+    pub reason: Option<Named<Reason>>,
+    pub message: Option<String>,
+    pub exit_code: Option<i32>,
+    pub log_snippet: Option<String>,
+    pub version: i64,
+}
+
+impl From<BuildRow> for Build {
+    fn from(row: BuildRow) -> Self {
+        Self {
+            id: BuildId(row.id),
+            state: row.state.0,
+            phase: row.phase.map(|phase| phase.0),
+            waiting_reason: row.waiting_reason.map(|reason| reason.0),
+            waiting_message: row.waiting_message,
+            spec: row.spec.0,
+            rebuild_of: row.rebuild_of.map(BuildId),
+            created_at: row.created_at.to_jiff(),
+            started_at: row.started_at.map(Timestamp::to_jiff),
+            finished_at: row.finished_at.map(Timestamp::to_jiff),
+            cancel_requested_at: row.cancel_requested_at.map(Timestamp::to_jiff),
+            retries: count(row.retries),
+            digest: row.digest.map(|digest| digest.0),
+            failure: failure(row.reason, row.message, row.exit_code, row.log_snippet),
+            version: row.version,
+        }
+    }
+}
+
+/// One pod's run.
+pub(super) struct AttemptRow {
+    pub number: i32,
+    pub name: String,
+    pub state: Named<StoredAttemptState>,
+    pub node: Option<String>,
+    pub started_at: Option<Timestamp>,
+    pub finished_at: Option<Timestamp>,
+    pub exit_code: Option<i32>,
+    pub reason: Option<Named<Reason>>,
+    pub message: Option<String>,
+    pub failure_exit_code: Option<i32>,
+    pub log_snippet: Option<String>,
+    pub log_bytes: i64,
+}
+
+impl From<AttemptRow> for Attempt {
+    fn from(row: AttemptRow) -> Self {
+        Self {
+            number: count(row.number),
+            name: row.name,
+            state: row.state.0.0,
+            node: row.node,
+            started_at: row.started_at.map(Timestamp::to_jiff),
+            finished_at: row.finished_at.map(Timestamp::to_jiff),
+            exit_code: row.exit_code,
+            failure: failure(row.reason, row.message, row.failure_exit_code, row.log_snippet),
+            log_bytes: length(row.log_bytes),
+        }
+    }
+}
+
+/// An attempt's state, by its name in the database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct StoredAttemptState(pub AttemptState);
+
+impl StoredAttemptState {
+    /// The name in the database.
+    pub(super) const fn as_str(self) -> &'static str {
+        match self.0 {
+            AttemptState::Pending => "pending",
+            AttemptState::Running => "running",
+            AttemptState::Succeeded => "succeeded",
+            AttemptState::Failed => "failed",
+        }
+    }
+}
+
+impl FromStr for StoredAttemptState {
+    type Err = Invalid;
+
+    fn from_str(name: &str) -> Result<Self, Invalid> {
+        [
+            AttemptState::Pending,
+            AttemptState::Running,
+            AttemptState::Succeeded,
+            AttemptState::Failed,
+        ]
+        .into_iter()
+        .map(Self)
+        .find(|state| state.as_str() == name)
+        .ok_or_else(|| Invalid::new(format_args!("is no state of an attempt: {name:?}")))
+    }
+}
+
+/// One change of a build's state.
+pub(super) struct EventRow {
+    pub id: i64,
+    pub build_id: Uuid,
+    pub state: Named<State>,
+    pub reason: Option<Named<Reason>>,
+    pub message: Option<String>,
+    pub at: Timestamp,
+}
+
+impl From<EventRow> for BuildEvent {
+    fn from(row: EventRow) -> Self {
+        Self {
+            id: row.id,
+            build: BuildId(row.build_id),
+            kind: EventKind::State(row.state.0),
+            reason: row.reason.map(|reason| reason.0),
+            message: row.message,
+            at: row.at.to_jiff(),
+        }
+    }
+}
+
+fn failure(
+    reason: Option<Named<Reason>>,
+    message: Option<String>,
+    exit_code: Option<i32>,
+    log_snippet: Option<String>,
+) -> Option<Failure> {
+    reason.map(|reason| Failure {
+        reason: reason.0,
+        message: message.unwrap_or_default(),
+        exit_code,
+        log_snippet,
+    })
+}
+
+/// A count, which the schema keeps from being negative.
+pub(super) fn count(number: i32) -> u32 {
+    u32::try_from(number).unwrap_or_default()
+}
+
+/// A length in bytes, which the schema keeps from being negative.
+pub(super) fn length(bytes: i64) -> u64 {
+    u64::try_from(bytes).unwrap_or_default()
+}
+
+/// A number for a column that is narrower than any value that occurs.
+pub(super) fn column<T, C: TryFrom<T> + Bounded>(number: T) -> C {
+    C::try_from(number).unwrap_or(C::MAX)
+}
+
+/// Integers of columns.
+pub(super) trait Bounded {
+    /// The greatest one.
+    const MAX: Self;
+}
+
+impl Bounded for i32 {
+    const MAX: Self = Self::MAX;
+}
+
+impl Bounded for i64 {
+    const MAX: Self = Self::MAX;
+}

@@ -1,0 +1,82 @@
+//! Figures for /metrics: cheap, whatever the backlog.
+
+use super::{Store, StoreError, rows::length};
+
+/// How many builds wait and run.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct QueueDepth {
+    /// Queued builds: exact up to [`QueueDepth::COUNTED`], beyond that by the planner's estimate, never below it.
+    pub queued: u64,
+    /// Being launched.
+    pub launching: u64,
+    /// Running.
+    pub running: u64,
+    /// Being cancelled.
+    pub cancelling: u64,
+}
+
+impl QueueDepth {
+    /// Queued builds that are counted one by one.
+    pub const COUNTED: u64 = 10_000;
+}
+
+/// How the connections are used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PoolStatus {
+    /// Open connections.
+    pub size: u32,
+    /// Of these, unused.
+    pub idle: u32,
+    /// As many as there may be.
+    pub max: u32,
+}
+
+impl Store {
+    /// How many builds wait and run.
+    pub async fn queue_depth(&self) -> Result<QueueDepth, StoreError> {
+        let held = sqlx::query!(
+            r#"
+            SELECT count(*) FILTER (WHERE state = 'launching') AS "launching!",
+                count(*) FILTER (WHERE state = 'running') AS "running!",
+                count(*) FILTER (WHERE state = 'cancelling') AS "cancelling!"
+            FROM builds WHERE state IN ('launching', 'running', 'cancelling')
+            "#
+        )
+        .fetch_one(&self.pool)
+        .await?;
+        let queued = sqlx::query!(
+            r#"
+            WITH counted AS (
+                SELECT count(*) AS n FROM (
+                    SELECT 1 FROM lanes l CROSS JOIN LATERAL (
+                        SELECT FROM builds b WHERE b.state = 'queued' AND b.project_id = l.project_id
+                            AND b.priority = l.priority AND b.run_at >= l.floor
+                    ) waiting LIMIT 10000
+                ) AS found
+            )
+            SELECT n AS "counted!", (
+                SELECT greatest(reltuples, 0)::bigint FROM pg_class
+                WHERE oid = to_regclass('builds_queued') AND n >= 10000
+            ) AS estimate
+            FROM counted
+            "#
+        )
+        .fetch_one(&self.pool)
+        .await?;
+        Ok(QueueDepth {
+            queued: length(queued.counted.max(queued.estimate.unwrap_or(0))),
+            launching: length(held.launching),
+            running: length(held.running),
+            cancelling: length(held.cancelling),
+        })
+    }
+
+    /// How the pool's connections are used.
+    pub fn pool_status(&self) -> PoolStatus {
+        PoolStatus {
+            size: self.pool.size(),
+            idle: u32::try_from(self.pool.num_idle()).unwrap_or(u32::MAX),
+            max: self.pool.options().get_max_connections(),
+        }
+    }
+}

@@ -1,0 +1,11 @@
+//! The REST API as its clients meet it: through the router, on a real Postgres.
+
+mod builds;
+mod contexts;
+mod cut;
+mod harness;
+mod health;
+mod input;
+mod listener;
+mod logs;
+mod outages;
