@@ -21,6 +21,7 @@ use wiremock::{
 
 use crate::{registry::free_port, world::World};
 
+/// A world, or the end of the test where this machine has no engine.
 #[macro_export]
 macro_rules! world_or_skip {
     ($kind:ident) => {
