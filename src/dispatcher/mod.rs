@@ -1,1 +1,130 @@
-//! dispatcher
+//! Takes builds from the queue to their end: claims and launches them, observes what becomes of their Jobs, and
+//! compares both sides so that nothing is lost.
+//!
+//! Every step looks at the world and does what is to be done; none relies on an earlier one having been finished.
+//! Killing the process between any two lines therefore costs time, and nothing else.
+
+mod backoff;
+mod cancelling;
+mod failures;
+mod gate;
+mod launching;
+mod logs;
+mod observer;
+mod reconcile;
+mod sighted;
+
+#[cfg(test)]
+mod tests;
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::sync::{Notify, Semaphore, mpsc};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use url::Url;
+
+use self::{gate::Gate, logs::Followers, sighted::Rechecks};
+use crate::{
+    domain::BuildId,
+    launcher::Launcher,
+    store::{Slots, Store},
+};
+
+/// How the dispatcher works.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// How many builds may run at once.
+    pub slots: Slots,
+    /// How long a launch may take before another replica takes it over.
+    pub lease: Duration,
+    /// Launches that this process has under way at once.
+    pub launches: usize,
+    /// How long a build may wait for a container to start.
+    pub pending_deadline: Duration,
+    /// How often a build that waits for a container is looked at, since events are not watched.
+    pub waiting_recheck: Duration,
+    /// How long a finished Job stays before it is deleted.
+    pub job_grace: Duration,
+    /// How often rows and Jobs are compared.
+    pub reconcile_interval: Duration,
+    /// How often a Job that vanished is made again before its build fails.
+    pub max_relaunches: u32,
+    /// The most bytes of log that are kept of one attempt.
+    pub max_log_bytes: u64,
+    /// How builds reach the REST API, to fetch their contexts.
+    pub internal_url: Url,
+}
+
+/// The dispatcher of one process. Cheap to clone.
+#[derive(Clone)]
+pub struct Dispatcher(Arc<Inner>);
+
+struct Inner {
+    store: Store,
+    launcher: Arc<dyn Launcher>,
+    options: Options,
+    launches: Arc<Semaphore>,
+    gate: Gate,
+    followers: Followers,
+    rechecks: Rechecks,
+    /// Builds that the observer, if this process has the role, must look at.
+    nudges: mpsc::UnboundedSender<BuildId>,
+    nudged: tokio::sync::Mutex<mpsc::UnboundedReceiver<BuildId>>,
+    /// Rows and Jobs must be compared before the interval is over.
+    reconcile_now: Notify,
+    tasks: TaskTracker,
+}
+
+impl Dispatcher {
+    /// A dispatcher that does nothing yet.
+    pub fn new(store: Store, launcher: Arc<dyn Launcher>, options: Options) -> Self {
+        let (nudges, nudged) = mpsc::unbounded_channel();
+        Self(Arc::new(Inner {
+            store,
+            launcher,
+            launches: Arc::new(Semaphore::new(options.launches)),
+            options,
+            gate: Gate::default(),
+            followers: Followers::default(),
+            rechecks: Rechecks::default(),
+            nudges,
+            nudged: tokio::sync::Mutex::new(nudged),
+            reconcile_now: Notify::new(),
+            tasks: TaskTracker::new(),
+        }))
+    }
+
+    /// Works until `soft`; then finishes the launches and log writes that are under way, at the latest until `hard`.
+    pub async fn run(self, soft: CancellationToken, hard: CancellationToken) {
+        let work = async {
+            tokio::join!(self.run_claims(&soft), self.run_observer(&soft));
+            self.0.followers.stop();
+            self.0.tasks.close();
+            self.0.tasks.wait().await;
+        };
+        tokio::select! {
+            () = work => {}
+            () = hard.cancelled() => {}
+        }
+    }
+
+    fn store(&self) -> &Store {
+        &self.0.store
+    }
+
+    fn launcher(&self) -> &Arc<dyn Launcher> {
+        &self.0.launcher
+    }
+
+    fn options(&self) -> &Options {
+        &self.0.options
+    }
+
+    /// Has the observer of this process, if it is one, look at a build soon.
+    fn nudge(&self, id: BuildId) {
+        self.0
+            .nudges
+            .send(id)
+            .expect("the receiver lives as long as the sender");
+    }
+}

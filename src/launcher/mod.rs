@@ -1,7 +1,13 @@
 //! What runs builds: Kubernetes, or a container engine on one machine, behind one trait.
 
+pub mod classify;
 pub mod context;
+pub mod engine;
 pub mod kaniko_args;
+pub mod kubernetes;
+pub mod manifest;
+pub mod noop;
+pub mod outcome;
 
 use async_trait::async_trait;
 use bytes::Bytes;

@@ -34,7 +34,7 @@ pub use error::StoreError;
 pub use list::BuildFilter;
 pub use lock::ObserverLock;
 pub use logs::LogSlice;
-pub use observe::{Live, Recorded};
+pub use observe::{Live, Recorded, Standing};
 pub use pool::StoreOptions;
 pub use stats::{PoolStatus, QueueDepth};
 pub use wakeups::{Topic, Wakeup};

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use jiff::Timestamp;
 use sqlx::{PgExecutor, Postgres, Transaction};
 use uuid::Uuid;
 
@@ -24,6 +23,17 @@ pub struct Live {
     pub external_id: Option<String>,
     /// How often its Job was made again after it was lost.
     pub relaunches: u32,
+}
+
+/// Where a build stands that may hold no slot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Standing {
+    /// Which build.
+    pub id: BuildId,
+    /// Its state.
+    pub state: State,
+    /// How long ago it ended, by the database's clock.
+    pub ended_for: Option<Duration>,
 }
 
 /// What came of recording a sighting of a running build.
@@ -73,15 +83,29 @@ impl Store {
             .collect())
     }
 
-    /// Where these builds stand, and when they ended (for Jobs whose builds may not be live).
-    pub async fn states(
-        &self,
-        ids: &[BuildId],
-    ) -> Result<Vec<(BuildId, State, Option<Timestamp>)>, StoreError> {
+    /// Builds that are cancelling, in the order of their ids, after `after`.
+    pub async fn cancelling(&self, after: Option<BuildId>, limit: u32) -> Result<Vec<BuildId>, StoreError> {
+        let ids = sqlx::query_scalar!(
+            "
+            SELECT id FROM builds
+            WHERE state IN ('launching', 'running', 'cancelling') AND state = 'cancelling' AND id > $1
+            ORDER BY id LIMIT $2
+            ",
+            after.map_or(Uuid::nil(), |id| id.0),
+            i64::from(limit)
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        Ok(ids.into_iter().map(BuildId).collect())
+    }
+
+    /// Where these builds stand (for Jobs whose builds may not be live).
+    pub async fn standings(&self, ids: &[BuildId]) -> Result<Vec<Standing>, StoreError> {
         let ids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
         let rows = sqlx::query!(
             r#"
-            SELECT id, state AS "state: Named<State>", finished_at AS "finished_at: jiff_sqlx::Timestamp"
+            SELECT id, state AS "state: Named<State>",
+                extract(epoch FROM now() - finished_at)::float8 AS ended_for
             FROM builds WHERE id = ANY($1)
             "#,
             &ids
@@ -90,9 +114,12 @@ impl Store {
         .await?;
         Ok(rows
             .into_iter()
-            .map(|row| {
-                let ended = row.finished_at.map(jiff_sqlx::Timestamp::to_jiff);
-                (BuildId(row.id), row.state.0, ended)
+            .map(|row| Standing {
+                id: BuildId(row.id),
+                state: row.state.0,
+                ended_for: row
+                    .ended_for
+                    .map(|s| Duration::try_from_secs_f64(s).unwrap_or_default()),
             })
             .collect())
     }

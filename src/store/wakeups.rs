@@ -178,7 +178,8 @@ impl Store {
                 Ok(()) => pause = Duration::from_millis(100),
                 Err(error) => tracing::debug!(%error, "cannot listen for notifications; polling goes on"),
             }
-            tokio::time::sleep(rand::rng().random_range(pause / 2..=pause)).await;
+            let delay = rand::rng().random_range(pause / 2..=pause);
+            tokio::time::sleep(delay).await;
             pause = (pause * 2).min(Duration::from_secs(5));
         }
     }

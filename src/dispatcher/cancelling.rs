@@ -1,0 +1,108 @@
+//! From cancelling to cancelled: the Job and its pod are removed, and only then is the build's end recorded.
+
+use tokio_util::sync::CancellationToken;
+
+use super::{Dispatcher, backoff};
+use crate::{
+    domain::BuildId,
+    launcher::LauncherError,
+    store::{StoreError, Topic},
+};
+
+/// Cancelling builds that are read at once.
+const PAGE: u32 = 200;
+
+impl Dispatcher {
+    /// Sees cancels through until `stop`.
+    pub(super) async fn run_cancels(&self, stop: &CancellationToken) {
+        let mut wakeup = self.store().wakeup(Topic::Cancel);
+        let mut failed = 0;
+        while !stop.is_cancelled() {
+            let pause = match self.cancel_once().await {
+                Ok(_) => {
+                    failed = 0;
+                    None
+                }
+                Err(error) => {
+                    failed += 1;
+                    tracing::warn!(
+                        error = &error as &dyn std::error::Error,
+                        "cancels cannot be seen through; trying again"
+                    );
+                    Some(backoff::delay(failed))
+                }
+            };
+            let next = async {
+                match pause {
+                    Some(delay) => tokio::time::sleep(delay).await,
+                    None => wakeup.wait().await,
+                }
+            };
+            tokio::select! {
+                () = next => {}
+                () = stop.cancelled() => {}
+            }
+        }
+    }
+
+    /// Does for every cancelling build what can be done now: how many became cancelled.
+    ///
+    /// # Errors
+    /// When the store cannot be asked.
+    pub async fn cancel_once(&self) -> Result<usize, StoreError> {
+        let mut ended = 0;
+        let mut after = None;
+        loop {
+            let page = self.store().cancelling(after, PAGE).await?;
+            for id in &page {
+                ended += usize::from(self.see_cancel_through(*id).await?);
+            }
+            match page.last() {
+                Some(last) if page.len() == PAGE as usize => after = Some(*last),
+                _ => return Ok(ended),
+            }
+        }
+    }
+
+    /// Removes what there is of a cancelling build; records the end when nothing is left.
+    pub(super) async fn see_cancel_through(&self, id: BuildId) -> Result<bool, StoreError> {
+        match self.launcher().look(id).await {
+            Ok(Some(sighting)) => {
+                self.store()
+                    .observe(
+                        id,
+                        &sighting.outcome,
+                        &sighting.attempts,
+                        sighting.failed_attempts,
+                    )
+                    .await?;
+                if !sighting.deleting {
+                    self.remove(id).await;
+                }
+                Ok(false)
+            }
+            Ok(None) => {
+                let ended = self.store().cancelled(id).await?;
+                if ended {
+                    metrics::counter!("slipway_builds_finished_total", "state" => "cancelled").increment(1);
+                    tracing::info!(build.id = %id, "cancelled");
+                }
+                Ok(ended)
+            }
+            Err(error) => {
+                tracing::debug!(build.id = %id, %error, "cannot be looked at; the cancel goes on later");
+                Ok(false)
+            }
+        }
+    }
+
+    /// Asks for a build's Job to be removed. A failure is not the end: reconciling asks again.
+    pub(super) async fn remove(&self, id: BuildId) {
+        match self.launcher().remove(id).await {
+            Ok(()) | Err(LauncherError::NotFound(_)) => {}
+            Err(error) => {
+                tracing::warn!(build.id = %id, %error, "a Job could not be removed; it is tried again")
+            }
+        }
+    }
+}

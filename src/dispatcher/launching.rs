@@ -1,0 +1,253 @@
+//! From queued to running: claims as many builds as there are free slots, and has their Jobs created.
+
+use std::time::{Duration, Instant};
+
+use futures::future::join_all;
+use secrecy::SecretString;
+use sha2::{Digest, Sha256};
+use tokio_util::sync::CancellationToken;
+
+use super::{Dispatcher, backoff, failures};
+use crate::{
+    domain::{BuildId, BuildSpec, ContextId, Failure, State},
+    launcher::{ContextGrant, LaunchError, Launched, Order},
+    store::{Claim, StoreError, Topic},
+};
+
+/// The most builds that one claim takes.
+const BATCH: u32 = 64;
+/// How often a launch that the API server refuses is tried in all: a quota or a webhook may let the next one pass.
+const REFUSALS: u32 = 3;
+/// What is left of the lease, at the least, when a launch is given up.
+const LEASE_MARGIN: u32 = 4;
+
+impl Dispatcher {
+    /// Claims and launches until `soft`.
+    pub(super) async fn run_claims(&self, soft: &CancellationToken) {
+        let mut failed = 0;
+        let mut wakeup = self.store().wakeup(Topic::Queue);
+        while !soft.is_cancelled() {
+            let next = self.claim_and_spawn(&mut failed).await;
+            let pause = async {
+                match next {
+                    Next::Again => {}
+                    Next::WhenWoken => wakeup.wait().await,
+                    Next::After(delay) => tokio::time::sleep(delay).await,
+                }
+            };
+            tokio::select! {
+                () = pause => {}
+                () = soft.cancelled() => {}
+            }
+        }
+    }
+
+    async fn claim_and_spawn(&self, failed: &mut u32) -> Next {
+        let refusals = self.0.gate.failures();
+        if refusals > 0 && self.launcher().ready().await.is_err() {
+            self.0.gate.trip();
+            return Next::After(backoff::delay(refusals));
+        }
+        let free = self.0.launches.available_permits();
+        if free == 0 {
+            let _one = self.0.launches.acquire().await;
+            return Next::Again;
+        }
+        let limit = u32::try_from(free).unwrap_or(BATCH).min(BATCH);
+        match self.claim(limit).await {
+            Ok(claims) => {
+                *failed = 0;
+                let full = claims.len() == limit as usize;
+                for claim in claims {
+                    self.spawn_launch(claim).await;
+                }
+                if full { Next::Again } else { Next::WhenWoken }
+            }
+            Err(error) => {
+                if *failed == 0 {
+                    tracing::warn!(
+                        error = &error as &dyn std::error::Error,
+                        "no builds can be claimed; trying again"
+                    );
+                }
+                *failed += 1;
+                Next::After(backoff::delay(*failed))
+            }
+        }
+    }
+
+    /// Claims and launches once, and waits until the launches have ended: how many there were.
+    ///
+    /// # Errors
+    /// When the store cannot be asked.
+    pub async fn claim_once(&self) -> Result<usize, StoreError> {
+        let claims = self.claim(BATCH).await?;
+        let count = claims.len();
+        join_all(claims.into_iter().map(|claim| self.launch(claim))).await;
+        Ok(count)
+    }
+
+    async fn claim(&self, limit: u32) -> Result<Vec<Claim>, StoreError> {
+        let options = self.options();
+        let claims = self.store().claim(options.slots, options.lease, limit).await?;
+        metrics::counter!("slipway_claims_total").increment(claims.len() as u64);
+        Ok(claims)
+    }
+
+    async fn spawn_launch(&self, claim: Claim) {
+        let permit = self.0.launches.clone().acquire_owned().await;
+        let this = self.clone();
+        self.0.tasks.spawn(async move {
+            this.launch(claim).await;
+            drop(permit);
+        });
+    }
+
+    /// Creates a claimed build's Job, and records what came of it.
+    pub(super) async fn launch(&self, claim: Claim) {
+        let began = Instant::now();
+        let ended = self.try_launch(&claim).await;
+        let seconds = began.elapsed().as_secs_f64();
+        let result = match &ended {
+            Ok(Launched { adopted: true, .. }) => "adopted",
+            Ok(_) => "created",
+            Err(LaunchError::Unavailable(_)) => "unavailable",
+            Err(LaunchError::NameConflict(_)) => "name_conflict",
+            Err(LaunchError::Refused(_)) => "refused",
+        };
+        metrics::counter!("slipway_launches_total", "result" => result).increment(1);
+        metrics::histogram!("slipway_launch_seconds").record(seconds);
+        let recorded = match ended {
+            Ok(launched) => self.record_launch(&claim, &launched, seconds).await,
+            Err(error) => self.record_no_launch(&claim, error).await,
+        };
+        if let Err(error) = recorded {
+            // The lease runs out, and whoever claims the build then finds its Job.
+            tracing::warn!(build.id = %claim.id, error = &error as &dyn std::error::Error, "a launch could not be recorded");
+        }
+    }
+
+    async fn try_launch(&self, claim: &Claim) -> Result<Launched, LaunchError> {
+        let patience = self.options().lease - self.options().lease / LEASE_MARGIN;
+        let attempt = async {
+            let order = self.order(claim.id, claim.spec.clone()).await?;
+            self.launcher().launch(&order).await
+        };
+        match tokio::time::timeout(patience, attempt).await {
+            Ok(ended) => ended,
+            Err(_) => Err(LaunchError::Unavailable("no answer within the lease".to_owned())),
+        }
+    }
+
+    async fn record_launch(
+        &self,
+        claim: &Claim,
+        launched: &Launched,
+        seconds: f64,
+    ) -> Result<(), StoreError> {
+        self.0.gate.open();
+        if self
+            .store()
+            .launched(claim.id, claim.token, &launched.external_id)
+            .await?
+        {
+            tracing::info!(
+                build.id = %claim.id, job.name = claim.id.job_name(), adopted = launched.adopted,
+                duration_ms = seconds * 1000.0, "launched"
+            );
+            self.nudge(claim.id);
+            return Ok(());
+        }
+        // Either another replica holds the claim now, and has adopted the Job; or the build was cancelled meanwhile.
+        let build = self.store().build(claim.id).await?;
+        let unwanted =
+            build.is_some_and(|build| build.state == State::Cancelling || build.state.is_terminal());
+        if unwanted {
+            tracing::info!(build.id = %claim.id, "cancelled while it was being launched");
+            self.remove(claim.id).await;
+            self.store().wake(Topic::Cancel);
+        }
+        Ok(())
+    }
+
+    async fn record_no_launch(&self, claim: &Claim, error: LaunchError) -> Result<(), StoreError> {
+        let failure = match error {
+            LaunchError::Unavailable(why) => {
+                self.0.gate.trip();
+                tracing::warn!(build.id = %claim.id, launches = claim.launches, why, "a launch did not come about; it is tried again");
+                return self.try_later(claim).await;
+            }
+            LaunchError::Refused(why) if claim.launches + 1 < REFUSALS => {
+                tracing::warn!(build.id = %claim.id, launches = claim.launches, why, "a launch was refused; it is tried again");
+                return self.try_later(claim).await;
+            }
+            LaunchError::NameConflict(name) => failures::name_conflict(&name),
+            LaunchError::Refused(why) => failures::launch_refused(&why),
+        };
+        if self
+            .store()
+            .launch_failed(claim.id, claim.token, &failure)
+            .await?
+        {
+            log_failure(claim.id, &failure);
+        }
+        Ok(())
+    }
+
+    async fn try_later(&self, claim: &Claim) -> Result<(), StoreError> {
+        let delay = backoff::delay(claim.launches);
+        self.store().release(claim.id, claim.token, delay).await?;
+        Ok(())
+    }
+
+    /// Everything that a launcher must know of a build; for an uploaded context, with a fresh right to read it.
+    pub(super) async fn order(&self, id: BuildId, spec: BuildSpec) -> Result<Order, LaunchError> {
+        let context = match spec.source.context_id() {
+            Some(context) => Some(self.grant(id, context).await?),
+            None => None,
+        };
+        Ok(Order { id, spec, context })
+    }
+
+    async fn grant(&self, build: BuildId, context: ContextId) -> Result<ContextGrant, LaunchError> {
+        let unavailable = |error: StoreError| LaunchError::Unavailable(error.to_string());
+        let stored = self.store().context(context).await.map_err(unavailable)?;
+        let stored = stored.ok_or_else(|| LaunchError::Refused(format!("the context {context} is gone")))?;
+        let token = hex::encode(rand::random::<[u8; 32]>());
+        let sha256 = Sha256::digest(&token).into();
+        self.store()
+            .grant_context(context, build, sha256)
+            .await
+            .map_err(unavailable)?;
+        let path = format!("api/v1/contexts/{context}/content");
+        let url = self
+            .options()
+            .internal_url
+            .join(&path)
+            .expect("an id makes a valid path");
+        Ok(ContextGrant {
+            url,
+            token: SecretString::from(token),
+            sha256: stored.sha256,
+            size: stored.size,
+        })
+    }
+}
+
+/// What the claim loop does next.
+enum Next {
+    Again,
+    WhenWoken,
+    After(Duration),
+}
+
+/// Says that a build failed: the one place where that is logged.
+pub(super) fn log_failure(id: BuildId, failure: &Failure) {
+    let class = failure.reason.class().as_str();
+    metrics::counter!("slipway_builds_finished_total", "state" => "failed", "reason" => failure.reason.as_str(), "class" => class)
+        .increment(1);
+    tracing::info!(
+        build.id = %id, reason = failure.reason.as_str(), class, exit_code = failure.exit_code,
+        message = failure.message, "failed"
+    );
+}

@@ -1,0 +1,180 @@
+//! One build is looked at, and what is seen is recorded.
+
+use std::{
+    collections::HashSet,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use super::{Dispatcher, failures, launching::log_failure};
+use crate::{
+    domain::{BuildId, Outcome, Sighting, State, outcome::Advice},
+    launcher::{LaunchError, LauncherError},
+    store::{Recorded, StoreError},
+};
+
+/// What a look at a build came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Looked {
+    /// It was seen, and goes on.
+    GoesOn,
+    /// Its end was recorded.
+    Ended,
+    /// Nothing is to be seen of it.
+    Nothing,
+    /// It was seen, but is not running (any more, or not yet): nothing was recorded.
+    Stale,
+    /// The launcher does not answer: look again later.
+    Unknown,
+}
+
+/// Builds that will be looked at again, although nothing may change that a watch would show.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Rechecks(Arc<Mutex<HashSet<BuildId>>>);
+
+impl Rechecks {
+    fn set(&self) -> std::sync::MutexGuard<'_, HashSet<BuildId>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Dispatcher {
+    /// Looks at a build and records what is seen.
+    ///
+    /// # Errors
+    /// When the store cannot be written to: what was seen is seen again at the next look.
+    pub async fn observe_once(&self, id: BuildId) -> Result<Looked, StoreError> {
+        match self.launcher().look(id).await {
+            Ok(Some(sighting)) => self.record(id, &sighting).await,
+            Ok(None) => Ok(Looked::Nothing),
+            Err(error) => {
+                tracing::debug!(build.id = %id, %error, "cannot be looked at; it is tried again");
+                self.recheck(id, self.options().waiting_recheck);
+                Ok(Looked::Unknown)
+            }
+        }
+    }
+
+    async fn record(&self, id: BuildId, sighting: &Sighting) -> Result<Looked, StoreError> {
+        self.follow_logs(id, sighting);
+        match &sighting.outcome {
+            Outcome::Succeeded { .. } | Outcome::Failed(_) => self.record_end(id, sighting).await,
+            Outcome::Waiting { .. } | Outcome::Running { .. } => self.record_progress(id, sighting).await,
+        }
+    }
+
+    async fn record_end(&self, id: BuildId, sighting: &Sighting) -> Result<Looked, StoreError> {
+        let (attempts, retries) = (&sighting.attempts, sighting.failed_attempts);
+        if !self
+            .store()
+            .finish(id, &sighting.outcome, attempts, retries)
+            .await?
+        {
+            return Ok(Looked::Stale);
+        }
+        match &sighting.outcome {
+            Outcome::Failed(failure) => log_failure(id, failure),
+            _ => {
+                metrics::counter!("slipway_builds_finished_total", "state" => "succeeded").increment(1);
+                tracing::info!(build.id = %id, retries, "succeeded");
+            }
+        }
+        Ok(Looked::Ended)
+    }
+
+    async fn record_progress(&self, id: BuildId, sighting: &Sighting) -> Result<Looked, StoreError> {
+        let (attempts, retries) = (&sighting.attempts, sighting.failed_attempts);
+        let recorded = self
+            .store()
+            .observe(id, &sighting.outcome, attempts, retries)
+            .await?;
+        let Recorded::Yes { waiting_for } = recorded else {
+            return Ok(Looked::Stale);
+        };
+        if let (Outcome::Waiting { .. }, Some(waited)) = (&sighting.outcome, waiting_for) {
+            if waited >= self.options().pending_deadline {
+                return self.give_up_waiting(id, sighting, waited).await;
+            }
+            let left = self.options().pending_deadline - waited;
+            self.recheck(id, self.options().waiting_recheck.min(left));
+        }
+        self.follow_advice(id, sighting.advice).await?;
+        Ok(Looked::GoesOn)
+    }
+
+    async fn give_up_waiting(
+        &self,
+        id: BuildId,
+        sighting: &Sighting,
+        waited: Duration,
+    ) -> Result<Looked, StoreError> {
+        let Outcome::Waiting { reason, message } = &sighting.outcome else {
+            return Ok(Looked::GoesOn);
+        };
+        let failure = failures::pending_too_long(*reason, message.as_deref(), waited);
+        let ended = Sighting {
+            outcome: Outcome::Failed(failure),
+            ..sighting.clone()
+        };
+        let looked = self.record_end(id, &ended).await?;
+        if looked == Looked::Ended {
+            // Left alone, it would start as soon as the cluster lets it, long after the caller was told otherwise.
+            self.remove(id).await;
+        }
+        Ok(looked)
+    }
+
+    async fn follow_advice(&self, id: BuildId, advice: Advice) -> Result<(), StoreError> {
+        match advice {
+            Advice::None => {}
+            Advice::StopRetrying => match self.launcher().stop_retrying(id).await {
+                Ok(()) | Err(LauncherError::NotFound(_)) => {}
+                Err(error) => {
+                    tracing::warn!(build.id = %id, %error, "retries could not be stopped; it is tried again");
+                    self.recheck(id, Duration::from_secs(1));
+                }
+            },
+            Advice::StartAttempt(number) => self.start_attempt(id, number).await?,
+        }
+        Ok(())
+    }
+
+    async fn start_attempt(&self, id: BuildId, number: u32) -> Result<(), StoreError> {
+        let Some(build) = self
+            .store()
+            .build(id)
+            .await?
+            .filter(|build| build.state == State::Running)
+        else {
+            return Ok(());
+        };
+        let started = async {
+            let order = self.order(id, build.spec).await?;
+            self.launcher().start_attempt(&order, number).await
+        };
+        match started.await {
+            Ok(()) => tracing::info!(build.id = %id, attempt = number, "started another attempt"),
+            Err(
+                LaunchError::Unavailable(why) | LaunchError::NameConflict(why) | LaunchError::Refused(why),
+            ) => {
+                tracing::warn!(build.id = %id, attempt = number, why, "an attempt could not be started; it is tried again");
+                self.recheck(id, self.options().waiting_recheck);
+            }
+        }
+        Ok(())
+    }
+
+    /// Looks at a build again after `delay`, if this is not planned already.
+    fn recheck(&self, id: BuildId, delay: Duration) {
+        if !self.0.rechecks.set().insert(id) {
+            return;
+        }
+        // The task holds no dispatcher, only what it needs: it must not keep one alive.
+        let (rechecks, nudges) = (self.0.rechecks.clone(), self.0.nudges.clone());
+        tokio::spawn(async move {
+            tokio::time::sleep(delay).await;
+            rechecks.set().remove(&id);
+            let _ = nudges.send(id);
+        });
+    }
+}

@@ -1,0 +1,268 @@
+//! Fetches a context, checks it on the way, and passes it on as the tar stream that the engine unpacks.
+//!
+//! Nothing is kept on this machine: the archive flows from its source through the checks into the container.
+
+use std::{
+    io::{self, Read, Write},
+    path::Path,
+};
+
+use bytes::Bytes;
+use futures::{Stream, StreamExt, stream};
+use secrecy::ExposeSecret;
+use sha2::{Digest as _, Sha256};
+use tokio::{sync::mpsc, task::JoinHandle};
+
+use crate::{
+    domain::{
+        Source,
+        archive::{ArchiveError, Limits, sanitize},
+    },
+    launcher::{LaunchError, Order, kaniko_args},
+};
+
+/// Chunks in flight between two steps: enough to keep both busy.
+const CHUNKS: usize = 8;
+
+/// How much is gathered before it is passed on.
+const CHUNK_BYTES: usize = 64 * 1024;
+
+/// A context on its way.
+pub struct Arriving {
+    /// The checked archive, as a tar without compression.
+    pub tar: mpsc::Receiver<io::Result<Bytes>>,
+    /// What the checks say in the end. Only then is what was passed on any good.
+    pub checked: JoinHandle<Result<(), LaunchError>>,
+}
+
+/// Begins to fetch the order's context. `None` where kaniko gets it by itself.
+pub async fn fetch(
+    http: &reqwest::Client,
+    order: &Order,
+    limits: &Limits,
+) -> Result<Option<Arriving>, LaunchError> {
+    if !kaniko_args::must_be_fetched(&order.spec.source) {
+        return Ok(None);
+    }
+    let (request, sha256) = match (&order.spec.source, &order.context) {
+        (Source::Http(source), _) => (http.get(source.url.as_str()), None),
+        (_, Some(grant)) => {
+            let request = http
+                .get(grant.url.clone())
+                .bearer_auth(grant.token.expose_secret());
+            (request, Some(grant.sha256))
+        }
+        (_, None) => {
+            return Err(LaunchError::Refused(
+                "the uploaded context is not there any more".into(),
+            ));
+        }
+    };
+    let response = request.send().await.map_err(unreachable)?;
+    let status = response.status();
+    if status.is_server_error() || status == reqwest::StatusCode::TOO_MANY_REQUESTS {
+        return Err(LaunchError::Unavailable(format!(
+            "the context's host answers {status}"
+        )));
+    }
+    if !status.is_success() {
+        return Err(LaunchError::Refused(format!(
+            "the context cannot be fetched: its host answers {status}"
+        )));
+    }
+    Ok(Some(check(response.bytes_stream(), sha256, limits.clone())))
+}
+
+/// The address may hold what its owner keeps to himself, so the error goes without it.
+fn unreachable(error: reqwest::Error) -> LaunchError {
+    LaunchError::Unavailable(format!("the context cannot be fetched: {}", error.without_url()))
+}
+
+fn check<S, E>(chunks: S, sha256: Option<[u8; 32]>, limits: Limits) -> Arriving
+where
+    S: Stream<Item = Result<Bytes, E>> + Send + 'static,
+    E: std::error::Error + Send + Sync + 'static,
+{
+    let (packed, arriving) = mpsc::channel(CHUNKS);
+    let (leaving, tar) = mpsc::channel(CHUNKS);
+    tokio::spawn(async move {
+        let mut chunks = std::pin::pin!(chunks);
+        while let Some(chunk) = chunks.next().await {
+            if packed.send(chunk.map_err(io::Error::other)).await.is_err() {
+                return;
+            }
+        }
+    });
+    let checked = tokio::task::spawn_blocking(move || {
+        let mut reader = Hashing {
+            chunks: arriving,
+            rest: Bytes::new(),
+            hash: Sha256::new(),
+        };
+        let writer = Chunked {
+            chunks: leaving.clone(),
+            buffer: Vec::with_capacity(CHUNK_BYTES),
+        };
+        let verdict = pass_on(&mut reader, writer, sha256, &limits);
+        if let Err(error) = &verdict {
+            // Without this the engine would take the end for a good one. If it has gone, it needs no telling.
+            drop(leaving.blocking_send(Err(io::Error::other(error.to_string()))));
+        }
+        verdict
+    });
+    Arriving { tar, checked }
+}
+
+fn pass_on(
+    reader: &mut Hashing,
+    writer: Chunked,
+    sha256: Option<[u8; 32]>,
+    limits: &Limits,
+) -> Result<(), LaunchError> {
+    let prefix = Path::new(kaniko_args::CONTEXT_DIR.trim_start_matches('/'));
+    sanitize(&mut *reader, writer, prefix, limits).map_err(|error| match error {
+        ArchiveError::Invalid(_) => LaunchError::Refused(format!("the context is refused: {error}")),
+        ArchiveError::Io(_) => LaunchError::Unavailable(format!("the context's transfer broke off: {error}")),
+    })?;
+    let broke_off = |error| LaunchError::Unavailable(format!("the context's transfer broke off: {error}"));
+    io::copy(reader, &mut io::sink()).map_err(broke_off)?;
+    let found: [u8; 32] = reader.hash.clone().finalize().into();
+    if sha256.is_some_and(|expected| expected != found) {
+        return Err(LaunchError::Unavailable(
+            "the context is not what was uploaded".into(),
+        ));
+    }
+    Ok(())
+}
+
+/// Reads chunks as they come, and hashes them.
+struct Hashing {
+    chunks: mpsc::Receiver<io::Result<Bytes>>,
+    rest: Bytes,
+    hash: Sha256,
+}
+
+impl Read for Hashing {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        while self.rest.is_empty() {
+            match self.chunks.blocking_recv() {
+                None => return Ok(0),
+                Some(chunk) => self.rest = chunk?,
+            }
+            self.hash.update(&self.rest);
+        }
+        let piece = self.rest.split_to(self.rest.len().min(buffer.len()));
+        buffer[..piece.len()].copy_from_slice(&piece);
+        Ok(piece.len())
+    }
+}
+
+/// Gathers what is written into chunks.
+struct Chunked {
+    chunks: mpsc::Sender<io::Result<Bytes>>,
+    buffer: Vec<u8>,
+}
+
+impl Write for Chunked {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.buffer.extend_from_slice(bytes);
+        if self.buffer.len() >= CHUNK_BYTES {
+            self.flush()?;
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        if self.buffer.is_empty() {
+            return Ok(());
+        }
+        let chunk = Bytes::from(std::mem::replace(
+            &mut self.buffer,
+            Vec::with_capacity(CHUNK_BYTES),
+        ));
+        self.chunks
+            .blocking_send(Ok(chunk))
+            .map_err(|_| io::ErrorKind::BrokenPipe.into())
+    }
+}
+
+/// The receiving end as a stream.
+pub fn into_stream(
+    receiver: mpsc::Receiver<io::Result<Bytes>>,
+) -> impl Stream<Item = io::Result<Bytes>> + Send {
+    stream::unfold(receiver, |mut receiver| async move {
+        receiver.recv().await.map(|chunk| (chunk, receiver))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use flate2::{Compression, write::GzEncoder};
+
+    use super::*;
+
+    fn archive(path: &str) -> Bytes {
+        let mut tar = tar::Builder::new(GzEncoder::new(Vec::new(), Compression::fast()));
+        let mut header = tar::Header::new_gnu();
+        header.set_size(5);
+        header.set_mode(0o644);
+        header.as_old_mut().name[..path.len()].copy_from_slice(path.as_bytes());
+        header.set_cksum();
+        tar.append(&header, &b"hello"[..]).expect("in memory");
+        tar.into_inner()
+            .expect("in memory")
+            .finish()
+            .expect("in memory")
+            .into()
+    }
+
+    async fn arrive(archive: Bytes, sha256: Option<[u8; 32]>) -> (Vec<u8>, Result<(), LaunchError>) {
+        let chunks = stream::iter(
+            archive
+                .chunks(7)
+                .map(|c| Ok::<_, io::Error>(Bytes::copy_from_slice(c)))
+                .collect::<Vec<_>>(),
+        );
+        let Arriving { tar, checked } = check(chunks, sha256, Limits::default());
+        let pieces: Vec<_> = into_stream(tar).collect().await;
+        let bytes = pieces.into_iter().map_while(Result::ok).flatten().collect();
+        (bytes, checked.await.expect("does not panic"))
+    }
+
+    #[tokio::test]
+    async fn a_good_archive_arrives_below_the_context_folder() {
+        let archive = archive("Dockerfile");
+        let sha256 = Sha256::digest(&archive).into();
+        let (tar, verdict) = arrive(archive, Some(sha256)).await;
+        verdict.expect("is good");
+        let mut tar = tar::Archive::new(&tar[..]);
+        let names: Vec<_> = tar
+            .entries()
+            .expect("a tar")
+            .map(|entry| {
+                entry
+                    .expect("whole")
+                    .path()
+                    .expect("a path")
+                    .display()
+                    .to_string()
+            })
+            .collect();
+        assert_eq!(
+            names.last().map(String::as_str),
+            Some("kaniko/buildcontext/Dockerfile")
+        );
+    }
+
+    #[tokio::test]
+    async fn another_archive_than_the_uploaded_one_is_not_used() {
+        let (_, verdict) = arrive(archive("Dockerfile"), Some([0; 32])).await;
+        assert!(matches!(verdict, Err(LaunchError::Unavailable(_))), "{verdict:?}");
+    }
+
+    #[tokio::test]
+    async fn an_archive_that_leaves_its_root_is_refused() {
+        let (_, verdict) = arrive(archive("../evil"), None).await;
+        assert!(matches!(verdict, Err(LaunchError::Refused(_))), "{verdict:?}");
+    }
+}

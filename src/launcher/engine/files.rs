@@ -1,0 +1,107 @@
+//! Files that go into a container before it starts, and come out after it has ended.
+
+use std::{io::Read, path::Path, time::Duration};
+
+use bollard::{
+    Docker,
+    query_parameters::{
+        DownloadFromContainerOptionsBuilder, UploadToContainerOptions, UploadToContainerOptionsBuilder,
+    },
+};
+use bytes::Bytes;
+use futures::{StreamExt, stream};
+
+use super::{
+    context::{self, Arriving},
+    engine_error,
+    request::DIGEST_FILE,
+};
+use crate::{domain::Digest, launcher::LaunchError};
+
+/// Where kaniko looks for registry credentials, without the leading slash.
+const CREDENTIALS: &str = "kaniko/.docker/config.json";
+
+/// How long the engine may take to unpack a context.
+const UNPACKING: Duration = Duration::from_secs(30 * 60);
+
+/// More than a digest and its tar header: what is larger is no digest.
+const DIGEST_TAR: usize = 16 * 1024;
+
+/// Copies the registry credentials into a container that has not started.
+///
+/// As a file and not as environment: whoever may look at containers would read it there.
+pub async fn put_credentials(docker: &Docker, container: &str, config: &Path) -> Result<(), LaunchError> {
+    let content = tokio::fs::read(config).await.map_err(|error| {
+        LaunchError::Unavailable(format!(
+            "the registry credentials cannot be read from {}: {error}",
+            config.display()
+        ))
+    })?;
+    let mut header = tar::Header::new_gnu();
+    header.set_mode(0o600);
+    header.set_size(content.len() as u64);
+    let mut tar = tar::Builder::new(Vec::new());
+    let whole = tar
+        .append_data(&mut header, CREDENTIALS, &content[..])
+        .and_then(|()| tar.into_inner());
+    let whole = whole.map_err(|error| {
+        LaunchError::Refused(format!("the registry credentials cannot be packed: {error}"))
+    })?;
+    // A stream, because the client library logs plain bodies.
+    let body = bollard::body_stream(stream::iter([Bytes::from(whole)]));
+    let sent = docker.upload_to_container(container, into_root(), body).await;
+    sent.map_err(|error| engine_error::launching(&error))
+}
+
+/// Copies a context into a container that has not started.
+pub async fn put_context(docker: &Docker, container: &str, arriving: Arriving) -> Result<(), LaunchError> {
+    let Arriving { tar, checked } = arriving;
+    let body = bollard::body_try_stream(context::into_stream(tar));
+    let sent = docker
+        .clone()
+        .with_timeout(UNPACKING)
+        .upload_to_container(container, into_root(), body)
+        .await;
+    // The check's verdict comes first: where it is bad, the engine's complaint is only what follows from it.
+    match checked.await {
+        Ok(verdict) => verdict?,
+        Err(_) => {
+            return Err(LaunchError::Unavailable(
+                "the context's transfer broke off".into(),
+            ));
+        }
+    }
+    sent.map_err(|error| engine_error::launching(&error))
+}
+
+fn into_root() -> Option<UploadToContainerOptions> {
+    Some(UploadToContainerOptionsBuilder::new().path("/").build())
+}
+
+/// The digest that kaniko left in a container that has ended; `None` where there is none.
+pub async fn digest(docker: &Docker, container: &str) -> Result<Option<Digest>, bollard::errors::Error> {
+    let options = DownloadFromContainerOptionsBuilder::new()
+        .path(DIGEST_FILE)
+        .build();
+    let mut chunks = docker.download_from_container(container, Some(options)).boxed();
+    let mut tar = Vec::new();
+    while let Some(chunk) = chunks.next().await {
+        match chunk {
+            Ok(chunk) => tar.extend_from_slice(&chunk),
+            Err(error) if engine_error::status(&error) == Some(404) => return Ok(None),
+            Err(error) => return Err(error),
+        }
+        if tar.len() > DIGEST_TAR {
+            return Ok(None);
+        }
+    }
+    Ok(only_file(&tar).and_then(|text| text.trim().parse().ok()))
+}
+
+fn only_file(tar: &[u8]) -> Option<String> {
+    let mut archive = tar::Archive::new(tar);
+    let mut entry = archive.entries().ok()?.next()?.ok()?;
+    let mut text = String::new();
+    entry.read_to_string(&mut text).ok()?;
+    Some(text)
+}

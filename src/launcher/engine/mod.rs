@@ -1,0 +1,257 @@
+//! Builds as containers of a Docker-compatible engine (Docker, Podman) on one machine: for laptops and the demo.
+//!
+//! One container per attempt, named after the build and labelled, so that a restarted service finds again what runs.
+//! The engine keeps no retries and no deadlines for us: [`outcome`] decides about them from what is to be seen, and
+//! every process that looks decides the same.
+
+mod agenda;
+mod attempts;
+mod changes;
+mod context;
+mod engine_error;
+mod files;
+mod image;
+mod labels;
+mod launch;
+mod log;
+mod outcome;
+mod request;
+
+use std::{path::PathBuf, sync::Arc};
+
+use async_trait::async_trait;
+use bollard::{
+    Docker,
+    query_parameters::{KillContainerOptions, RemoveContainerOptionsBuilder},
+};
+use bytes::Bytes;
+use futures::stream::BoxStream;
+use jiff::SignedDuration;
+use tokio::sync::OnceCell;
+use tracing::info;
+
+use super::{Change, LaunchError, Launched, Launcher, LauncherError, Order, kaniko_args::KanikoOptions};
+use crate::domain::{
+    BuildId, Clock, Sighting,
+    archive::Limits,
+    quantity::{Cpu, Memory},
+};
+
+use self::{agenda::Agenda, image::Image, outcome::Seen};
+
+/// Where Docker listens unless told otherwise.
+const DOCKER_SOCKET: &str = "/var/run/docker.sock";
+
+/// How the engine is reached, and what every container gets.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The engine's address, as in `DOCKER_HOST`: `unix:///path`, `tcp://host:port` or `http://host:port`. Docker's own
+    /// socket when absent, or else Podman's.
+    pub host: Option<String>,
+    /// Tells this service's containers from those of another one on the same engine.
+    pub instance: String,
+    /// kaniko's image and what the operator sets for every build.
+    pub kaniko: KanikoOptions,
+    /// The engine's network for builds: `bridge`, or `host` where a registry listens on loopback only.
+    pub network: String,
+    /// Capabilities besides kaniko's own, such as `SYS_CHROOT` for the stand-in executor.
+    pub extra_capabilities: Vec<String>,
+    /// A Docker `config.json` with registry credentials; builds get a copy. None when absent.
+    pub docker_config: Option<PathBuf>,
+    /// A folder on the engine's machine whose folders are what `volume` sources name. When absent they name volumes of
+    /// the engine, and only those that carry the label `slipway.dev/context`.
+    pub volume_root: Option<PathBuf>,
+    /// CPU for builds that do not ask for any; unlimited when absent.
+    pub default_cpu: Option<Cpu>,
+    /// Memory for builds that do not ask for any; unlimited when absent.
+    pub default_memory: Option<Memory>,
+    /// How many processes a build may have at once.
+    pub pids_limit: i64,
+    /// The pause before the second attempt, which doubles with each further one.
+    pub retry_delay: SignedDuration,
+    /// What a context that is copied into a container may hold.
+    pub context_limits: Limits,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            host: None,
+            instance: "default".to_owned(),
+            kaniko: KanikoOptions::default(),
+            network: "bridge".to_owned(),
+            extra_capabilities: Vec::new(),
+            docker_config: None,
+            volume_root: None,
+            default_cpu: None,
+            default_memory: None,
+            pids_limit: 4096,
+            retry_delay: SignedDuration::from_secs(10),
+            context_limits: Limits::default(),
+        }
+    }
+}
+
+/// Why an engine launcher cannot be made of its options.
+#[derive(Debug, thiserror::Error)]
+pub enum OptionsError {
+    /// The address is of no kind that is known.
+    #[error("the container engine's address must begin with unix://, tcp:// or http://, not {0:?}")]
+    Host(String),
+}
+
+/// The launcher for a container engine.
+pub struct Engine {
+    options: Options,
+    clock: Arc<dyn Clock>,
+    http: reqwest::Client,
+    image: Image,
+    docker: OnceCell<Docker>,
+    agenda: Arc<Agenda>,
+}
+
+impl Engine {
+    /// A launcher with these options. The engine need not answer yet. `http` fetches uploaded contexts.
+    pub fn new(options: Options, http: reqwest::Client, clock: Arc<dyn Clock>) -> Result<Self, OptionsError> {
+        if let Some(host) = &options.host
+            && !["unix://", "tcp://", "http://"]
+                .iter()
+                .any(|scheme| host.starts_with(scheme))
+        {
+            return Err(OptionsError::Host(host.clone()));
+        }
+        let image = Image::new(&options.kaniko.image, Arc::clone(&clock));
+        Ok(Self {
+            options,
+            clock,
+            http,
+            image,
+            docker: OnceCell::new(),
+            agenda: Arc::default(),
+        })
+    }
+
+    /// The connection, made and its protocol version agreed upon at the first use.
+    async fn docker(&self) -> Result<&Docker, LauncherError> {
+        let unavailable = |error| LauncherError::Unavailable(engine_error::words(&error));
+        let connection = self
+            .docker
+            .get_or_try_init(|| connect(self.options.host.as_deref()));
+        connection.await.map_err(unavailable)
+    }
+
+    /// Looks, and ends what has run for too long.
+    async fn attempts(&self, id: BuildId) -> Result<Vec<Seen>, LauncherError> {
+        let docker = self.docker().await?;
+        let look = || attempts::look(docker, &self.options.instance, id);
+        let seen = look().await.map_err(|error| engine_error::looking(&error))?;
+        let now = self.clock.now();
+        let overdue = seen
+            .iter()
+            .filter(|one| one.deadline().is_some_and(|deadline| deadline <= now));
+        let mut killed = false;
+        for one in overdue {
+            info!(build.id = %id, container = one.name, "the build has run longer than its timeout");
+            match docker.kill_container(&one.id, None::<KillContainerOptions>).await {
+                // 404 and 409: it has ended in the meantime.
+                Err(error) if !matches!(engine_error::status(&error), Some(404 | 409)) => {
+                    return Err(engine_error::looking(&error));
+                }
+                _ => killed = true,
+            }
+        }
+        if !killed {
+            return Ok(seen);
+        }
+        look().await.map_err(|error| engine_error::looking(&error))
+    }
+}
+
+async fn connect(host: Option<&str>) -> Result<Docker, bollard::errors::Error> {
+    let docker = match host {
+        Some(host) => Docker::connect_with_host(host)?,
+        None if std::path::Path::new(DOCKER_SOCKET).exists() => Docker::connect_with_unix_defaults()?,
+        None => Docker::connect_with_podman_defaults()?,
+    };
+    docker.negotiate_version().await
+}
+
+#[async_trait]
+impl Launcher for Engine {
+    async fn launch(&self, order: &Order) -> Result<Launched, LaunchError> {
+        launch::launch(self, order).await
+    }
+
+    async fn look(&self, id: BuildId) -> Result<Option<Sighting>, LauncherError> {
+        let seen = self.attempts(id).await?;
+        let verdict = outcome::sighting(&seen, self.options.retry_delay, self.clock.now());
+        let Some(verdict) = verdict else {
+            self.agenda.forget(id);
+            return Ok(None);
+        };
+        self.agenda.plan(id, &seen, verdict.retry_at, self.clock.now());
+        Ok(Some(verdict.sighting))
+    }
+
+    async fn list(&self) -> Result<Vec<BuildId>, LauncherError> {
+        let filter = labels::ours(&self.options.instance);
+        let found = attempts::labelled(self.docker().await?, &filter, &self.options.instance).await;
+        let found = found.map_err(|error| engine_error::looking(&error))?;
+        let mut builds: Vec<BuildId> = found.into_iter().map(|(_, labels)| labels.build).collect();
+        builds.sort_unstable();
+        builds.dedup();
+        Ok(builds)
+    }
+
+    fn changes(&self) -> BoxStream<'static, Change> {
+        changes::changes(self)
+    }
+
+    /// Nothing to do: an attempt starts only when [`Launcher::start_attempt`] says so.
+    async fn stop_retrying(&self, _id: BuildId) -> Result<(), LauncherError> {
+        Ok(())
+    }
+
+    async fn start_attempt(&self, order: &Order, number: u32) -> Result<(), LaunchError> {
+        launch::start_attempt(self, order, number).await
+    }
+
+    async fn remove(&self, id: BuildId) -> Result<(), LauncherError> {
+        let docker = self.docker().await?;
+        let filter = labels::of_build(&self.options.instance, id);
+        let options = RemoveContainerOptionsBuilder::new().force(true).v(true).build();
+        // Again until nothing is found: an attempt may have been started while the ones before it were removed.
+        loop {
+            let found = attempts::labelled(docker, &filter, &self.options.instance).await;
+            let found = found.map_err(|error| engine_error::looking(&error))?;
+            if found.is_empty() {
+                self.agenda.forget(id);
+                return Ok(());
+            }
+            for (container, _) in found {
+                match docker.remove_container(&container, Some(options.clone())).await {
+                    Err(error) if engine_error::status(&error) == Some(404) => {}
+                    // Somebody else is removing it already; whether it goes is for the next look to tell.
+                    Err(error) if engine_error::status(&error) == Some(409) => return Ok(()),
+                    other => other.map_err(|error| engine_error::looking(&error))?,
+                }
+            }
+        }
+    }
+
+    async fn log(
+        &self,
+        id: BuildId,
+        attempt: &str,
+        from: u64,
+    ) -> Result<BoxStream<'static, Result<Bytes, LauncherError>>, LauncherError> {
+        log::follow(self.docker().await?, &self.options.instance, id, attempt, from).await
+    }
+
+    async fn ready(&self) -> Result<(), LauncherError> {
+        let answer = self.docker().await?.ping().await;
+        answer
+            .map(drop)
+            .map_err(|error| LauncherError::Unavailable(engine_error::words(&error)))
+    }
+}

@@ -1,0 +1,103 @@
+//! What a container is made of: the same image and arguments as a Job's, as the engine's API wants it. Pure.
+
+use std::collections::HashMap;
+
+use bollard::models::{
+    ContainerCreateBody, HostConfig, HostConfigLogConfig, Mount, MountType, RestartPolicy,
+    RestartPolicyNameEnum,
+};
+
+use super::{Options, labels::Labels};
+use crate::{
+    domain::{BuildSpec, Source, source::VolumeSource},
+    launcher::kaniko_args::{CONTEXT_DIR, kaniko_args, kaniko_env},
+};
+
+/// Where kaniko leaves the image's digest: inside its own folder, which is never part of an image.
+pub const DIGEST_FILE: &str = "/kaniko/digest";
+
+/// What kaniko needs to unpack base images and to change users; everything else is dropped.
+const CAPABILITIES: [&str; 7] = [
+    "CHOWN",
+    "DAC_OVERRIDE",
+    "FOWNER",
+    "SETGID",
+    "SETUID",
+    "SETFCAP",
+    "KILL",
+];
+
+/// A log larger than this loses its beginning, so that a build cannot fill the host's disk.
+const LOG_SIZE: &str = "512m";
+
+/// The body of the engine's "create container" call.
+pub fn container(spec: &BuildSpec, options: &Options, labels: &Labels) -> ContainerCreateBody {
+    let env = kaniko_env(spec)
+        .into_iter()
+        .map(|(name, value)| format!("{name}={value}"))
+        .collect();
+    ContainerCreateBody {
+        image: Some(options.kaniko.image.clone()),
+        cmd: Some(kaniko_args(spec, &options.kaniko, DIGEST_FILE)),
+        env: Some(env),
+        labels: Some(labels.to_map(&options.instance)),
+        host_config: Some(host_config(spec, options)),
+        ..ContainerCreateBody::default()
+    }
+}
+
+fn host_config(spec: &BuildSpec, options: &Options) -> HostConfig {
+    let memory = spec.resources.memory.as_ref().or(options.default_memory.as_ref());
+    let memory = memory.map(|amount| i64::try_from(amount.bytes()).unwrap_or(i64::MAX));
+    let cpu = spec.resources.cpu.as_ref().or(options.default_cpu.as_ref());
+    let capabilities = CAPABILITIES
+        .iter()
+        .map(|&name| name.to_owned())
+        .chain(options.extra_capabilities.iter().cloned());
+    HostConfig {
+        memory,
+        // The same as the memory: no swap, so that the limit is the limit.
+        memory_swap: memory,
+        nano_cpus: cpu.map(|amount| {
+            i64::try_from(amount.millicores())
+                .unwrap_or(i64::MAX)
+                .saturating_mul(1_000_000)
+        }),
+        pids_limit: Some(options.pids_limit),
+        cap_drop: Some(vec!["ALL".to_owned()]),
+        cap_add: Some(capabilities.collect()),
+        security_opt: Some(vec!["no-new-privileges".to_owned()]),
+        network_mode: Some(options.network.clone()),
+        mounts: Some(context_mount(spec, options).into_iter().collect()),
+        restart_policy: Some(RestartPolicy {
+            name: Some(RestartPolicyNameEnum::NO),
+            maximum_retry_count: None,
+        }),
+        log_config: Some(HostConfigLogConfig {
+            typ: Some("json-file".to_owned()),
+            config: Some(HashMap::from([("max-size".to_owned(), LOG_SIZE.to_owned())])),
+        }),
+        ..HostConfig::default()
+    }
+}
+
+/// A volume source's mount: a folder below the configured root, or a named volume of the engine.
+fn context_mount(spec: &BuildSpec, options: &Options) -> Option<Mount> {
+    let Source::Volume(VolumeSource { claim, .. }) = &spec.source else {
+        return None;
+    };
+    let (typ, source) = match &options.volume_root {
+        Some(root) => (
+            MountType::BIND,
+            root.join(claim.as_str()).to_string_lossy().into_owned(),
+        ),
+        None => (MountType::VOLUME, claim.to_string()),
+    };
+    Some(Mount {
+        typ: Some(typ),
+        source: Some(source),
+        target: Some(CONTEXT_DIR.to_owned()),
+        read_only: Some(true),
+        ..Mount::default()
+    })
+}

@@ -1,0 +1,206 @@
+//! The logs that an outcome is read from: of pods that failed, kept once read; of a pod that runs, as it is now.
+
+use std::{collections::HashMap, sync::Arc};
+
+use futures::AsyncReadExt;
+use k8s_openapi::api::core::v1::{ContainerState, ContainerStatus, Pod};
+use kube::{Api, ResourceExt, api::LogParams};
+
+use super::{Kubernetes, calls::call};
+use crate::{
+    domain::BuildId,
+    launcher::{
+        LauncherError,
+        outcome::{KANIKO_CONTAINER, PodLog},
+    },
+};
+
+/// The part of a log that is read: its end.
+const TAIL_BYTES: usize = 256 * 1024;
+const TAIL_LINES: i64 = 2000;
+
+/// How often a log that cannot be read is asked for before the outcome is read without it.
+const TRIES: u8 = 3;
+
+/// Builds whose logs are kept; beyond, they are read again.
+const KEPT_BUILDS: usize = 256;
+
+/// The end of a pod's log.
+#[derive(Clone)]
+pub(super) struct LogText {
+    pod: String,
+    text: Arc<[u8]>,
+}
+
+impl LogText {
+    pub(super) fn evidence(&self) -> PodLog<'_> {
+        PodLog {
+            pod: &self.pod,
+            text: &self.text,
+            phase: None,
+        }
+    }
+}
+
+/// Logs of pods that failed.
+#[derive(Default)]
+pub(super) struct EndedLogs(HashMap<BuildId, HashMap<String, Kept>>);
+
+enum Kept {
+    Text(Arc<[u8]>),
+    Missed(u8),
+}
+
+impl EndedLogs {
+    fn get(&self, id: BuildId, pod: &str) -> Option<Arc<[u8]>> {
+        match self.0.get(&id)?.get(pod)? {
+            Kept::Text(text) => Some(Arc::clone(text)),
+            Kept::Missed(_) => None,
+        }
+    }
+
+    fn keep(&mut self, id: BuildId, pod: &str, text: &Arc<[u8]>) {
+        if self.0.len() >= KEPT_BUILDS && !self.0.contains_key(&id) {
+            let any = self.0.keys().next().copied();
+            any.and_then(|any| self.0.remove(&any));
+        }
+        self.0
+            .entry(id)
+            .or_default()
+            .insert(pod.to_owned(), Kept::Text(Arc::clone(text)));
+    }
+
+    /// Counts a miss; whether that was the last one to wait for.
+    fn miss(&mut self, id: BuildId, pod: &str) -> bool {
+        let kept = self
+            .0
+            .entry(id)
+            .or_default()
+            .entry(pod.to_owned())
+            .or_insert(Kept::Missed(0));
+        if let Kept::Missed(times) = kept {
+            *times += 1;
+            return *times >= TRIES;
+        }
+        false
+    }
+}
+
+/// What of a pod has a log that matters.
+enum Subject<'a> {
+    /// A container that failed.
+    Failed(&'a str, &'a ContainerStatus),
+    /// kaniko, at work.
+    Running,
+}
+
+fn subject(pod: &Pod) -> Option<Subject<'_>> {
+    let status = pod.status.as_ref()?;
+    let inits = status.init_container_statuses.as_deref().unwrap_or_default();
+    let mains = status.container_statuses.as_deref().unwrap_or_default();
+    let failed = inits
+        .iter()
+        .chain(mains)
+        .find(|one| one.state.as_ref().is_some_and(has_failed));
+    if let Some(container) = failed {
+        return Some(Subject::Failed(&container.name, container));
+    }
+    mains
+        .iter()
+        .any(|one| one.state.as_ref().is_some_and(|state| state.running.is_some()))
+        .then_some(Subject::Running)
+}
+
+fn has_failed(state: &ContainerState) -> bool {
+    state.terminated.as_ref().is_some_and(|end| end.exit_code != 0)
+}
+
+impl Kubernetes {
+    /// The logs by which the pods are judged.
+    pub(super) async fn logs(&self, id: BuildId, pods: &[Pod]) -> Result<Vec<LogText>, LauncherError> {
+        let mut logs = Vec::new();
+        for pod in pods {
+            let name = pod.name_any();
+            let text = match subject(pod) {
+                Some(Subject::Failed(container, status)) => {
+                    self.ended_log(id, &name, container, status).await?
+                }
+                // Tells the phase; whatever is wrong, the next look will tell.
+                Some(Subject::Running) => match tail(&self.pods, &name, KANIKO_CONTAINER).await {
+                    Ok(text) => text,
+                    Err(_) => continue,
+                },
+                None => continue,
+            };
+            logs.push(LogText { pod: name, text });
+        }
+        Ok(logs)
+    }
+
+    /// What was read counts once and for all: the pod may be gone at the next look. A log that cannot be read is
+    /// waited for a little, since the outcome is final; then the end of it that the pod's status has must do.
+    async fn ended_log(
+        &self,
+        id: BuildId,
+        pod: &str,
+        container: &str,
+        status: &ContainerStatus,
+    ) -> Result<Arc<[u8]>, LauncherError> {
+        if let Some(text) = self.ended().get(id, pod) {
+            return Ok(text);
+        }
+        let text = match tail(&self.pods, pod, container).await {
+            Ok(text) => text,
+            Err(LauncherError::Unavailable(_)) if !self.ended().miss(id, pod) => {
+                return Err(LauncherError::Unavailable(format!(
+                    "the log of the pod {pod} cannot be read yet"
+                )));
+            }
+            Err(_) => last_words(status),
+        };
+        self.ended().keep(id, pod, &text);
+        Ok(text)
+    }
+
+    pub(super) fn forget(&self, id: BuildId) {
+        self.ended().0.remove(&id);
+    }
+
+    fn ended(&self) -> std::sync::MutexGuard<'_, EndedLogs> {
+        self.ended
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+fn last_words(status: &ContainerStatus) -> Arc<[u8]> {
+    let end = status.state.as_ref().and_then(|state| state.terminated.as_ref());
+    let words = end.and_then(|end| end.message.as_deref()).unwrap_or_default();
+    words.as_bytes().into()
+}
+
+/// The end of a container's log. `limitBytes` would cut it at the wrong end.
+async fn tail(pods: &Api<Pod>, pod: &str, container: &str) -> Result<Arc<[u8]>, LauncherError> {
+    let params = LogParams {
+        container: Some(container.to_owned()),
+        tail_lines: Some(TAIL_LINES),
+        ..LogParams::default()
+    };
+    call(async {
+        let mut stream = std::pin::pin!(pods.log_stream(pod, &params).await?);
+        let mut text = Vec::new();
+        let mut piece = vec![0; 16 * 1024];
+        loop {
+            let read = stream.read(&mut piece).await.map_err(kube::Error::ReadEvents)?;
+            if read == 0 {
+                break;
+            }
+            text.extend_from_slice(&piece[..read]);
+            if text.len() > 2 * TAIL_BYTES {
+                text.drain(..text.len() - TAIL_BYTES);
+            }
+        }
+        Ok(text.into())
+    })
+    .await
+}

@@ -1,0 +1,111 @@
+//! The log of one attempt: first what the fetching of the context said, then kaniko's own, followed to its end.
+
+use std::{io, time::Duration};
+
+use bytes::Bytes;
+use futures::{
+    StreamExt, TryStreamExt,
+    stream::{self, BoxStream},
+};
+use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
+use kube::{Api, ResourceExt, api::LogParams};
+use tokio_util::{compat::FuturesAsyncReadCompatExt, io::ReaderStream};
+
+use super::calls::{call, problem};
+use crate::launcher::LauncherError;
+
+type Pieces = BoxStream<'static, Result<Bytes, LauncherError>>;
+
+/// A connection on which nothing came for so long may be dead. Whoever follows takes it up again where it was.
+const SILENCE: Duration = Duration::from_secs(300);
+
+/// The log from the byte `from` on.
+pub(super) async fn follow(pods: &Api<Pod>, pod: &Pod, from: u64) -> Result<Pieces, LauncherError> {
+    let name = pod.name_any();
+    let containers = readable(pod)?;
+    let mut parts = Vec::new();
+    for container in containers {
+        parts.push(open(pods, &name, &container).await?);
+    }
+    Ok(skip(stream::iter(parts).flatten().boxed(), from))
+}
+
+/// The containers whose logs make up the attempt's: those before kaniko, and kaniko, unless one before it failed.
+/// Not yet there while anything before kaniko is still at work: bytes count from the very first on.
+fn readable(pod: &Pod) -> Result<Vec<String>, LauncherError> {
+    let waits = || LauncherError::NotFound(format!("the pod {} has no log yet", pod.name_any()));
+    let status = pod.status.as_ref().ok_or_else(waits)?;
+    let inits = status.init_container_statuses.as_deref().unwrap_or_default();
+    let mut containers = Vec::new();
+    for init in inits {
+        let exit_code = exit_code(init).ok_or_else(waits)?;
+        containers.push(init.name.clone());
+        if exit_code != 0 {
+            return Ok(containers);
+        }
+    }
+    let main = status
+        .container_statuses
+        .as_deref()
+        .unwrap_or_default()
+        .first()
+        .ok_or_else(waits)?;
+    if !has_started(main) {
+        return Err(waits());
+    }
+    containers.push(main.name.clone());
+    Ok(containers)
+}
+
+fn exit_code(container: &ContainerStatus) -> Option<i32> {
+    Some(container.state.as_ref()?.terminated.as_ref()?.exit_code)
+}
+
+fn has_started(container: &ContainerStatus) -> bool {
+    container
+        .state
+        .as_ref()
+        .is_some_and(|state| state.running.is_some() || state.terminated.is_some())
+}
+
+async fn open(pods: &Api<Pod>, pod: &str, container: &str) -> Result<Pieces, LauncherError> {
+    let params = LogParams {
+        container: Some(container.to_owned()),
+        follow: true,
+        ..LogParams::default()
+    };
+    let reader = match call(pods.log_stream(pod, &params)).await {
+        Ok(reader) => reader,
+        // The kubelet knows better than the status that we saw.
+        Err(LauncherError::Unavailable(words)) if words.contains("answered 400") => {
+            return Err(LauncherError::NotFound(words));
+        }
+        Err(error) => return Err(error),
+    };
+    let pieces = ReaderStream::with_capacity(reader.compat(), 16 * 1024).map_err(broke);
+    Ok(tokio_stream::StreamExt::timeout(pieces, SILENCE)
+        .map(|piece| match piece {
+            Ok(piece) => piece,
+            Err(_) => Err(LauncherError::Unavailable(
+                "the log has been silent for long".to_owned(),
+            )),
+        })
+        .boxed())
+}
+
+fn broke(error: io::Error) -> LauncherError {
+    problem(&kube::Error::ReadEvents(error))
+}
+
+/// Kubernetes gives logs from their beginning only.
+fn skip(pieces: Pieces, from: u64) -> Pieces {
+    let mut left = from;
+    pieces
+        .try_filter_map(move |mut piece| {
+            let skipped = usize::try_from(left).unwrap_or(usize::MAX).min(piece.len());
+            left -= skipped as u64;
+            let rest = piece.split_off(skipped);
+            futures::future::ready(Ok((!rest.is_empty()).then_some(rest)))
+        })
+        .boxed()
+}

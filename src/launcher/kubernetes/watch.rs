@@ -1,0 +1,258 @@
+//! Watches Jobs, Pods and Events, keeps what was seen, and says which builds to look at.
+
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use futures::{
+    Stream, StreamExt,
+    stream::{self, BoxStream},
+};
+use k8s_openapi::api::{
+    batch::v1::Job,
+    core::v1::{Event, Pod},
+};
+use kube::{
+    Api, Resource, ResourceExt,
+    runtime::{WatchStreamExt, watcher},
+};
+use serde::de::DeserializeOwned;
+use tracing::warn;
+
+use super::mirror::Mirror;
+use crate::{
+    domain::BuildId,
+    launcher::{
+        Change,
+        manifest::{BUILD_ID, selector},
+    },
+};
+
+/// What there is of one build.
+pub(super) struct Seen {
+    pub(super) job: Option<Arc<Job>>,
+    pub(super) pods: Vec<Arc<Pod>>,
+    pub(super) events: Vec<Event>,
+}
+
+impl Seen {
+    /// Whether nothing is left that could push.
+    pub(super) fn is_gone(&self) -> bool {
+        self.job.is_none() && self.pods.is_empty()
+    }
+}
+
+/// What is watched, for as long as somebody watches.
+#[derive(Default)]
+pub(super) struct Watched(Mutex<Option<Mirrors>>);
+
+struct Mirrors {
+    watch: u64,
+    jobs: Mirror<Job>,
+    pods: Mirror<Pod>,
+    events: Mirror<Event>,
+}
+
+impl Watched {
+    fn lock(&self) -> MutexGuard<'_, Option<Mirrors>> {
+        // What a panic left behind is at worst stale, and a stale copy is what a watch is anyway.
+        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// What was seen of a build, once all that exists was listed.
+    pub(super) fn seen(&self, id: BuildId) -> Option<Seen> {
+        let guard = self.lock();
+        let mirrors = guard.as_ref().filter(|mirrors| mirrors.are_complete())?;
+        Some(Seen {
+            job: mirrors.jobs.of(id).next().cloned(),
+            pods: mirrors.pods.of(id).cloned().collect(),
+            events: mirrors.events.of(id).map(|event| Event::clone(event)).collect(),
+        })
+    }
+
+    /// The builds of which anything was seen, once all that exists was listed.
+    pub(super) fn builds(&self) -> Option<Vec<BuildId>> {
+        let guard = self.lock();
+        let mirrors = guard.as_ref().filter(|mirrors| mirrors.are_complete())?;
+        let mut builds: Vec<BuildId> = mirrors.jobs.builds().chain(mirrors.pods.builds()).collect();
+        builds.sort_unstable();
+        builds.dedup();
+        Some(builds)
+    }
+
+    /// Begins anew; whoever watched before keeps nothing up to date any more.
+    fn begin(&self) -> u64 {
+        let mut guard = self.lock();
+        let watch = guard.as_ref().map_or(0, |mirrors| mirrors.watch) + 1;
+        *guard = Some(Mirrors {
+            watch,
+            jobs: Mirror::new(labelled),
+            pods: Mirror::new(labelled),
+            events: Mirror::new(about),
+        });
+        watch
+    }
+}
+
+impl Mirrors {
+    fn are_complete(&self) -> bool {
+        self.jobs.is_complete() && self.pods.is_complete()
+    }
+}
+
+/// Ends a watch: what it saw must not be taken for the present any longer.
+struct Ends {
+    watched: Arc<Watched>,
+    watch: u64,
+}
+
+impl Drop for Ends {
+    fn drop(&mut self) {
+        let mut guard = self.watched.lock();
+        if guard.as_ref().is_some_and(|mirrors| mirrors.watch == self.watch) {
+            *guard = None;
+        }
+    }
+}
+
+fn labelled<K: Resource>(object: &K) -> Option<BuildId> {
+    object.labels().get(BUILD_ID)?.parse().ok()
+}
+
+/// Events carry no labels: the name of the Job or Pod that they are about begins with the Job's name.
+fn about(event: &Event) -> Option<BuildId> {
+    const NAME: usize = "build-".len() + 36;
+    BuildId::from_job_name(event.involved_object.name.as_deref()?.get(..NAME)?)
+}
+
+/// Watches from now on, for as long as the stream is kept and read.
+pub(super) fn changes(
+    jobs: &Api<Job>,
+    pods: &Api<Pod>,
+    events: &Api<Event>,
+    watched: &Arc<Watched>,
+) -> BoxStream<'static, Change> {
+    let ends = Ends {
+        watched: Arc::clone(watched),
+        watch: watched.begin(),
+    };
+    let ours = watcher::Config::default().labels(&selector());
+    // What goes well is seen in the objects themselves.
+    let warnings = watcher::Config::default().fields("type=Warning");
+    let all = stream::select_all([
+        feed(jobs, ours.clone(), watched, ends.watch, |mirrors| {
+            &mut mirrors.jobs
+        }),
+        feed(pods, ours, watched, ends.watch, |mirrors| &mut mirrors.pods),
+        feed(events, warnings, watched, ends.watch, |mirrors| {
+            &mut mirrors.events
+        }),
+    ]);
+    all.map(move |change| {
+        let _lives_as_long_as_the_stream = &ends;
+        change
+    })
+    .boxed()
+}
+
+fn feed<K>(
+    api: &Api<K>,
+    config: watcher::Config,
+    watched: &Arc<Watched>,
+    watch: u64,
+    mirror: fn(&mut Mirrors) -> &mut Mirror<K>,
+) -> BoxStream<'static, Change>
+where
+    K: Resource<DynamicType = ()> + Clone + std::fmt::Debug + DeserializeOwned + Send + Sync + 'static,
+{
+    let watched = Arc::clone(watched);
+    read(api, config)
+        .filter_map(move |event| {
+            let mut guard = watched.lock();
+            let mirrors = guard.as_mut().filter(|mirrors| mirrors.watch == watch);
+            let change = mirrors.and_then(|mirrors| mirror(mirrors).apply(event));
+            futures::future::ready(change)
+        })
+        .boxed()
+}
+
+/// A watch that is taken up again after every break, with growing waits.
+fn read<K>(api: &Api<K>, config: watcher::Config) -> impl Stream<Item = watcher::Event<K>> + Send + use<K>
+where
+    K: Resource<DynamicType = ()> + Clone + std::fmt::Debug + DeserializeOwned + Send + Sync + 'static,
+{
+    watcher(api.clone(), config)
+        // A third of each object, and of no use to us.
+        .modify(|object| object.managed_fields_mut().clear())
+        .default_backoff()
+        .filter_map(|event| {
+            let event = event.inspect_err(|error| {
+                warn!(kind = %K::kind(&()), %error, "the watch broke and is taken up again");
+            });
+            futures::future::ready(event.ok())
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn events_belong_to_the_build_that_their_object_is_named_after() {
+        let id = BuildId::generate();
+        let named = |name: String| {
+            let mut event = Event::default();
+            event.involved_object.name = Some(name);
+            about(&event)
+        };
+        assert_eq!(named(id.job_name()), Some(id));
+        assert_eq!(named(format!("{}-x7k2p", id.job_name())), Some(id));
+        assert_eq!(
+            named("build-something-else-that-is-longer-than-forty-two-letters".into()),
+            None
+        );
+        assert_eq!(named("node-1".into()), None);
+    }
+
+    #[test]
+    fn nothing_is_known_before_the_first_lists_are_complete_nor_after_the_watch_has_ended() {
+        let watched = Arc::new(Watched::default());
+        let id = BuildId::generate();
+        assert!(watched.seen(id).is_none());
+        let ends = Ends {
+            watched: Arc::clone(&watched),
+            watch: watched.begin(),
+        };
+        let complete = |jobs: bool| {
+            let mut guard = watched.lock();
+            let mirrors = guard.as_mut().unwrap();
+            if jobs {
+                mirrors.jobs.apply(watcher::Event::InitDone);
+            } else {
+                mirrors.pods.apply(watcher::Event::InitDone);
+            }
+        };
+        complete(true);
+        assert!(watched.seen(id).is_none() && watched.builds().is_none());
+        complete(false);
+        assert!(watched.seen(id).is_some_and(|seen| seen.is_gone()));
+        assert_eq!(watched.builds(), Some(vec![]));
+        drop(ends);
+        assert!(watched.seen(id).is_none());
+    }
+
+    #[test]
+    fn the_end_of_an_older_watch_does_not_end_the_newer() {
+        let watched = Arc::new(Watched::default());
+        let older = Ends {
+            watched: Arc::clone(&watched),
+            watch: watched.begin(),
+        };
+        let newer = Ends {
+            watched: Arc::clone(&watched),
+            watch: watched.begin(),
+        };
+        drop(older);
+        assert!(watched.lock().is_some());
+        drop(newer);
+        assert!(watched.lock().is_none());
+    }
+}

@@ -1,0 +1,122 @@
+//! A build's Job, as a pure function of the order and the operator's options.
+
+mod context;
+mod credentials;
+mod options;
+mod pod;
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::{
+    api::batch::v1::{
+        Job, JobSpec, PodFailurePolicy, PodFailurePolicyOnPodConditionsPattern, PodFailurePolicyRule,
+    },
+    apimachinery::pkg::apis::meta::v1::ObjectMeta,
+};
+
+use super::{LaunchError, Order};
+use crate::domain::{BuildId, BuildSpec};
+
+pub use options::{GitCredentials, KubernetesOptions, RegistryCredentials, ResourceOptions};
+
+/// Tells our Jobs and Pods from others.
+pub const MANAGED_BY: (&str, &str) = ("app.kubernetes.io/managed-by", "slipway");
+/// The label that names the build.
+pub const BUILD_ID: &str = "slipway.dev/build-id";
+/// The label that names the project.
+pub const PROJECT: &str = "slipway.dev/project";
+/// The annotation that names the first destination.
+pub const DESTINATION: &str = "slipway.dev/destination";
+
+/// The label selector of all that is ours.
+pub fn selector() -> String {
+    format!("{}={}", MANAGED_BY.0, MANAGED_BY.1)
+}
+
+/// The label selector of what belongs to one build.
+pub fn build_selector(id: BuildId) -> String {
+    format!("{},{BUILD_ID}={id}", selector())
+}
+
+/// The Job of a build. Refused only where the build needs an uploaded context and the order grants none.
+pub fn manifest(order: &Order, options: &KubernetesOptions) -> Result<Job, LaunchError> {
+    let labels = labels(order, options);
+    let annotations = annotations(&order.spec, options);
+    let template = pod::template(order, options, labels.clone(), annotations.clone())?;
+    Ok(Job {
+        metadata: ObjectMeta {
+            name: Some(order.id.job_name()),
+            namespace: Some(options.namespace.clone()),
+            labels: Some(labels),
+            annotations: Some(annotations),
+            ..ObjectMeta::default()
+        },
+        spec: Some(JobSpec {
+            parallelism: Some(1),
+            completions: Some(1),
+            backoff_limit: Some(i32::try_from(order.spec.max_retries.get()).unwrap_or(i32::MAX)),
+            active_deadline_seconds: Some(backstop_seconds(&order.spec, options)),
+            ttl_seconds_after_finished: Some(i32::try_from(options.ttl_seconds).unwrap_or(i32::MAX)),
+            pod_failure_policy: Some(disruptions_are_free()),
+            // A new pod only once the old one is gone: two kanikos never push at once.
+            pod_replacement_policy: Some("Failed".to_owned()),
+            template,
+            ..JobSpec::default()
+        }),
+        status: None,
+    })
+}
+
+fn labels(order: &Order, options: &KubernetesOptions) -> BTreeMap<String, String> {
+    let ours = [
+        (MANAGED_BY.0, MANAGED_BY.1.to_owned()),
+        ("app.kubernetes.io/name", "slipway-build".to_owned()),
+        (BUILD_ID, order.id.to_string()),
+        (PROJECT, order.spec.project.to_string()),
+    ];
+    let mut labels = options.labels.clone();
+    labels.extend(ours.map(|(key, value)| (key.to_owned(), value)));
+    labels
+}
+
+fn annotations(spec: &BuildSpec, options: &KubernetesOptions) -> BTreeMap<String, String> {
+    let defaults = [
+        (DESTINATION, spec.destinations.first().to_string()),
+        // A build that is moved begins anew: the autoscalers had better wait for it.
+        (
+            "cluster-autoscaler.kubernetes.io/safe-to-evict",
+            "false".to_owned(),
+        ),
+        ("karpenter.sh/do-not-disrupt", "true".to_owned()),
+    ];
+    let mut annotations = BTreeMap::from(defaults.map(|(key, value)| (key.to_owned(), value)));
+    annotations.extend(options.annotations.clone());
+    annotations
+}
+
+/// When the Job ends whatever happens, taking pod and log with it: twice what all attempts can take with their
+/// waits. The timeout proper is the pod's.
+fn backstop_seconds(spec: &BuildSpec, options: &KubernetesOptions) -> i64 {
+    let retries = spec.max_retries.get();
+    let attempt = u64::from(spec.timeout_seconds.get()) + u64::from(options.pending_seconds);
+    // Kubernetes waits 10 s, 20 s, 40 s, … and never more than 10 minutes between attempts.
+    let waits: u64 = (0..retries).map(|retry| (10_u64 << retry.min(10)).min(600)).sum();
+    i64::try_from(2 * (attempt * u64::from(retries + 1) + waits)).unwrap_or(i64::MAX)
+}
+
+/// An evicted, preempted or drained pod is replaced without being counted.
+fn disruptions_are_free() -> PodFailurePolicy {
+    PodFailurePolicy {
+        rules: vec![PodFailurePolicyRule {
+            action: "Ignore".to_owned(),
+            on_pod_conditions: Some(vec![PodFailurePolicyOnPodConditionsPattern {
+                type_: "DisruptionTarget".to_owned(),
+                status: "True".to_owned(),
+            }]),
+            on_exit_codes: None,
+        }],
+    }
+}
+
+#[cfg(test)]
+mod tests;

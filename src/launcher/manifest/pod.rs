@@ -1,0 +1,189 @@
+//! The pod of a build's Job: kaniko alone in its container, with as few rights as it can do with.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::{
+    api::core::v1::{
+        Capabilities, Container, EnvVar, LocalObjectReference, PodSecurityContext, PodSpec, PodTemplateSpec,
+        ResourceRequirements, SeccompProfile, SecurityContext,
+    },
+    apimachinery::pkg::{api::resource::Quantity, apis::meta::v1::ObjectMeta},
+};
+
+use super::{KubernetesOptions, ResourceOptions, context, credentials};
+use crate::{
+    domain::options::Resources,
+    launcher::{
+        LaunchError, Order,
+        kaniko_args::{kaniko_args, kaniko_env},
+        outcome::KANIKO_CONTAINER,
+    },
+};
+
+/// Where Kubernetes takes a container's last words from: the digest gets out by this way.
+const TERMINATION_LOG: &str = "/dev/termination-log";
+
+/// What unpacking images and running their steps takes; Shipwright grants the same.
+const CAPABILITIES: [&str; 7] = [
+    "CHOWN",
+    "DAC_OVERRIDE",
+    "FOWNER",
+    "SETGID",
+    "SETUID",
+    "SETFCAP",
+    "KILL",
+];
+
+pub(super) fn template(
+    order: &Order,
+    options: &KubernetesOptions,
+    labels: BTreeMap<String, String>,
+    annotations: BTreeMap<String, String>,
+) -> Result<PodTemplateSpec, LaunchError> {
+    Ok(PodTemplateSpec {
+        metadata: Some(ObjectMeta {
+            labels: Some(labels),
+            annotations: Some(annotations),
+            ..ObjectMeta::default()
+        }),
+        spec: Some(spec(order, options)?),
+    })
+}
+
+fn spec(order: &Order, options: &KubernetesOptions) -> Result<PodSpec, LaunchError> {
+    let context = context::context(order, options)?;
+    let credentials = credentials::registry(options);
+    let volumes = context.volume.into_iter().chain(credentials.volume);
+    let mounts = context.mount.into_iter().chain(credentials.mount);
+    let secrets = options.image_pull_secrets.iter().cloned();
+    Ok(PodSpec {
+        restart_policy: Some("Never".to_owned()),
+        // The Job's own deadline would delete pod and log.
+        active_deadline_seconds: Some(i64::from(order.spec.timeout_seconds.get())),
+        // kaniko does not listen to signals; a grace would only be waited out.
+        termination_grace_period_seconds: Some(5),
+        automount_service_account_token: Some(false),
+        enable_service_links: Some(false),
+        service_account_name: options.service_account.clone(),
+        host_users: options.user_namespaces.then_some(false),
+        runtime_class_name: options.runtime_class.clone(),
+        priority_class_name: options.priority_class.clone(),
+        node_selector: some_map(&options.node_selector),
+        tolerations: some_list(options.tolerations.clone()),
+        image_pull_secrets: some_list(secrets.map(|name| LocalObjectReference { name }).collect()),
+        security_context: Some(PodSecurityContext {
+            seccomp_profile: Some(SeccompProfile {
+                type_: "RuntimeDefault".to_owned(),
+                localhost_profile: None,
+            }),
+            ..PodSecurityContext::default()
+        }),
+        init_containers: context.fetcher.map(|container| vec![container]),
+        volumes: some_list(volumes.collect()),
+        containers: vec![Container {
+            volume_mounts: some_list(mounts.collect()),
+            ..kaniko(order, options)
+        }],
+        ..PodSpec::default()
+    })
+}
+
+fn kaniko(order: &Order, options: &KubernetesOptions) -> Container {
+    let args = kaniko_args(&order.spec, &options.kaniko, TERMINATION_LOG);
+    let ours = kaniko_env(&order.spec)
+        .into_iter()
+        .map(|(name, value)| literal(name, value));
+    let extra = options.extra_env.iter().map(|(name, value)| literal(name, value));
+    let git = credentials::git(&order.spec.source, options);
+    let added = options.extra_capabilities.iter().map(String::as_str);
+    Container {
+        name: KANIKO_CONTAINER.to_owned(),
+        image: Some(options.kaniko.image.clone()),
+        image_pull_policy: options.image_pull_policy.clone(),
+        args: Some(args.iter().map(|arg| verbatim(arg)).collect()),
+        env: Some(extra.chain(ours).chain(git).collect()),
+        env_from: credentials::object_store(&order.spec.source, options).map(|source| vec![source]),
+        resources: Some(resources(&order.spec.resources, &options.resources)),
+        termination_message_path: Some(TERMINATION_LOG.to_owned()),
+        // Where the log is lost with its node, its end is still in the pod's status.
+        termination_message_policy: Some("FallbackToLogsOnError".to_owned()),
+        security_context: Some(SecurityContext {
+            // kaniko unpacks images over its own root file system, as whoever their files belong to.
+            run_as_user: Some(0),
+            ..least_rights(CAPABILITIES.into_iter().chain(added))
+        }),
+        ..Container::default()
+    }
+}
+
+/// No privileges, and of the capabilities only these.
+pub(super) fn least_rights<'a>(capabilities: impl Iterator<Item = &'a str>) -> SecurityContext {
+    SecurityContext {
+        privileged: Some(false),
+        allow_privilege_escalation: Some(false),
+        capabilities: Some(Capabilities {
+            drop: Some(vec!["ALL".to_owned()]),
+            add: some_list(capabilities.map(str::to_owned).collect()),
+        }),
+        ..SecurityContext::default()
+    }
+}
+
+/// Requests and limits, always: without them one build takes the node's memory from all others.
+fn resources(asked: &Resources, options: &ResourceOptions) -> ResourceRequirements {
+    let cpu = asked.cpu.as_ref().map(|cpu| cpu.as_str());
+    let memory = asked.memory.as_ref().map(|memory| memory.as_str());
+    amounts(
+        [
+            cpu.unwrap_or(&options.cpu_request),
+            memory.unwrap_or(&options.memory_request),
+            &options.disk_request,
+        ],
+        [
+            cpu.unwrap_or(&options.cpu_limit),
+            memory.unwrap_or(&options.memory_limit),
+            &options.disk_limit,
+        ],
+    )
+}
+
+/// CPU, memory and disk: what is set aside, and what may be used.
+pub(super) fn amounts(requests: [&str; 3], limits: [&str; 3]) -> ResourceRequirements {
+    let quantities = |amounts: [&str; 3]| {
+        let names = ["cpu", "memory", "ephemeral-storage"];
+        let pairs = names.into_iter().zip(amounts);
+        Some(
+            pairs
+                .map(|(name, amount)| (name.to_owned(), Quantity(amount.to_owned())))
+                .collect(),
+        )
+    };
+    ResourceRequirements {
+        requests: quantities(requests),
+        limits: quantities(limits),
+        claims: None,
+    }
+}
+
+/// A variable with this very value.
+pub(super) fn literal(name: &str, value: &str) -> EnvVar {
+    EnvVar {
+        name: name.to_owned(),
+        value: Some(verbatim(value)),
+        value_from: None,
+    }
+}
+
+/// Kubernetes replaces `$(NAME)` in arguments and variables by the container's own variables, credentials among
+/// them: what a caller wrote must arrive as it was written.
+pub(super) fn verbatim(text: &str) -> String {
+    text.replace('$', "$$")
+}
+
+fn some_list<T>(list: Vec<T>) -> Option<Vec<T>> {
+    (!list.is_empty()).then_some(list)
+}
+
+fn some_map(map: &BTreeMap<String, String>) -> Option<BTreeMap<String, String>> {
+    (!map.is_empty()).then(|| map.clone())
+}

@@ -1,0 +1,230 @@
+//! What a Job, its Pods, their Events and logs amount to: one pure function.
+//!
+//! The Job's own condition `BackoffLimitExceeded` says nothing about the cause, so the evidence is read in this order:
+//! the pod's reason and its `DisruptionTarget` condition (what was done to the pod), init containers, the container's
+//! exit code (0 is success, whatever its reason says) and reason, kaniko's last words. What a Job waits for is in
+//! the pod's conditions, its containers' waiting reasons, and where those say nothing, in Events.
+
+mod attempt;
+mod disruption;
+mod ending;
+mod events;
+mod failed_job;
+mod waiting;
+
+use k8s_openapi::api::{
+    batch::v1::{Job, JobCondition},
+    core::v1::{Event, Pod},
+};
+
+use self::{
+    attempt::{Look, Stage},
+    events::Events,
+};
+use crate::domain::{
+    Failure, Outcome, Phase, Sighting, failure::Retry, kaniko_log::message, outcome::Advice,
+};
+
+/// The exit code with which `fetch-context` says that the context is invalid: it breaks a limit, or cannot be unpacked
+/// (`EX_DATAERR`).
+pub const EXIT_CONTEXT_INVALID: i32 = 65;
+/// The exit code with which `fetch-context` says that another try may succeed (`EX_TEMPFAIL`).
+pub const EXIT_FETCH_FAILED: i32 = 75;
+/// The init container that fetches an uploaded context.
+pub const FETCH_CONTAINER: &str = "fetch-context";
+/// The container that runs kaniko.
+pub const KANIKO_CONTAINER: &str = "kaniko";
+
+/// All that can be seen of a build.
+#[derive(Debug, Clone, Copy)]
+pub struct Evidence<'a> {
+    /// The Job; `None` once it is gone.
+    pub job: Option<&'a Job>,
+    /// Its Pods, in any order.
+    pub pods: &'a [Pod],
+    /// Events about the Job and its Pods, in any order; about others too, they are sorted out.
+    pub events: &'a [Event],
+    /// The logs that are at hand.
+    pub logs: &'a [PodLog<'a>],
+}
+
+/// What is at hand of a pod's log.
+#[derive(Debug, Clone, Copy)]
+pub struct PodLog<'a> {
+    /// The pod's name. A log of a pod that is gone is of use too.
+    pub pod: &'a str,
+    /// The log, or its end; at least 64 KiB of it.
+    pub text: &'a [u8],
+    /// The phase that it had reached, if the whole of it was followed; read from `text` otherwise.
+    pub phase: Option<Phase>,
+}
+
+/// What it all amounts to.
+pub fn sighting(evidence: &Evidence<'_>) -> Sighting {
+    let looks = attempt::all(evidence);
+    let job = evidence.job;
+    let end = job.and_then(end);
+    let failed =
+        u32::try_from(looks.iter().filter(|look| look.failure().is_some()).count()).unwrap_or(u32::MAX);
+    Sighting {
+        external_id: uid(evidence),
+        outcome: outcome(evidence, &looks, end),
+        failed_attempts: job.map_or(failed, counted_failures),
+        deleting: job.is_none_or(|job| job.metadata.deletion_timestamp.is_some()),
+        advice: advice(evidence, &looks, end),
+        attempts: looks.into_iter().map(Look::seen).collect(),
+    }
+}
+
+/// How a Job ended.
+#[derive(Debug, Clone, Copy)]
+enum End<'a> {
+    Complete,
+    Failed(&'a JobCondition),
+    /// It will be `Failed` once its pods have ended.
+    Failing(&'a JobCondition),
+}
+
+fn end(job: &Job) -> Option<End<'_>> {
+    let conditions = job.status.as_ref()?.conditions.as_deref().unwrap_or_default();
+    let find = |name: &str| {
+        conditions
+            .iter()
+            .find(|condition| condition.type_ == name && condition.status == "True")
+    };
+    if find("Complete").or_else(|| find("SuccessCriteriaMet")).is_some() {
+        Some(End::Complete)
+    } else if let Some(condition) = find("Failed") {
+        Some(End::Failed(condition))
+    } else {
+        find("FailureTarget").map(End::Failing)
+    }
+}
+
+fn outcome(evidence: &Evidence<'_>, looks: &[Look<'_>], end: Option<End<'_>>) -> Outcome {
+    let succeeded = || looks.iter().rev().find_map(Look::success);
+    match end {
+        Some(End::Complete) => {
+            return Outcome::Succeeded {
+                digest: succeeded().flatten(),
+            };
+        }
+        Some(End::Failed(condition)) => {
+            return match succeeded() {
+                // The image was pushed; what ended the Job came too late.
+                Some(digest) => Outcome::Succeeded { digest },
+                None => Outcome::Failed(failed_job::failure(evidence, looks, condition)),
+            };
+        }
+        Some(End::Failing(condition)) if looks.iter().all(Look::ended) => {
+            return Outcome::Failed(failed_job::failure(evidence, looks, condition));
+        }
+        Some(End::Failing(_)) | None => {}
+    }
+    match looks.iter().rev().find(|look| !look.ended()) {
+        Some(live) => live_outcome(evidence, live),
+        None => between(evidence, looks),
+    }
+}
+
+/// Of a pod that has not ended.
+fn live_outcome(evidence: &Evidence<'_>, live: &Look<'_>) -> Outcome {
+    match &live.stage {
+        Stage::Running(phase) => Outcome::Running { phase: *phase },
+        _ => {
+            let why = waiting::pod(live.pod, &Events::of_pod(evidence.events, live.pod));
+            Outcome::Waiting {
+                reason: why.reason,
+                message: why.message,
+            }
+        }
+    }
+}
+
+/// Of a Job that has not ended while none of its pods is alive.
+fn between(evidence: &Evidence<'_>, looks: &[Look<'_>]) -> Outcome {
+    if let Some(last) = looks.last() {
+        if let Some(digest) = last.success() {
+            return match evidence.job {
+                // Final once the Job says so, some two seconds later.
+                Some(_) => Outcome::Running {
+                    phase: Phase::Pushing,
+                },
+                None => Outcome::Succeeded { digest },
+            };
+        }
+        if evidence.job.is_none()
+            && let Some(failure) = last.failure()
+        {
+            return Outcome::Failed(failure.clone());
+        }
+    }
+    let Some(job) = evidence.job else {
+        return Outcome::Failed(failed_job::lost(evidence));
+    };
+    if job.spec.as_ref().and_then(|spec| spec.suspend) == Some(true) {
+        return Outcome::Waiting {
+            reason: None,
+            message: Some("The Job is suspended.".to_owned()),
+        };
+    }
+    let newest = looks
+        .iter()
+        .filter_map(|look| attempt::created_at(look.pod))
+        .max();
+    let why = waiting::no_pod(&Events::of_job(evidence.events, job), newest);
+    let after_failure = || looks.last().and_then(Look::failure).map(next_attempt);
+    Outcome::Waiting {
+        reason: why.reason,
+        message: why.message.or_else(after_failure),
+    }
+}
+
+fn next_attempt(failure: &Failure) -> String {
+    message(&format!(
+        "Another attempt follows. The last one failed: {}",
+        failure.message
+    ))
+}
+
+fn advice(evidence: &Evidence<'_>, looks: &[Look<'_>], end: Option<End<'_>>) -> Advice {
+    let (Some(job), None) = (evidence.job, end) else {
+        return Advice::None;
+    };
+    let would_retry = job.spec.as_ref().and_then(|spec| spec.backoff_limit) != Some(0);
+    let pointless = looks
+        .iter()
+        .rev()
+        .find_map(Look::failure)
+        .is_some_and(|failure| failure.reason.retry() == Retry::Never);
+    let succeeded = looks.iter().any(|look| look.success().is_some());
+    if would_retry && pointless && !succeeded && job.metadata.deletion_timestamp.is_none() {
+        Advice::StopRetrying
+    } else {
+        Advice::None
+    }
+}
+
+fn counted_failures(job: &Job) -> u32 {
+    let failed = job.status.as_ref().and_then(|status| status.failed).unwrap_or(0);
+    u32::try_from(failed).unwrap_or(0)
+}
+
+/// The Job's uid. Of a Job that is gone, its pods still name it.
+fn uid(evidence: &Evidence<'_>) -> String {
+    let owner = || {
+        let owners = evidence
+            .pods
+            .iter()
+            .flat_map(|pod| pod.metadata.owner_references.iter().flatten());
+        owners
+            .filter(|owner| owner.kind == "Job")
+            .map(|owner| owner.uid.clone())
+            .next()
+    };
+    evidence
+        .job
+        .and_then(|job| job.metadata.uid.clone())
+        .or_else(owner)
+        .unwrap_or_default()
+}

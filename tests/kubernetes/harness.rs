@@ -1,0 +1,306 @@
+//! A namespace of its own for each test, a registry on this machine, and the part of the dispatcher that acts on what
+//! the launcher sees.
+
+use std::{
+    fs,
+    net::TcpListener,
+    os::unix::fs::PermissionsExt,
+    path::Path,
+    process::{Child, Command, Stdio},
+    sync::Arc,
+    time::Duration,
+};
+
+use futures::StreamExt;
+use k8s_openapi::api::core::v1::{Namespace, PersistentVolume, PersistentVolumeClaim};
+use kube::{
+    Api, Client, Config, ResourceExt,
+    api::{DeleteParams, PostParams},
+    config::{KubeConfigOptions, Kubeconfig},
+};
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use slipway::{
+    domain::{BuildId, Outcome, Sighting, outcome::Advice},
+    launcher::{
+        Launcher, Order,
+        kubernetes::Kubernetes,
+        manifest::{KubernetesOptions, RegistryCredentials},
+    },
+};
+use tempfile::TempDir;
+
+/// One test's world.
+pub struct World {
+    pub client: Client,
+    pub options: KubernetesOptions,
+    pub launcher: Arc<Kubernetes>,
+    pub registry: Registry,
+    home: TempDir,
+    volumes: Vec<String>,
+}
+
+impl World {
+    pub async fn new() -> Self {
+        Self::with(|_| {}).await
+    }
+
+    pub async fn with(change: impl FnOnce(&mut KubernetesOptions)) -> Self {
+        let client = client().await;
+        let namespace = format!("slipway-test-{}", BuildId::generate());
+        let labels = json!({ "pod-security.kubernetes.io/enforce": "baseline" });
+        let made: Namespace = object(json!({ "metadata": { "name": namespace, "labels": labels } }));
+        Api::all(client.clone())
+            .create(&PostParams::default(), &made)
+            .await
+            .unwrap();
+        let registry = Registry::start();
+        let mut options = KubernetesOptions {
+            namespace,
+            ..KubernetesOptions::default()
+        };
+        options.image_pull_policy = Some("IfNotPresent".into());
+        options.kaniko.insecure_registries = vec![registry.host.clone()];
+        options.resources.cpu_request = "50m".into();
+        change(&mut options);
+        let launcher = Arc::new(Kubernetes::new(client.clone(), options.clone()));
+        wait_for_service_account(&client, &options.namespace).await;
+        Self {
+            client,
+            options,
+            launcher,
+            registry,
+            home: tempfile::tempdir().unwrap(),
+            volumes: Vec::new(),
+        }
+    }
+
+    pub fn api<K>(&self) -> Api<K>
+    where
+        K: kube::Resource<Scope = k8s_openapi::NamespaceResourceScope, DynamicType = ()>,
+    {
+        Api::namespaced(self.client.clone(), &self.options.namespace)
+    }
+
+    pub async fn create<K>(&self, body: Value) -> K
+    where
+        K: kube::Resource<Scope = k8s_openapi::NamespaceResourceScope, DynamicType = ()>
+            + Clone
+            + std::fmt::Debug
+            + DeserializeOwned
+            + serde::Serialize,
+    {
+        self.api::<K>()
+            .create(&PostParams::default(), &object(body))
+            .await
+            .unwrap()
+    }
+
+    /// A claim on a folder of this machine that holds these files, besides a shell.
+    pub async fn claim(&mut self, name: &str, files: &[(&str, &str)]) {
+        let folder = self.home.path().join(name);
+        for (path, content) in files {
+            let path = folder.join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(&path, content).unwrap();
+            if path.file_name().is_some_and(|file| file == "Dockerfile") {
+                fs::copy("/bin/busybox", path.with_file_name("busybox")).unwrap();
+            }
+        }
+        // The pod's root may be none on this machine.
+        fs::set_permissions(self.home.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        self.bind(name, &folder).await;
+    }
+
+    async fn bind(&mut self, name: &str, folder: &Path) {
+        let volume = format!("{}-{name}", self.options.namespace);
+        let spec = json!({
+            "accessModes": ["ReadWriteOnce"], "storageClassName": "",
+            "capacity": { "storage": "1Gi" }, "hostPath": { "path": folder },
+        });
+        let persistent: PersistentVolume = object(json!({ "metadata": { "name": volume }, "spec": spec }));
+        Api::all(self.client.clone())
+            .create(&PostParams::default(), &persistent)
+            .await
+            .unwrap();
+        let spec = json!({
+            "accessModes": ["ReadWriteOnce"], "storageClassName": "", "volumeName": volume,
+            "resources": { "requests": { "storage": "1Gi" } },
+        });
+        self.create::<PersistentVolumeClaim>(json!({ "metadata": { "name": name }, "spec": spec }))
+            .await;
+        self.volumes.push(volume);
+    }
+
+    /// The article's form: context and `config.json` each on a claim.
+    pub async fn volume_order(&mut self, dockerfile: &str, rest: Value) -> Order {
+        self.claim("contexts", &[("my-build/Dockerfile", dockerfile)])
+            .await;
+        self.order(
+            json!({ "volume": { "claim": "contexts", "path": "my-build" } }),
+            rest,
+        )
+    }
+
+    pub fn order(&self, source: Value, rest: Value) -> Order {
+        let destination = format!("{}/team/app:1", self.registry.host);
+        let mut body = json!({ "source": source, "destinations": [destination] });
+        body.as_object_mut()
+            .unwrap()
+            .extend(rest.as_object().unwrap().clone());
+        Order {
+            id: BuildId::generate(),
+            spec: serde_json::from_value(body).unwrap(),
+            context: None,
+        }
+    }
+
+    /// Watches a build as the dispatcher does, heeding advice, until `done` says so.
+    pub async fn watch(&self, id: BuildId, done: impl Fn(Option<&Sighting>) -> bool) -> Option<Sighting> {
+        let mut changes = self.launcher.changes();
+        let waiting = async {
+            while changes.next().await.is_some() {
+                let seen = self.launcher.look(id).await.unwrap();
+                if let Some(Advice::StopRetrying) = seen.as_ref().map(|seen| seen.advice) {
+                    self.launcher.stop_retrying(id).await.unwrap();
+                }
+                if done(seen.as_ref()) {
+                    return seen;
+                }
+            }
+            panic!("the watch ended");
+        };
+        match tokio::time::timeout(Duration::from_secs(120), waiting).await {
+            Ok(seen) => seen,
+            Err(_) => panic!("waited in vain; last seen: {:?}", self.launcher.look(id).await),
+        }
+    }
+
+    pub async fn finish(&self, id: BuildId) -> Sighting {
+        let ended = |seen: Option<&Sighting>| {
+            seen.is_some_and(|seen| matches!(seen.outcome, Outcome::Succeeded { .. } | Outcome::Failed(_)))
+        };
+        self.watch(id, ended)
+            .await
+            .expect("a build that has ended is still there")
+    }
+
+    pub async fn close(self) {
+        let namespaces = Api::<Namespace>::all(self.client.clone());
+        namespaces
+            .delete(&self.options.namespace, &DeleteParams::background())
+            .await
+            .unwrap();
+        for volume in &self.volumes {
+            let volumes = Api::<PersistentVolume>::all(self.client.clone());
+            volumes.delete(volume, &DeleteParams::background()).await.unwrap();
+        }
+    }
+}
+
+pub fn object<K: DeserializeOwned>(body: Value) -> K {
+    serde_json::from_value(body).unwrap()
+}
+
+/// Credentials as in the article, from a claim.
+pub fn config_on_a_claim(options: &mut KubernetesOptions) {
+    options.registry_credentials = Some(RegistryCredentials::Claim("docker-config".into()));
+}
+
+async fn client() -> Client {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let path = std::env::var("SLIPWAY_TEST_KUBECONFIG").expect("SLIPWAY_TEST_KUBECONFIG names a kubeconfig");
+    let kubeconfig = Kubeconfig::read_from(path).unwrap();
+    let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
+        .await
+        .unwrap();
+    Client::try_from(config).unwrap()
+}
+
+/// Pods are refused until their ServiceAccount is there.
+async fn wait_for_service_account(client: &Client, namespace: &str) {
+    let accounts = Api::<k8s_openapi::api::core::v1::ServiceAccount>::namespaced(client.clone(), namespace);
+    let exists = |found: Option<&k8s_openapi::api::core::v1::ServiceAccount>| found.is_some();
+    kube::runtime::wait::await_condition(accounts, "default", exists)
+        .await
+        .unwrap();
+}
+
+/// A registry on this machine, for one test.
+pub struct Registry {
+    /// As pods reach it.
+    pub host: String,
+    process: Child,
+    _data: TempDir,
+}
+
+impl Registry {
+    fn start() -> Self {
+        let address = std::env::var("SLIPWAY_TEST_HOST").unwrap_or_else(|_| "10.213.0.1".into());
+        let port = TcpListener::bind("0.0.0.0:0")
+            .unwrap()
+            .local_addr()
+            .unwrap()
+            .port();
+        let data = tempfile::tempdir().unwrap();
+        let config = data.path().join("config.yml");
+        let storage = data.path().join("data");
+        fs::write(
+            &config,
+            format!("version: 0.1\nstorage:\n  filesystem:\n    rootdirectory: {}\nhttp:\n  addr: 0.0.0.0:{port}\n", storage.display()),
+        )
+        .unwrap();
+        let process = Command::new("docker-registry")
+            .arg("serve")
+            .arg(&config)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("docker-registry is installed");
+        Self {
+            host: format!("{address}:{port}"),
+            process,
+            _data: data,
+        }
+    }
+
+    /// The digest that the registry has under a tag.
+    pub async fn digest(&self, repository: &str, tag: &str) -> Option<String> {
+        let port = self.host.rsplit_once(':').unwrap().1;
+        let url = format!("http://127.0.0.1:{port}/v2/{repository}/manifests/{tag}");
+        let accept = "application/vnd.docker.distribution.manifest.v2+json, application/vnd.oci.image.manifest.v1+json";
+        let answer = reqwest::Client::new()
+            .head(url)
+            .header("accept", accept)
+            .send()
+            .await
+            .ok()?;
+        Some(
+            answer
+                .headers()
+                .get("docker-content-digest")?
+                .to_str()
+                .ok()?
+                .to_owned(),
+        )
+    }
+}
+
+impl Drop for Registry {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// The names of a build's pods that there are.
+pub async fn pods(world: &World, id: BuildId) -> Vec<String> {
+    let selector = slipway::launcher::manifest::build_selector(id);
+    let params = kube::api::ListParams::default().labels(&selector);
+    let pods = world
+        .api::<k8s_openapi::api::core::v1::Pod>()
+        .list(&params)
+        .await
+        .unwrap();
+    pods.iter().map(ResourceExt::name_any).collect()
+}

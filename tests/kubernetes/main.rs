@@ -1,0 +1,6 @@
+//! The launcher on a real cluster, with the real kaniko: run where `SLIPWAY_TEST_KUBECONFIG` names one
+//! (`deploy/cluster/up.sh` makes one), with `cargo test --test kubernetes -- --ignored`.
+
+mod builds;
+mod harness;
+mod refusals;
