@@ -108,6 +108,13 @@ impl Dispatcher {
         }
     }
 
+    /// Waits until no launch and no log is under way: what one step led to has happened then.
+    pub async fn settled(&self) {
+        self.0.tasks.close();
+        self.0.tasks.wait().await;
+        self.0.tasks.reopen();
+    }
+
     fn store(&self) -> &Store {
         &self.0.store
     }
