@@ -117,7 +117,9 @@ impl Store {
             .map(|row| Standing {
                 id: BuildId(row.id),
                 state: row.state.0,
-                ended_for: row.ended_for.map(|s| Duration::try_from_secs_f64(s).unwrap_or_default()),
+                ended_for: row
+                    .ended_for
+                    .map(|s| Duration::try_from_secs_f64(s).unwrap_or_default()),
             })
             .collect())
     }

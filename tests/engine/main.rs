@@ -1,5 +1,6 @@
 //! The engine launcher on a real engine, with kaniko where its image is at hand, else with the stand-in.
 
+mod dockerfiles;
 mod registry;
 mod world;
 
@@ -24,9 +25,10 @@ use wiremock::{
 
 use crate::{registry::free_port, world::World};
 
+#[macro_export]
 macro_rules! world_or_skip {
     ($kind:ident) => {
-        match World::$kind().await {
+        match $crate::world::World::$kind().await {
             Some(world) => world,
             None => return,
         }

@@ -39,7 +39,7 @@ pub struct World {
 
 /// What is needed besides this program, or `None` with a word about what is missing.
 ///
-/// `SLIPWAY_TEST_ENGINE=required` makes that a failure, `SLIPWAY_EXECUTOR_IMAGE` names the executor to test with.
+/// `SLIPWAY_TEST_ENGINE=required` makes that a failure, `SLIPWAY_TEST_EXECUTOR_IMAGE` names the executor to test with.
 async fn machine() -> Option<(Docker, String)> {
     match look_around().await {
         Ok(found) => Some(found),
@@ -67,7 +67,7 @@ async fn look_around() -> Result<(Docker, String), String> {
         .negotiate_version()
         .await
         .map_err(|error| format!("no container engine answers: {error}"))?;
-    if let Ok(image) = std::env::var("SLIPWAY_EXECUTOR_IMAGE") {
+    if let Ok(image) = std::env::var("SLIPWAY_TEST_EXECUTOR_IMAGE") {
         return Ok((docker, image));
     }
     for image in [DEFAULT_IMAGE, STANDIN] {

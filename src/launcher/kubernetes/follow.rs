@@ -11,7 +11,7 @@ use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
 use kube::{Api, ResourceExt, api::LogParams};
 use tokio_util::{compat::FuturesAsyncReadCompatExt, io::ReaderStream};
 
-use super::calls::{call, problem};
+use super::calls::{call_for_log, problem};
 use crate::launcher::LauncherError;
 
 type Pieces = BoxStream<'static, Result<Bytes, LauncherError>>;
@@ -74,14 +74,7 @@ async fn open(pods: &Api<Pod>, pod: &str, container: &str) -> Result<Pieces, Lau
         follow: true,
         ..LogParams::default()
     };
-    let reader = match call(pods.log_stream(pod, &params)).await {
-        Ok(reader) => reader,
-        // The kubelet knows better than the status that we saw.
-        Err(LauncherError::Unavailable(words)) if words.contains("answered 400") => {
-            return Err(LauncherError::NotFound(words));
-        }
-        Err(error) => return Err(error),
-    };
+    let reader = call_for_log(pods.log_stream(pod, &params)).await?;
     let pieces = ReaderStream::with_capacity(reader.compat(), 16 * 1024).map_err(broke);
     Ok(tokio_stream::StreamExt::timeout(pieces, SILENCE)
         .map(|piece| match piece {
