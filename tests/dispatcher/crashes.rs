@@ -206,3 +206,32 @@ impl<F: Future<Output = ()>> Future for Mortal<F> {
         self.work.as_mut().poll(context).map(|()| true)
     }
 }
+
+#[sqlx::test(migrations = false)]
+async fn whoever_goes_away_leaves_no_transaction_open(_: PgPoolOptions, database: PgConnectOptions) {
+    let world = World::new(database).await;
+    let id = world.running().await;
+    world.cluster.succeeds(id);
+    for polls in 0..30 {
+        let (one, two) = (world.dispatcher.clone(), world.dispatcher.clone());
+        let claim = Box::pin(async move { drop(one.claim_once().await) });
+        let look = Box::pin(async move { drop(two.observe_once(id).await) });
+        Mortal { work: claim, polls }.await;
+        Mortal { work: look, polls }.await;
+    }
+    // What was begun is rolled back by tasks that may still be at it.
+    let none_open = async {
+        let open = "SELECT count(*) FROM pg_stat_activity
+            WHERE datname = current_database() AND state LIKE 'idle in transaction%'";
+        while sqlx::query_scalar::<_, i64>(open)
+            .fetch_one(&world.sql)
+            .await
+            .expect("it answers")
+            > 0
+        {
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    };
+    let waited = tokio::time::timeout(std::time::Duration::from_secs(10), none_open).await;
+    assert!(waited.is_ok(), "a connection went back with a transaction open");
+}
