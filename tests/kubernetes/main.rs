@@ -5,4 +5,5 @@ mod builds;
 mod disruptions;
 mod harness;
 mod refusals;
+mod speed;
 mod uploads;
