@@ -37,7 +37,7 @@ impl Replica {
         ended.expect("it stops").expect("it did not panic");
     }
 
-    fn is_killed(self) {
+    fn killed(self) {
         self.hard.cancel();
         self.task.abort();
     }
@@ -81,7 +81,7 @@ async fn another_replica_takes_over_when_the_observer_is_killed(
     let id = world.submit().await;
     becomes(&world, id, State::Running).await;
     let second = Replica::start(&world);
-    first.is_killed();
+    first.killed();
     world.cluster.starts(id);
     world.cluster.succeeds(id);
     becomes(&world, id, State::Succeeded).await;
