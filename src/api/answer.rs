@@ -14,6 +14,7 @@ use tokio::sync::Semaphore;
 use tracing::Instrument;
 
 use super::{
+    linger::linger,
     problem::{Code, Problem},
     request_id::{self, RequestId},
 };
@@ -64,7 +65,7 @@ pub(super) async fn answer(State(in_flight): State<InFlight>, mut request: Reque
     }
     let permit = in_flight.0.try_acquire().ok();
     let response = if permit.is_some() || ALWAYS_ANSWERED.contains(&route) {
-        run(request, next).instrument(span.clone()).await
+        run(linger(request), next).instrument(span.clone()).await
     } else {
         Problem::new(Code::Overloaded).into_response()
     };
