@@ -6,7 +6,7 @@ use sqlx::{Postgres, Transaction, types::Json};
 use uuid::Uuid;
 
 use super::{
-    Store, StoreError,
+    Store, StoreError, begin,
     rows::{column, count},
 };
 use crate::domain::{BuildId, BuildSpec, Failure, Reason};
@@ -57,12 +57,15 @@ impl Store {
     /// ran out. One short transaction.
     pub async fn claim(&self, slots: Slots, lease: Duration, limit: u32) -> Result<Vec<Claim>, StoreError> {
         self.keep_lanes().await;
+        self.claim_now(slots, lease, limit).await
+    }
+
+    /// A claim by the lanes as they are.
+    async fn claim_now(&self, slots: Slots, lease: Duration, limit: u32) -> Result<Vec<Claim>, StoreError> {
         // One claim at a time, in all replicas: slots are counted and taken by the same transaction. The lock comes
         // before the query, whose snapshot then sees what the holder before committed.
-        let mut db = self
-            .pool
-            .begin_with("BEGIN; SELECT pg_advisory_xact_lock(1936484471, 1)")
-            .await?;
+        let mut db =
+            begin::begin_with(&self.pool, "BEGIN; SELECT pg_advisory_xact_lock(1936484471, 1)").await?;
         let mut rows = expired(&mut db, lease, limit).await?;
         let left = limit.saturating_sub(u32::try_from(rows.len()).unwrap_or(u32::MAX));
         if left > 0 {
@@ -84,6 +87,12 @@ impl Store {
             claims.extend(self.read(row).await);
         }
         Ok(claims)
+    }
+
+    /// A claim by the lanes as a test left them.
+    #[cfg(test)]
+    pub(super) async fn claim_unkept(&self, slots: Slots, limit: u32) -> Result<Vec<Claim>, StoreError> {
+        self.claim_now(slots, Duration::from_secs(60), limit).await
     }
 
     /// Makes a claim of a row. What is stored and cannot be read must not keep the others from being launched.

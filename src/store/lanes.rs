@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Store, StoreError};
+use super::{Store, StoreError, begin};
 
 /// Between two advances of floors.
 const ADVANCE: Duration = Duration::from_secs(1);
@@ -75,12 +75,11 @@ impl Store {
     /// been marked for a minute.
     async fn advance_lanes(&self, after: (i64, i16)) -> Result<(), StoreError> {
         // One process at a time is enough; the lock is not the claims', which need not wait for this.
-        let mut db = self
-            .pool
-            .begin_with(
-                "BEGIN; SET LOCAL lock_timeout = '200ms'; SELECT pg_advisory_xact_lock(1936484471, 3)",
-            )
-            .await?;
+        let mut db = begin::begin_with(
+            &self.pool,
+            "BEGIN; SET LOCAL lock_timeout = '200ms'; SELECT pg_advisory_xact_lock(1936484471, 3)",
+        )
+        .await?;
         // Creations clear the mark of a lane that they use. One that does not see the mark began before it was set,
         // and no statement lives for a minute.
         let seen = sqlx::query!(
@@ -136,12 +135,11 @@ impl Store {
 
     /// Looks at the whole queue, floors aside: sets back those above a queued build, adds the lanes that are missing.
     async fn sweep_lanes(&self) -> Result<(), StoreError> {
-        let mut db = self
-            .pool
-            .begin_with(
-                "BEGIN; SET LOCAL lock_timeout = '200ms'; SELECT pg_advisory_xact_lock(1936484471, 3)",
-            )
-            .await?;
+        let mut db = begin::begin_with(
+            &self.pool,
+            "BEGIN; SET LOCAL lock_timeout = '200ms'; SELECT pg_advisory_xact_lock(1936484471, 3)",
+        )
+        .await?;
         sqlx::query!(
             "
             WITH RECURSIVE head AS (

@@ -6,7 +6,7 @@ use sqlx::{PgExecutor, Postgres, Transaction};
 use uuid::Uuid;
 
 use super::{
-    Store, StoreError, attempts as attempt_rows,
+    begin, Store, StoreError, attempts as attempt_rows,
     builds::attempts,
     rows::{Named, column, count},
 };
@@ -142,7 +142,7 @@ impl Store {
             return Ok(Recorded::Yes { waiting_for });
         }
         // Once more, with the row locked: somebody else may have written in between.
-        let mut db = self.pool.begin().await?;
+        let mut db = begin::begin(&self.pool).await?;
         if !lock(&mut db, id).await? {
             return Ok(Recorded::Stale);
         }

@@ -1,5 +1,6 @@
 //! Every method, against a real Postgres.
 
+mod claims;
 mod creating;
 mod lifecycle;
 
