@@ -1,6 +1,6 @@
 //! The REST API as its clients meet it: through the router, on a real Postgres.
 
-#![expect(clippy::unwrap_used, reason = "what goes wrong in the harness fails the test")]
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod builds;
 mod contexts;
