@@ -66,7 +66,7 @@ pub async fn put_context(docker: &Docker, container: &str, arriving: Arriving) -
     match checked.await {
         Ok(verdict) => verdict?,
         Err(_) => {
-            return Err(LaunchError::Unavailable(
+            return Err(LaunchError::Refused(
                 "the context's transfer broke off".into(),
             ));
         }
