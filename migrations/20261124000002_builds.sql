@@ -34,8 +34,9 @@ CREATE TABLE builds (
     external_id         text,
     waiting_reason      text,
     waiting_message     text,
-    CHECK ((state = 'launching') = (lease_until IS NOT NULL)),
-    CHECK ((state = 'launching') = (claim_token IS NOT NULL)),
+    CHECK ((lease_until IS NULL) = (claim_token IS NULL)),
+    CHECK (state <> 'launching' OR claim_token IS NOT NULL),
+    CHECK (claim_token IS NULL OR state IN ('launching', 'cancelling')),
     CHECK ((state IN ('succeeded', 'failed', 'cancelled', 'superseded', 'expired')) = (finished_at IS NOT NULL))
 ) WITH (
     -- Room on the page for the versions that one build goes through.
@@ -50,7 +51,8 @@ CREATE TABLE builds (
 COMMENT ON TABLE builds IS 'Where each build stands';
 COMMENT ON COLUMN builds.id IS 'UUIDv7: sorts by age';
 COMMENT ON COLUMN builds.run_at IS 'Not claimed before; set to the acceptance, or later when a launch was put off';
-COMMENT ON COLUMN builds.lease_until IS 'When a launching build may be claimed anew';
+COMMENT ON COLUMN builds.lease_until IS 'When a launching build may be claimed anew; until then a cancelling one may '
+    'still get a Job from a launch that had begun';
 COMMENT ON COLUMN builds.claim_token IS 'Proof of the claim: only its holder may write to a launching build';
 COMMENT ON COLUMN builds.launches IS 'Claims so far';
 COMMENT ON COLUMN builds.relaunches IS 'How often its Job was made again after it was lost';

@@ -33,7 +33,8 @@ const FENCED_CRATES: &[(&str, &[&str])] = &[
     ("jiff_sqlx", &["store"]),
     ("axum", &["api", "app"]),
     ("kube", &["launcher"]),
-    ("k8s_openapi", &["launcher"]),
+    // A toleration is read where it is written: among the settings.
+    ("k8s_openapi", &["launcher", "config"]),
     ("bollard", &["launcher"]),
     ("clap", &["config", "cli", "main", "app", "telemetry", "launcher"]),
 ];

@@ -86,9 +86,12 @@ async fn run(request: Request, next: Next) -> Response {
 /// Writes problems out, logs what the service is to blame for, and adds the headers that every answer has.
 fn finish(mut response: Response, id: &RequestId, route: &str) -> Response {
     let status = response.status();
+    let failed = status.is_client_error() || status.is_server_error();
     let problem = response.extensions_mut().remove::<Problem>();
-    if status.is_client_error() || status.is_server_error() {
-        let problem = problem.unwrap_or_else(|| Problem::of_status(status));
+    // `/readyz` says what is the matter in words of its own.
+    let kind = response.headers().get(header::CONTENT_TYPE);
+    let unsaid = failed && kind.is_none_or(|kind| kind != "application/json");
+    if let Some(problem) = problem.or_else(|| unsaid.then(|| Problem::of_status(status))) {
         log(&problem, status);
         *response.body_mut() = Body::from(problem.body(id.as_str()));
         let headers = response.headers_mut();

@@ -2,13 +2,20 @@
 
 mod database;
 mod dispatch;
+mod engine;
 mod http;
+mod kaniko;
+mod kubernetes;
 mod log;
 mod value;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-pub use self::{database::DatabaseArgs, dispatch::DispatchArgs, http::HttpArgs, log::LogArgs};
+pub use self::{
+    database::DatabaseArgs, dispatch::DispatchArgs, engine::EngineArgs, http::HttpArgs, kaniko::KanikoArgs,
+    kubernetes::KubernetesArgs, log::LogArgs,
+};
+use crate::launcher::{classify::ClassifyArgs, context::FetchContextArgs};
 
 /// An HTTP build queue behind a private registry: one kaniko Job per request.
 ///
@@ -30,6 +37,10 @@ pub enum Command {
     Migrate(MigrateArgs),
     /// Print the OpenAPI description of the REST API as JSON, and end.
     Openapi,
+    /// Say what recorded Kubernetes objects and a log amount to, as one JSON object: for bug reports.
+    Classify(ClassifyArgs),
+    /// Fetch an uploaded context and unpack it: what a build's init container runs.
+    FetchContext(FetchContextArgs),
 }
 
 /// What a process does of the service's work.
@@ -43,12 +54,27 @@ pub enum Role {
     Dispatcher,
 }
 
+/// What runs the builds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LauncherKind {
+    /// One Job per build on a Kubernetes cluster.
+    Kubernetes,
+    /// Containers of Docker or Podman on this machine.
+    Engine,
+    /// Nothing: every build succeeds at once, without an image. For load tests only.
+    None,
+}
+
 /// The settings of `slipway serve`.
 #[derive(Debug, Args)]
 pub struct ServeArgs {
     /// What this process does; several replicas of each role may run
     #[arg(long, env = "SLIPWAY_ROLE", value_enum, default_value = "all")]
     pub role: Role,
+
+    /// What runs the builds
+    #[arg(long, env = "SLIPWAY_LAUNCHER", value_enum, default_value = "kubernetes")]
+    pub launcher: LauncherKind,
 
     /// Apply the migrations at the start (of several replicas, one does it and the others wait)
     #[arg(long, env = "SLIPWAY_MIGRATE", default_value_t = true, action = clap::ArgAction::Set, value_name = "BOOL")]
@@ -67,6 +93,15 @@ pub struct ServeArgs {
     /// The queue.
     #[command(flatten)]
     pub dispatch: DispatchArgs,
+    /// What kaniko is told.
+    #[command(flatten)]
+    pub kaniko: KanikoArgs,
+    /// The launcher for Kubernetes.
+    #[command(flatten)]
+    pub kubernetes: KubernetesArgs,
+    /// The launcher for a container engine.
+    #[command(flatten)]
+    pub engine: EngineArgs,
     /// Logs.
     #[command(flatten)]
     pub log: LogArgs,

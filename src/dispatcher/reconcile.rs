@@ -1,8 +1,7 @@
 //! Compares rows and Jobs, both ways: what a watch missed, what was deleted by hand, what a crash left behind.
 
-use std::{collections::HashSet, time::Duration};
+use std::collections::HashSet;
 
-use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
 use super::{Dispatcher, backoff, failures, launching::log_failure, observer::jittered, sighted::Looked};
@@ -84,9 +83,10 @@ impl Dispatcher {
             }
         }
         let Ok(listed) = listed else { return Ok(done) };
+        self.0.strangers.retain(&listed);
         let rest: Vec<BuildId> = listed.into_iter().filter(|id| !live.contains(id)).collect();
         for page in rest.chunks(PAGE as usize) {
-            self.reconcile_jobs(page, &mut done).await?;
+            done.removed += self.clear_away(page).await?;
         }
         Ok(done)
     }
@@ -116,7 +116,7 @@ impl Dispatcher {
             let failure = failures::job_lost(row.relaunches);
             if self
                 .store()
-                .finish(row.id, &Outcome::Failed(failure.clone()), &[], row.retries)
+                .finish(row.id, &Outcome::Failed(failure.clone()), &[], 0)
                 .await?
             {
                 log_failure(row.id, &failure);
@@ -132,45 +132,4 @@ impl Dispatcher {
         }
         Ok(())
     }
-
-    /// Jobs whose builds held no slot when the rows were read.
-    async fn reconcile_jobs(&self, ids: &[BuildId], done: &mut Reconciled) -> Result<(), StoreError> {
-        let (now, states) = self.store().states(ids).await?;
-        for id in ids {
-            let row = states.iter().find(|(known, ..)| known == id);
-            match row {
-                None => {
-                    tracing::warn!(build.id = %id, "a Job of ours belongs to no build that we know; it is removed");
-                    self.remove(*id).await;
-                    done.removed += 1;
-                }
-                Some((_, State::Succeeded | State::Failed, Some(finished_at))) => {
-                    if older(*finished_at, now, self.options().job_grace) {
-                        self.remove(*id).await;
-                        done.removed += 1;
-                    } else {
-                        self.complete_logs(*id).await;
-                    }
-                }
-                Some((_, state, _)) if state.is_terminal() => {
-                    self.remove(*id).await;
-                    done.removed += 1;
-                }
-                // It has been claimed since the rows were read, or waits for its next launch.
-                Some(_) => {}
-            }
-        }
-        Ok(())
-    }
-
-    /// Stores what is missing of an ended build's log, as long as its pods are there.
-    async fn complete_logs(&self, id: BuildId) {
-        if let Ok(Some(sighting)) = self.launcher().look(id).await {
-            self.follow_logs(id, &sighting);
-        }
-    }
-}
-
-fn older(at: Timestamp, now: Timestamp, grace: Duration) -> bool {
-    now.duration_since(at).unsigned_abs() >= grace
 }

@@ -1,10 +1,6 @@
 //! kaniko's command line: from a build's spec and the operator's settings to an argument vector. Never a shell.
 
-use crate::domain::{
-    BuildSpec, Source,
-    path::RelativePath,
-    source::{GitSource, HttpSource},
-};
+use crate::domain::{BuildSpec, Source, path::RelativePath};
 
 /// The executor's image where none is configured.
 pub const DEFAULT_IMAGE: &str = "ghcr.io/osscontainertools/kaniko:v1.28.3";
@@ -69,7 +65,7 @@ pub fn kaniko_args(spec: &BuildSpec, options: &KanikoOptions, digest_file: &str)
     args.extend(
         spec.destinations
             .iter()
-            .map(|one| flag("destination", one.as_str())),
+            .map(|one| flag("destination", &one.with_tag())),
     );
     args.extend(
         spec.build_args
@@ -110,18 +106,9 @@ pub fn kaniko_env(spec: &BuildSpec) -> Vec<(&'static str, &'static str)> {
     env
 }
 
-/// Whether kaniko cannot get the context by itself, so that it must lie in [`CONTEXT_DIR`] before kaniko starts:
-/// an upload, or an archive behind plain `http://`, for which kaniko has no scheme.
+/// Whether kaniko cannot get the context by itself, so that it must lie in [`CONTEXT_DIR`] before kaniko starts.
 pub fn must_be_fetched(source: &Source) -> bool {
-    match source {
-        Source::Upload(_) => true,
-        Source::Http(http) => is_plain_http(http),
-        Source::Git(_) | Source::Volume(_) | Source::S3(_) | Source::Gs(_) | Source::Azure(_) => false,
-    }
-}
-
-fn is_plain_http(http: &HttpSource) -> bool {
-    http.url.as_str().starts_with("http://")
+    matches!(source, Source::Upload(_))
 }
 
 fn context_is_folder(source: &Source) -> bool {
@@ -130,13 +117,13 @@ fn context_is_folder(source: &Source) -> bool {
 
 fn context(source: &Source) -> String {
     match source {
-        Source::Git(git) => git_context(git),
-        Source::Http(http) if !is_plain_http(http) => http.url.to_string(),
+        Source::Git(git) => git.kaniko_context(),
+        Source::Http(http) => http.url.to_string(),
         Source::S3(s3) => s3.url.to_string(),
         Source::Gs(gs) => gs.url.to_string(),
         Source::Azure(azure) => azure.url.to_string(),
         // `dir://` and the folder in it: kaniko heeds --context-sub-path for fetched contexts only.
-        Source::Volume(_) | Source::Upload(_) | Source::Http(_) => format!("dir://{}", folder(source)),
+        Source::Volume(_) | Source::Upload(_) => format!("dir://{}", folder(source)),
     }
 }
 
@@ -145,19 +132,6 @@ fn folder(source: &Source) -> String {
         None | Some(".") => CONTEXT_DIR.to_owned(),
         Some(path) => format!("{CONTEXT_DIR}/{path}"),
     }
-}
-
-/// `git://host/path#ref#commit`; kaniko takes the scheme from `GIT_PULL_METHOD`.
-fn git_context(git: &GitSource) -> String {
-    let url = git.url.as_str();
-    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
-    let reference = git.reference.iter().map(|one| one.as_str());
-    let commit = git.commit.iter().map(|one| one.as_str());
-    reference
-        .chain(commit)
-        .fold(format!("git://{rest}"), |context, part| {
-            format!("{context}#{part}")
-        })
 }
 
 /// kaniko looks for a relative Dockerfile in its working directory before it looks in the context, and fetches one
@@ -298,7 +272,7 @@ mod tests {
             ),
             (
                 json!({ "git": { "url": "https://git.test/a", "commit": sha } }),
-                &format!("git://git.test/a#{sha}"),
+                &format!("git://git.test/a##{sha}"),
             ),
             (
                 json!({ "volume": { "claim": "c" } }),
@@ -315,10 +289,6 @@ mod tests {
             (
                 json!({ "http": { "url": "https://h.test/x.tar.gz", "sub_path": "a" } }),
                 "https://h.test/x.tar.gz",
-            ),
-            (
-                json!({ "http": { "url": "http://h.test/x.tar.gz", "sub_path": "a" } }),
-                "dir:///kaniko/buildcontext/a",
             ),
             (
                 json!({ "s3": { "url": "s3://bucket/x.tar.gz" } }),
@@ -367,9 +337,13 @@ mod tests {
 
     #[test]
     fn a_dockerfile_is_never_a_url() {
-        let git = json!({ "git": { "url": "https://git.test/a" } });
-        let args = args(git, json!({ "dockerfile": "https://evil.test/Dockerfile" }));
-        assert_eq!(values(&args, "dockerfile"), ["./https://evil.test/Dockerfile"]);
+        for path in ["http:/evil.test/Dockerfile", "https:/evil.test/Dockerfile"] {
+            let git = json!({ "git": { "url": "https://git.test/a" } });
+            let args = args(git, json!({ "dockerfile": path }));
+            assert_eq!(values(&args, "dockerfile"), [format!("./{path}")]);
+        }
+        let url = "https://evil.test/Dockerfile".parse::<RelativePath>();
+        assert!(url.is_err(), "no request can hold one");
     }
 
     #[test]

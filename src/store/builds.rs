@@ -73,14 +73,17 @@ impl Store {
 
     /// Asks for a build to be cancelled. `None`: no such build.
     pub async fn cancel(&self, id: BuildId) -> Result<Option<Cancelled>, StoreError> {
-        // A queued build has no pod to wait for: both steps at once.
+        // A queued build that was never launched has no pod to wait for: both steps at once. One whose launch was put
+        // off may have a Job that we were not told of; one that is being launched keeps its lease, since its Job may
+        // yet appear.
         let changed = sqlx::query_scalar!(
             r#"
             WITH changed AS (
                 UPDATE builds SET
-                    state = CASE state WHEN 'queued' THEN 'cancelled' ELSE 'cancelling' END::build_state,
-                    finished_at = CASE state WHEN 'queued' THEN now() END,
-                    cancel_requested_at = now(), lease_until = NULL, claim_token = NULL, version = version + 1
+                    state = CASE WHEN state = 'queued' AND launches = 0 THEN 'cancelled' ELSE 'cancelling'
+                        END::build_state,
+                    finished_at = CASE WHEN state = 'queued' AND launches = 0 THEN now() END,
+                    cancel_requested_at = now(), version = version + 1
                 WHERE id = $1 AND state IN ('queued', 'launching', 'running')
                 RETURNING id, state
             ), event AS (

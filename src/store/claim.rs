@@ -6,7 +6,7 @@ use sqlx::{Postgres, Transaction, types::Json};
 use uuid::Uuid;
 
 use super::{
-    Store, StoreError,
+    Store, StoreError, begin,
     rows::{column, count},
 };
 use crate::domain::{BuildId, BuildSpec, Failure, Reason};
@@ -70,7 +70,7 @@ impl Store {
     async fn claim_now(&self, slots: Slots, lease: Duration, limit: u32) -> Result<Vec<Claim>, StoreError> {
         // One claim at a time, in all replicas: slots are counted and taken by the same transaction. The lock comes
         // before the query, whose snapshot then sees what the holder before committed.
-        let mut db = self.pool.begin_with(BEGIN).await?;
+        let mut db = begin::begin_with(&self.pool, BEGIN).await?;
         let mut rows = expired(&mut db, lease, limit).await?;
         let left = limit.saturating_sub(u32::try_from(rows.len()).unwrap_or(u32::MAX));
         if left > 0 {

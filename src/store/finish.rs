@@ -2,7 +2,7 @@
 
 use sqlx::{Postgres, Transaction};
 
-use super::{Store, StoreError, Topic, attempts};
+use super::{Store, StoreError, Topic, attempts, begin};
 use crate::domain::{AttemptSeen, BuildId, Digest, Failure, Outcome};
 
 impl Store {
@@ -20,7 +20,7 @@ impl Store {
             Outcome::Failed(failure) => ("failed", None, Some(failure)),
             Outcome::Waiting { .. } | Outcome::Running { .. } => return Ok(false),
         };
-        let mut db = self.pool.begin().await?;
+        let mut db = begin::begin(&self.pool).await?;
         if !end(&mut db, id, state, digest, failure, retries).await? {
             return Ok(false);
         }
@@ -30,14 +30,16 @@ impl Store {
         Ok(true)
     }
 
-    /// The pod of a cancelling build is gone: cancelling to cancelled.
+    /// The pod of a cancelling build is gone: cancelling to cancelled. False also while a launch that had begun before
+    /// the cancel may still make its Job.
     pub async fn cancelled(&self, id: BuildId) -> Result<bool, StoreError> {
         let changed = sqlx::query_scalar!(
             "
             WITH changed AS (
                 UPDATE builds SET state = 'cancelled', finished_at = now(), phase = NULL, waiting_since = NULL,
-                    waiting_reason = NULL, waiting_message = NULL, version = version + 1
-                WHERE id = $1 AND state = 'cancelling' RETURNING id
+                    waiting_reason = NULL, waiting_message = NULL, lease_until = NULL, claim_token = NULL,
+                    version = version + 1
+                WHERE id = $1 AND state = 'cancelling' AND (lease_until IS NULL OR lease_until < now()) RETURNING id
             ), event AS (
                 INSERT INTO build_events (build_id, state) SELECT id, 'cancelled' FROM changed
             )

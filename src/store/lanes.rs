@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Store, StoreError};
+use super::{Store, StoreError, begin};
 
 /// Between two advances of floors.
 const ADVANCE: Duration = Duration::from_secs(1);
@@ -80,7 +80,7 @@ impl Store {
     /// Raises the floors of the lanes after this one, marks those without a queued build, removes those that have
     /// been marked for a minute.
     async fn advance_lanes(&self, after: (i64, i16)) -> Result<(), StoreError> {
-        let mut db = self.pool.begin_with(BEGIN).await?;
+        let mut db = begin::begin_with(&self.pool, BEGIN).await?;
         // Creations clear the mark of a lane that they use. One that does not see the mark began before it was set,
         // and no statement lives for a minute.
         let seen = sqlx::query!(
@@ -136,7 +136,7 @@ impl Store {
 
     /// Looks at the whole queue, floors aside: sets back those above a queued build, adds the lanes that are missing.
     async fn sweep_lanes(&self) -> Result<(), StoreError> {
-        let mut db = self.pool.begin_with(BEGIN).await?;
+        let mut db = begin::begin_with(&self.pool, BEGIN).await?;
         sqlx::query!(
             "
             WITH RECURSIVE head AS (

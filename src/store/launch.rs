@@ -8,7 +8,8 @@ use super::{Claim, ClaimToken, Store, StoreError, Topic, claim::ClaimedRow};
 use crate::domain::{BuildId, Failure};
 
 impl Store {
-    /// The Job exists: launching to running. False when the token no longer holds.
+    /// The Job exists: launching to running. False when the token no longer holds, and for a build that was cancelled
+    /// meanwhile: its Job must go, and nothing more will come of this launch.
     pub async fn launched(
         &self,
         id: BuildId,
@@ -21,6 +22,9 @@ impl Store {
                 UPDATE builds SET state = 'running', phase = 'pending', waiting_since = now(), external_id = $3,
                     lease_until = NULL, claim_token = NULL, version = version + 1
                 WHERE id = $1 AND state = 'launching' AND claim_token = $2 RETURNING id
+            ), unwanted AS (
+                UPDATE builds SET external_id = $3, lease_until = NULL, claim_token = NULL, version = version + 1
+                WHERE id = $1 AND state = 'cancelling' AND claim_token = $2
             ), event AS (
                 INSERT INTO build_events (build_id, state) SELECT id, 'running' FROM changed
             )
@@ -68,7 +72,8 @@ impl Store {
         Ok(changed.is_some())
     }
 
-    /// The launch will never succeed: launching to failed.
+    /// The launch will never succeed: launching to failed. For a build that was cancelled meanwhile, nothing more will
+    /// come of this launch.
     pub async fn launch_failed(
         &self,
         id: BuildId,
@@ -81,6 +86,9 @@ impl Store {
                 UPDATE builds SET state = 'failed', finished_at = now(), lease_until = NULL, claim_token = NULL,
                     version = version + 1
                 WHERE id = $1 AND state = 'launching' AND claim_token = $2 RETURNING id
+            ), unwanted AS (
+                UPDATE builds SET lease_until = NULL, claim_token = NULL, version = version + 1
+                WHERE id = $1 AND state = 'cancelling' AND claim_token = $2
             ), event AS (
                 INSERT INTO build_events (build_id, state, reason, message) SELECT id, 'failed', $3, $4 FROM changed
             ), result AS (

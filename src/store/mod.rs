@@ -3,6 +3,7 @@
 //! Every write names the state that it expects and says whether it took place. Time is the database's.
 
 mod attempts;
+mod begin;
 mod builds;
 mod claim;
 mod contexts;
@@ -34,7 +35,7 @@ pub use error::StoreError;
 pub use list::BuildFilter;
 pub use lock::ObserverLock;
 pub use logs::LogSlice;
-pub use observe::{Live, Recorded};
+pub use observe::{Live, Recorded, Standing};
 pub use pool::StoreOptions;
 pub use stats::{PoolStatus, QueueDepth};
 pub use wakeups::{Topic, Wakeup};

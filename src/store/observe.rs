@@ -2,12 +2,11 @@
 
 use std::time::Duration;
 
-use jiff::Timestamp;
 use sqlx::{PgExecutor, Postgres, Transaction};
 use uuid::Uuid;
 
 use super::{
-    Store, StoreError, attempts as attempt_rows,
+    Store, StoreError, attempts as attempt_rows, begin,
     builds::attempts,
     rows::{Named, column, count},
 };
@@ -24,8 +23,17 @@ pub struct Live {
     pub external_id: Option<String>,
     /// How often its Job was made again after it was lost.
     pub relaunches: u32,
-    /// Failed attempts so far.
-    pub retries: u32,
+}
+
+/// Where a build stands that may hold no slot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Standing {
+    /// Which build.
+    pub id: BuildId,
+    /// Its state.
+    pub state: State,
+    /// How long ago it ended, by the database's clock.
+    pub ended_for: Option<Duration>,
 }
 
 /// What came of recording a sighting of a running build.
@@ -56,7 +64,7 @@ impl Store {
     pub async fn live(&self, after: Option<BuildId>, limit: u32) -> Result<Vec<Live>, StoreError> {
         let rows = sqlx::query!(
             r#"
-            SELECT id, state AS "state: Named<State>", external_id, relaunches, retries FROM builds
+            SELECT id, state AS "state: Named<State>", external_id, relaunches FROM builds
             WHERE state IN ('launching', 'running', 'cancelling') AND id > $1 ORDER BY id LIMIT $2
             "#,
             after.map_or(Uuid::nil(), |id| id.0),
@@ -71,7 +79,6 @@ impl Store {
                 state: row.state.0,
                 external_id: row.external_id,
                 relaunches: count(row.relaunches),
-                retries: count(row.retries),
             })
             .collect())
     }
@@ -92,28 +99,29 @@ impl Store {
         Ok(ids.into_iter().map(BuildId).collect())
     }
 
-    /// The database's time, and where these builds stand and when they ended (for Jobs whose builds may not be live).
-    pub async fn states(
-        &self,
-        ids: &[BuildId],
-    ) -> Result<(Timestamp, Vec<(BuildId, State, Option<Timestamp>)>), StoreError> {
+    /// Where these builds stand (for Jobs whose builds may not be live).
+    pub async fn standings(&self, ids: &[BuildId]) -> Result<Vec<Standing>, StoreError> {
         let ids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
         let rows = sqlx::query!(
             r#"
-            SELECT now() AS "now!: jiff_sqlx::Timestamp", b.id AS "id?", b.state AS "state?: Named<State>",
-                b.finished_at AS "finished_at?: jiff_sqlx::Timestamp"
-            FROM (VALUES (true)) AS one LEFT JOIN builds b ON b.id = ANY($1)
+            SELECT id, state AS "state: Named<State>",
+                extract(epoch FROM now() - finished_at)::float8 AS ended_for
+            FROM builds WHERE id = ANY($1)
             "#,
             &ids
         )
         .fetch_all(&self.pool)
         .await?;
-        let now = rows.first().ok_or(sqlx::Error::RowNotFound)?.now.to_jiff();
-        let states = rows.into_iter().filter_map(|row| {
-            let ended = row.finished_at.map(jiff_sqlx::Timestamp::to_jiff);
-            Some((BuildId(row.id?), row.state?.0, ended))
-        });
-        Ok((now, states.collect()))
+        Ok(rows
+            .into_iter()
+            .map(|row| Standing {
+                id: BuildId(row.id),
+                state: row.state.0,
+                ended_for: row
+                    .ended_for
+                    .map(|s| Duration::try_from_secs_f64(s).unwrap_or_default()),
+            })
+            .collect())
     }
 
     /// Records attempts, retries and a non-terminal outcome of a running (or cancelling) build. What is known already
@@ -134,7 +142,7 @@ impl Store {
             return Ok(Recorded::Yes { waiting_for });
         }
         // Once more, with the row locked: somebody else may have written in between.
-        let mut db = self.pool.begin().await?;
+        let mut db = begin::begin(&self.pool).await?;
         if !lock(&mut db, id).await? {
             return Ok(Recorded::Stale);
         }

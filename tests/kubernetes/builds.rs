@@ -4,10 +4,10 @@ use futures::TryStreamExt;
 use serde_json::json;
 use slipway::{
     domain::{Outcome, Phase, Reason, Sighting},
-    launcher::{Launcher, LauncherError},
+    launcher::Launcher,
 };
 
-use crate::harness::{World, config_on_a_claim, pods};
+use crate::harness::{World, config_on_a_claim, pods, read_log};
 
 const GOOD: &str =
     "FROM scratch\nCOPY busybox /bin/busybox\nRUN [\"/bin/busybox\", \"echo\", \"hello from the step\"]\n";
@@ -126,12 +126,11 @@ async fn a_build_ends_at_its_timeout_and_its_log_stays() {
     world.launcher.launch(&order).await.unwrap();
     let seen = world.finish(order.id).await;
     assert_eq!(failure(&seen).0, Reason::TimedOut);
-    let log = world
-        .launcher
-        .log(order.id, &seen.attempts[0].name, 0)
-        .await
-        .unwrap();
-    assert!(log.try_next_all().await.contains("before"));
+    assert!(
+        read_log(&world, order.id, &seen.attempts[0].name)
+            .await
+            .contains("before")
+    );
     world.close().await;
 }
 
@@ -170,16 +169,4 @@ async fn a_git_host_that_is_away_is_named_as_the_reason() {
     let seen = world.finish(order.id).await;
     assert_eq!(failure(&seen).0, Reason::SourceFetchFailed);
     world.close().await;
-}
-
-/// Reads a log to its end, as text.
-trait ReadAll {
-    async fn try_next_all(self) -> String;
-}
-
-impl<S: futures::Stream<Item = Result<bytes::Bytes, LauncherError>>> ReadAll for S {
-    async fn try_next_all(self) -> String {
-        let pieces: Vec<_> = self.try_collect().await.unwrap();
-        String::from_utf8_lossy(&pieces.concat()).into_owned()
-    }
 }

@@ -11,14 +11,18 @@ use std::{
     time::Duration,
 };
 
-use futures::StreamExt;
-use k8s_openapi::api::core::v1::{Namespace, PersistentVolume, PersistentVolumeClaim};
+use backon::{ExponentialBuilder, Retryable};
+use futures::{StreamExt, TryStreamExt};
+use k8s_openapi::api::{
+    core::v1::{Namespace, PersistentVolume, PersistentVolumeClaim, ResourceQuota},
+    rbac::v1::{Role, RoleBinding},
+};
 use kube::{
     Api, Client, Config, ResourceExt,
     api::{DeleteParams, PostParams},
     config::{KubeConfigOptions, Kubeconfig},
 };
-use serde::de::DeserializeOwned;
+use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 use slipway::{
     domain::{BuildId, Outcome, Sighting, outcome::Advice},
@@ -63,7 +67,8 @@ impl World {
         options.kaniko.insecure_registries = vec![registry.host.clone()];
         options.resources.cpu_request = "50m".into();
         change(&mut options);
-        let launcher = Arc::new(Kubernetes::new(client.clone(), options.clone()));
+        grant(&client, &options.namespace).await;
+        let launcher = Arc::new(Kubernetes::new(dispatchers_client().await, options.clone()));
         wait_for_service_account(&client, &options.namespace).await;
         Self {
             client,
@@ -94,6 +99,20 @@ impl World {
             .create(&PostParams::default(), &object(body))
             .await
             .unwrap()
+    }
+
+    /// A quota that is in force.
+    pub async fn quota(&self, what: &str, amount: &str) {
+        let quota = json!({ "metadata": { "name": "quota" }, "spec": { "hard": { what: amount } } });
+        self.create::<ResourceQuota>(quota).await;
+        let in_force = |quota: Option<&ResourceQuota>| {
+            quota
+                .and_then(|quota| quota.status.as_ref())
+                .is_some_and(|status| status.hard.is_some())
+        };
+        kube::runtime::wait::await_condition(self.api::<ResourceQuota>(), "quota", in_force)
+            .await
+            .unwrap();
     }
 
     /// A claim on a folder of this machine that holds these files, besides a shell.
@@ -160,7 +179,7 @@ impl World {
         let mut changes = self.launcher.changes();
         let waiting = async {
             while changes.next().await.is_some() {
-                let seen = self.launcher.look(id).await.unwrap();
+                let seen = self.look(id).await;
                 if let Some(Advice::StopRetrying) = seen.as_ref().map(|seen| seen.advice) {
                     self.launcher.stop_retrying(id).await.unwrap();
                 }
@@ -174,6 +193,14 @@ impl World {
             Ok(seen) => seen,
             Err(_) => panic!("waited in vain; last seen: {:?}", self.launcher.look(id).await),
         }
+    }
+
+    /// Looks, again if need be: a log may not be there at once.
+    async fn look(&self, id: BuildId) -> Option<Sighting> {
+        let look = || self.launcher.look(id);
+        look.retry(ExponentialBuilder::default().with_max_times(5))
+            .await
+            .unwrap()
     }
 
     pub async fn finish(&self, id: BuildId) -> Sighting {
@@ -208,13 +235,52 @@ pub fn config_on_a_claim(options: &mut KubernetesOptions) {
 }
 
 async fn client() -> Client {
+    Client::try_from(config().await).unwrap()
+}
+
+/// With the rights that deploy/kubernetes/rbac.yaml grants, and no others.
+async fn dispatchers_client() -> Client {
+    let mut config = config().await;
+    config.auth_info.impersonate = Some("system:serviceaccount:slipway:slipway".into());
+    Client::try_from(config).unwrap()
+}
+
+async fn config() -> Config {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let path = std::env::var("SLIPWAY_TEST_KUBECONFIG").expect("SLIPWAY_TEST_KUBECONFIG names a kubeconfig");
     let kubeconfig = Kubeconfig::read_from(path).unwrap();
-    let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
+    Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
+        .await
+        .unwrap()
+}
+
+/// The deployment's Role and RoleBinding, in this namespace.
+async fn grant(client: &Client, namespace: &str) {
+    let documents = serde_yaml_ng::Deserializer::from_str(include_str!("../../deploy/kubernetes/rbac.yaml"));
+    for document in documents {
+        let mut body = Value::deserialize(document).unwrap();
+        let metadata = body["metadata"].as_object_mut().unwrap();
+        metadata.insert("namespace".into(), namespace.into());
+        match body["kind"].as_str() {
+            Some("Role") => create_in::<Role>(client, namespace, body).await,
+            Some("RoleBinding") => create_in::<RoleBinding>(client, namespace, body).await,
+            _ => {}
+        }
+    }
+}
+
+async fn create_in<K>(client: &Client, namespace: &str, body: Value)
+where
+    K: kube::Resource<Scope = k8s_openapi::NamespaceResourceScope, DynamicType = ()>
+        + Clone
+        + std::fmt::Debug
+        + DeserializeOwned
+        + serde::Serialize,
+{
+    Api::<K>::namespaced(client.clone(), namespace)
+        .create(&PostParams::default(), &object(body))
         .await
         .unwrap();
-    Client::try_from(config).unwrap()
 }
 
 /// Pods are refused until their ServiceAccount is there.
@@ -303,4 +369,17 @@ pub async fn pods(world: &World, id: BuildId) -> Vec<String> {
         .await
         .unwrap();
     pods.iter().map(ResourceExt::name_any).collect()
+}
+
+/// An attempt's log to its end, as text.
+pub async fn read_log(world: &World, id: BuildId, attempt: &str) -> String {
+    let pieces: Vec<_> = world
+        .launcher
+        .log(id, attempt, 0)
+        .await
+        .unwrap()
+        .try_collect()
+        .await
+        .unwrap();
+    String::from_utf8_lossy(&pieces.concat()).into_owned()
 }

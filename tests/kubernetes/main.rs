@@ -2,5 +2,8 @@
 //! (`deploy/cluster/up.sh` makes one), with `cargo test --test kubernetes -- --ignored`.
 
 mod builds;
+mod disruptions;
 mod harness;
 mod refusals;
+mod speed;
+mod uploads;

@@ -1,6 +1,6 @@
 //! Names that are taken, and Jobs that cannot begin.
 
-use k8s_openapi::api::{batch::v1::Job, core::v1::ResourceQuota};
+use k8s_openapi::api::batch::v1::Job;
 use kube::api::DeleteParams;
 use serde_json::json;
 use slipway::{
@@ -64,8 +64,7 @@ async fn a_strangers_job_is_neither_adopted_nor_seen_nor_removed() {
 #[ignore = "needs a cluster: SLIPWAY_TEST_KUBECONFIG"]
 async fn a_quota_is_named_as_what_a_build_waits_for() {
     let world = World::new().await;
-    let hard = json!({ "metadata": { "name": "none" }, "spec": { "hard": { "pods": "0" } } });
-    world.create::<ResourceQuota>(hard).await;
+    world.quota("pods", "0").await;
     let order = git(&world);
     world.launcher.launch(&order).await.unwrap();
     world.watch(order.id, waits_for(Reason::QuotaExceeded)).await;
@@ -78,8 +77,7 @@ async fn a_quota_is_named_as_what_a_build_waits_for() {
 #[ignore = "needs a cluster: SLIPWAY_TEST_KUBECONFIG"]
 async fn a_quota_on_jobs_sends_the_build_back_to_the_queue() {
     let world = World::new().await;
-    let hard = json!({ "metadata": { "name": "none" }, "spec": { "hard": { "count/jobs.batch": "0" } } });
-    world.create::<ResourceQuota>(hard).await;
+    world.quota("count/jobs.batch", "0").await;
     let refused = world.launcher.launch(&git(&world)).await;
     assert!(matches!(refused, Err(LaunchError::Unavailable(_))), "{refused:?}");
     world.close().await;

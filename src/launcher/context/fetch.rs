@@ -55,7 +55,7 @@ pub(super) async fn fetch_patiently(
     token: Option<SecretString>,
     waits: ExponentialBuilder,
 ) -> Result<(), FetchError> {
-    let client = client()?;
+    let client = client(args.url.scheme())?;
     let file = beside(&args.dir);
     say(format_args!(
         "fetching the context from {}",
@@ -81,14 +81,19 @@ fn say(words: std::fmt::Arguments<'_>) {
     eprintln!("slipway: fetch-context: {words}");
 }
 
-fn client() -> Result<Client, FetchError> {
-    Client::builder()
+fn client(scheme: &str) -> Result<Client, FetchError> {
+    let mut builder = Client::builder();
+    if scheme == "http" {
+        // An image may hold no authorities, and without any no client comes about: here none is needed.
+        builder = builder.tls_certs_only([]);
+    }
+    builder
         .user_agent(concat!("slipway/", env!("CARGO_PKG_VERSION")))
         .connect_timeout(Duration::from_secs(10))
         .read_timeout(Duration::from_secs(60))
         .redirect(redirect::Policy::limited(5))
         .build()
-        .map_err(|error| FetchError::Invalid(format!("cannot make requests: {}", chain(&error))))
+        .map_err(|error| FetchError::Temporary(format!("cannot make requests: {}", chain(&error))))
 }
 
 /// Next to the folder, so that what is unpacked holds no trace of it.

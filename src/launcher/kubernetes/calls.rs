@@ -14,8 +14,22 @@ pub(super) const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
 
 /// One call, in time.
 pub(super) async fn call<T>(request: impl Future<Output = kube::Result<T>>) -> Result<T, LauncherError> {
+    in_time(request, problem).await
+}
+
+/// One call for a log, in time.
+pub(super) async fn call_for_log<T>(
+    request: impl Future<Output = kube::Result<T>>,
+) -> Result<T, LauncherError> {
+    in_time(request, log_problem).await
+}
+
+async fn in_time<T>(
+    request: impl Future<Output = kube::Result<T>>,
+    meaning: fn(&Error) -> LauncherError,
+) -> Result<T, LauncherError> {
     match tokio::time::timeout(CALL_DEADLINE, request).await {
-        Ok(answer) => answer.map_err(|error| problem(&error)),
+        Ok(answer) => answer.map_err(|error| meaning(&error)),
         Err(_) => Err(LauncherError::Unavailable(too_late())),
     }
 }
@@ -49,6 +63,14 @@ pub(super) fn problem(error: &Error) -> LauncherError {
         Error::Api(status) if status.is_not_found() => LauncherError::NotFound(status.message.clone()),
         Error::Api(status) => LauncherError::Unavailable(said(status)),
         other => LauncherError::Unavailable(unreached(other)),
+    }
+}
+
+/// As [`problem`], of a log: 400 is what a container answers that has not begun or left no log.
+fn log_problem(error: &Error) -> LauncherError {
+    match error {
+        Error::Api(status) if status.code == 400 => LauncherError::NotFound(said(status)),
+        other => problem(other),
     }
 }
 

@@ -1,12 +1,12 @@
 //! The logs that an outcome is read from: of pods that failed, kept once read; of a pod that runs, as it is now.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use futures::AsyncReadExt;
 use k8s_openapi::api::core::v1::{ContainerState, ContainerStatus, Pod};
 use kube::{Api, ResourceExt, api::LogParams};
 
-use super::{Kubernetes, calls::call};
+use super::{Kubernetes, calls::call_for_log};
 use crate::{
     domain::BuildId,
     launcher::{
@@ -21,6 +21,9 @@ const TAIL_LINES: i64 = 2000;
 
 /// How often a log that cannot be read is asked for before the outcome is read without it.
 const TRIES: u8 = 3;
+
+/// How long the log of a running pod is waited for: its node may not answer at all.
+const GLANCE: Duration = Duration::from_secs(2);
 
 /// Builds whose logs are kept; beyond, they are read again.
 const KEPT_BUILDS: usize = 256;
@@ -126,10 +129,13 @@ impl Kubernetes {
                     self.ended_log(id, &name, container, status).await?
                 }
                 // Tells the phase; whatever is wrong, the next look will tell.
-                Some(Subject::Running) => match tail(&self.pods, &name, KANIKO_CONTAINER).await {
-                    Ok(text) => text,
-                    Err(_) => continue,
-                },
+                Some(Subject::Running) => {
+                    let now = tail(&self.pods, &name, KANIKO_CONTAINER);
+                    match tokio::time::timeout(GLANCE, now).await {
+                        Ok(Ok(text)) => text,
+                        _ => continue,
+                    }
+                }
                 None => continue,
             };
             logs.push(LogText { pod: name, text });
@@ -148,6 +154,9 @@ impl Kubernetes {
     ) -> Result<Arc<[u8]>, LauncherError> {
         if let Some(text) = self.ended().get(id, pod) {
             return Ok(text);
+        }
+        if !has_run(status) {
+            return Ok(last_words(status));
         }
         let text = match tail(&self.pods, pod, container).await {
             Ok(text) => text,
@@ -173,6 +182,11 @@ impl Kubernetes {
     }
 }
 
+/// A container that was never made has an end in its status all the same, and no log.
+fn has_run(status: &ContainerStatus) -> bool {
+    status.container_id.as_deref().is_some_and(|id| !id.is_empty())
+}
+
 fn last_words(status: &ContainerStatus) -> Arc<[u8]> {
     let end = status.state.as_ref().and_then(|state| state.terminated.as_ref());
     let words = end.and_then(|end| end.message.as_deref()).unwrap_or_default();
@@ -186,7 +200,7 @@ async fn tail(pods: &Api<Pod>, pod: &str, container: &str) -> Result<Arc<[u8]>, 
         tail_lines: Some(TAIL_LINES),
         ..LogParams::default()
     };
-    call(async {
+    call_for_log(async {
         let mut stream = std::pin::pin!(pods.log_stream(pod, &params).await?);
         let mut text = Vec::new();
         let mut piece = vec![0; 16 * 1024];

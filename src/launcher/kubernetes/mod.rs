@@ -33,7 +33,7 @@ use super::{
     manifest::{BUILD_ID, KubernetesOptions, MANAGED_BY, build_selector, manifest, selector},
     outcome::{Evidence, sighting},
 };
-use crate::domain::{BuildId, Sighting};
+use crate::domain::{BuildId, Outcome, Reason, Sighting};
 
 /// Why the launcher could not be set up.
 #[derive(Debug, thiserror::Error)]
@@ -161,6 +161,19 @@ fn belongs_to(job: &Job, id: BuildId) -> bool {
     label(MANAGED_BY.0) == Some(MANAGED_BY.1) && label(BUILD_ID) == Some(id.to_string().as_str())
 }
 
+/// Whether somebody deleted the Job under its build: then the way that its pods end says nothing about the build, which
+/// is launched again once nothing is left. What failed for a reason of its own before has failed all the same.
+fn was_taken_away(seen: &Seen, outcome: &Outcome) -> bool {
+    let unexplained = matches!(outcome, Outcome::Failed(failure)
+        if matches!(failure.reason, Reason::Unknown | Reason::JobLost));
+    seen.job.is_none()
+        && unexplained
+        && seen
+            .pods
+            .iter()
+            .all(|pod| pod.metadata.deletion_timestamp.is_some())
+}
+
 fn is_pending(pod: &Pod) -> bool {
     pod.status
         .as_ref()
@@ -199,12 +212,20 @@ impl Launcher for Kubernetes {
         let pods: Vec<Pod> = seen.pods.iter().map(|pod| Pod::clone(pod)).collect();
         let logs = self.logs(id, &pods).await?;
         let texts: Vec<_> = logs.iter().map(ended::LogText::evidence).collect();
-        Ok(Some(sighting(&Evidence {
+        let mut sighting = sighting(&Evidence {
             job: seen.job.as_deref(),
             pods: &pods,
             events: &seen.events,
             logs: &texts,
-        })))
+        });
+        if was_taken_away(&seen, &sighting.outcome) {
+            let message = Some("The Job was deleted; its pod is still there.".to_owned());
+            sighting.outcome = Outcome::Waiting {
+                reason: None,
+                message,
+            };
+        }
+        Ok(Some(sighting))
     }
 
     async fn list(&self) -> Result<Vec<BuildId>, LauncherError> {

@@ -94,7 +94,7 @@ fn fetcher(order: &Order, options: &KubernetesOptions) -> Result<Container, Laun
         image: Some(options.fetcher_image.clone()),
         image_pull_policy: options.image_pull_policy.clone(),
         args: Some(args.to_vector().iter().map(|arg| verbatim(arg)).collect()),
-        env: token.map(|token| vec![literal(TOKEN_VARIABLE, &token)]),
+        env: Some(vec![literal(TOKEN_VARIABLE, &token)]),
         resources: Some(amounts(
             ["100m", "64Mi", "64Mi"],
             ["1", "256Mi", &options.resources.context_limit],
@@ -115,31 +115,16 @@ fn fetcher(order: &Order, options: &KubernetesOptions) -> Result<Container, Laun
     })
 }
 
-fn fetch_args(
-    order: &Order,
-    options: &KubernetesOptions,
-) -> Result<(FetchContextArgs, Option<String>), LaunchError> {
-    let args = |url, sha256| FetchContextArgs {
-        url,
-        sha256,
-        dir: format!("{FETCHER_DIR}/{TREE}").into(),
-        limits: options.context_limits.clone().into(),
-    };
-    if let Source::Http(http) = &order.spec.source {
-        let url = http
-            .url
-            .as_str()
-            .parse()
-            .map_err(|_| LaunchError::Refused("the archive's address is no URL".into()))?;
-        return Ok((args(url, None), None));
-    }
+fn fetch_args(order: &Order, options: &KubernetesOptions) -> Result<(FetchContextArgs, String), LaunchError> {
     let grant = order
         .context
         .as_ref()
         .ok_or_else(|| LaunchError::Refused("the uploaded context is gone".into()))?;
-    let token = grant.token.expose_secret().to_owned();
-    Ok((
-        args(grant.url.clone(), Some(hex::encode(grant.sha256))),
-        Some(token),
-    ))
+    let args = FetchContextArgs {
+        url: grant.url.clone(),
+        sha256: Some(hex::encode(grant.sha256)),
+        dir: format!("{FETCHER_DIR}/{TREE}").into(),
+        limits: options.context_limits.clone().into(),
+    };
+    Ok((args, grant.token.expose_secret().to_owned()))
 }

@@ -78,17 +78,6 @@ fn an_uploaded_context_without_credentials() {
 }
 
 #[test]
-fn an_archive_behind_plain_http_is_fetched_by_us() {
-    let order = order(
-        json!({ "http": { "url": "http://files.test/x.tar.gz" } }),
-        json!({}),
-    );
-    let job = manifest(&order, &options()).unwrap();
-    let pod = job.spec.unwrap().template.spec.unwrap();
-    insta::assert_yaml_snapshot!((pod.init_containers, pod.volumes));
-}
-
-#[test]
 fn an_object_stores_credentials_go_to_object_stores_only() {
     let options = KubernetesOptions {
         object_store_secret: Some("s3".into()),

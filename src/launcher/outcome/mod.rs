@@ -64,12 +64,10 @@ pub fn sighting(evidence: &Evidence<'_>) -> Sighting {
     let looks = attempt::all(evidence);
     let job = evidence.job;
     let end = job.and_then(end);
-    let failed =
-        u32::try_from(looks.iter().filter(|look| look.failure().is_some()).count()).unwrap_or(u32::MAX);
     Sighting {
         external_id: uid(evidence),
         outcome: outcome(evidence, &looks, end),
-        failed_attempts: job.map_or(failed, counted_failures),
+        failed_attempts: job.map_or(0, counted_failures).max(failures(&looks)),
         deleting: job.is_none_or(|job| job.metadata.deletion_timestamp.is_some()),
         advice: advice(evidence, &looks, end),
         attempts: looks.into_iter().map(Look::seen).collect(),
@@ -203,6 +201,16 @@ fn advice(evidence: &Evidence<'_>, looks: &[Look<'_>], end: Option<End<'_>>) -> 
     } else {
         Advice::None
     }
+}
+
+/// The failures that the Job counts or will count: its own count trails the end of a pod by seconds, and may still
+/// trail when the Job has the condition that it fails.
+fn failures(looks: &[Look<'_>]) -> u32 {
+    let counted = looks
+        .iter()
+        .filter_map(Look::failure)
+        .filter(|failure| failure.reason.retry() != Retry::Free);
+    u32::try_from(counted.count()).unwrap_or(u32::MAX)
 }
 
 fn counted_failures(job: &Job) -> u32 {

@@ -294,6 +294,6 @@ async fn what_cannot_be_read_fails_by_itself(pool: PgPool) {
         .await
         .unwrap();
     assert_eq!(claimed(&store, PLENTY, 10).await, [good]);
-    let (_, states) = store.states(&[bad]).await.unwrap();
-    assert_eq!(states[0].1, State::Failed);
+    let standings = store.standings(&[bad]).await.unwrap();
+    assert_eq!(standings[0].state, State::Failed);
 }

@@ -78,9 +78,13 @@ async fn a_build_goes_from_the_queue_to_its_digest(pool: PgPool) {
         (1, AttemptState::Succeeded)
     );
     assert!(store.live(None, 10).await.unwrap().is_empty());
-    let (now, states) = store.states(&[build.id]).await.unwrap();
-    assert_eq!(states, [(build.id, State::Succeeded, build.finished_at)]);
-    assert!(now >= build.finished_at.unwrap());
+    let standings = store.standings(&[build.id, BuildId::generate()]).await.unwrap();
+    assert_eq!(standings.len(), 1);
+    assert_eq!(
+        (standings[0].id, standings[0].state),
+        (build.id, State::Succeeded)
+    );
+    assert!(standings[0].ended_for.is_some());
 }
 
 #[sqlx::test]

@@ -1,0 +1,89 @@
+//! Composition: which parts make up the service.
+
+mod launcher;
+mod serve;
+
+use std::{process::ExitCode, sync::OnceLock};
+
+use anyhow::{Context, Result};
+use secrecy::SecretString;
+
+use crate::{
+    api,
+    config::{Cli, Command, MigrateArgs},
+    launcher::{
+        classify,
+        context::{FetchContextArgs, TOKEN_VARIABLE, fetch_context},
+    },
+    store::Store,
+    telemetry,
+};
+
+/// Does what the command line asks for; says what went wrong in a sentence.
+pub fn run(cli: Cli) -> ExitCode {
+    install_tls();
+    let done = match cli.command {
+        Command::Openapi => print_openapi(),
+        Command::Classify(args) => classify::run(&args).map(|answer| println!("{answer}")),
+        Command::FetchContext(args) => return fetch(args),
+        Command::Migrate(args) => in_runtime(migrate(args)),
+        Command::Serve(args) => in_runtime(serve::serve(*args)),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("slipway: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The one provider of cryptography for every TLS connection of this process.
+fn install_tls() {
+    static ONCE: OnceLock<()> = OnceLock::new();
+    ONCE.get_or_init(|| {
+        // Fails only where a provider is installed already, which serves as well.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+    });
+}
+
+fn in_runtime(work: impl Future<Output = Result<()>>) -> Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    runtime.context("the runtime cannot be started")?.block_on(work)
+}
+
+fn print_openapi() -> Result<()> {
+    println!("{}", serde_json::to_string_pretty(&api::openapi())?);
+    Ok(())
+}
+
+async fn migrate(args: MigrateArgs) -> Result<()> {
+    telemetry::start_logs(args.log.log_format, &args.log.log).map_err(anyhow::Error::msg)?;
+    let store = Store::connect(&args.database.store_options()).context("--database-url")?;
+    store
+        .migrate()
+        .await
+        .context("the migrations could not be applied")?;
+    tracing::info!("the database is up to date");
+    Ok(())
+}
+
+/// Runs in a build's init container: its exit code is what the build's failure is read from.
+fn fetch(args: FetchContextArgs) -> ExitCode {
+    let token = std::env::var(TOKEN_VARIABLE).ok().map(SecretString::from);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let fetched = match runtime {
+        Ok(runtime) => runtime.block_on(fetch_context(args, token)),
+        Err(error) => {
+            eprintln!("slipway: fetch-context: the runtime cannot be started: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    match fetched {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("slipway: fetch-context: {error}");
+            u8::try_from(error.exit_code()).map_or(ExitCode::FAILURE, ExitCode::from)
+        }
+    }
+}

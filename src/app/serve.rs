@@ -1,0 +1,155 @@
+//! `slipway serve`: the service.
+
+use std::{sync::Arc, time::Duration};
+
+use anyhow::{Context, Result};
+use axum::Router;
+use tokio::{net::TcpListener, sync::watch};
+
+use super::launcher;
+use crate::{
+    api::{self, ApiOptions, ApiState, Blobs, Condition, HealthState, ListenerOptions, Readiness},
+    config::{Role, ServeArgs},
+    dispatcher::{self, Dispatcher},
+    launcher::Launcher,
+    shutdown::Shutdown,
+    store::Store,
+    telemetry,
+};
+
+/// Launches that one process has under way at once: enough to keep an API server busy.
+const LAUNCHES: usize = 32;
+/// How often a build that waits for its container is looked at.
+const WAITING_RECHECK: Duration = Duration::from_secs(5);
+/// How often a Job that vanished is made again.
+const MAX_RELAUNCHES: u32 = 3;
+
+/// Runs the service until it is told to stop.
+pub(super) async fn serve(args: ServeArgs) -> Result<()> {
+    telemetry::start_logs(args.log.log_format, &args.log.log).map_err(anyhow::Error::msg)?;
+    let metrics = telemetry::start_metrics().context("metrics cannot be collected")?;
+    let store = Store::connect(&args.database.store_options()).context("--database-url")?;
+    let listener = TcpListener::bind(args.http.listen)
+        .await
+        .with_context(|| format!("--listen={}: the address cannot be listened on", args.http.listen))?;
+    let shutdown = Shutdown::new(args.shutdown_grace);
+
+    let mut readiness = Readiness::default();
+    let mut work = None;
+    if args.role != Role::Api {
+        let launcher = launcher::make(&args).await?;
+        let (condition, watched) = watch::channel(Condition::Unknown);
+        readiness = readiness.with("launcher", watched);
+        work = Some((launcher, condition));
+    }
+    let health = HealthState::new(store.clone(), readiness, metrics);
+    let router = match args.role {
+        Role::Dispatcher => api::health_router(health),
+        Role::All | Role::Api => rest(&args, &shutdown, &store, health)?,
+    };
+    let tokens = shutdown.tokens();
+    let options = ListenerOptions {
+        max_connections: args.http.max_connections as usize,
+        ..ListenerOptions::default()
+    };
+    shutdown.spawn(
+        "http",
+        api::serve(
+            listener,
+            router,
+            options,
+            tokens.soft.clone(),
+            tokens.hard.clone(),
+        ),
+    );
+    shutdown.spawn("wakeups", {
+        let (store, soft) = (store.clone(), tokens.soft.clone());
+        async move { store.run_wakeups(soft).await }
+    });
+    shutdown.spawn(
+        "background",
+        background(args.migrate, store, work, dispatcher_options(&args), tokens),
+    );
+    tracing::info!(
+        listen = %args.http.listen, role = ?args.role, launcher = ?args.launcher,
+        version = env!("CARGO_PKG_VERSION"), "serving"
+    );
+    shutdown.run().await?;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// The REST API.
+fn rest(args: &ServeArgs, shutdown: &Shutdown, store: &Store, health: HealthState) -> Result<Router> {
+    let blobs = Blobs::from_url(&args.http.context_store)
+        .with_context(|| format!("--context-store={}", args.http.context_store))?;
+    let (creator, batcher) = store.creator(args.http.create_queue as usize);
+    let options = ApiOptions {
+        max_context_size: args.http.max_context_size,
+        ..ApiOptions::default()
+    };
+    let soft = shutdown.tokens().soft;
+    let router = api::router(ApiState::new(health, creator, blobs, options));
+    // The batcher ends when the last handle to it is dropped, which the router holds until the listener has ended.
+    shutdown.spawn("creations", async move {
+        batcher.await;
+        soft.cancelled().await;
+    });
+    Ok(router)
+}
+
+/// Waits for the database's schema, then dispatches.
+async fn background(
+    migrate: bool,
+    store: Store,
+    work: Option<(Arc<dyn Launcher>, watch::Sender<Condition>)>,
+    options: dispatcher::Options,
+    tokens: crate::shutdown::Tokens,
+) {
+    if migrate {
+        tokio::select! {
+            () = migrated(&store) => {}
+            () = tokens.soft.cancelled() => return,
+        }
+    }
+    let Some((launcher, condition)) = work else {
+        tokens.soft.cancelled().await;
+        return;
+    };
+    let dispatcher = Dispatcher::new(store, Arc::clone(&launcher), options);
+    tokio::join!(
+        dispatcher.run(tokens.soft.clone(), tokens.hard.clone()),
+        launcher::probe(launcher, condition, tokens.soft.clone()),
+    );
+}
+
+/// Applies the migrations as soon as the database lets it.
+async fn migrated(store: &Store) {
+    let mut said = false;
+    while let Err(error) = store.migrate().await {
+        if !said {
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "the migrations cannot be applied; trying again"
+            );
+            said = true;
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    tracing::info!("the database is up to date");
+}
+
+fn dispatcher_options(args: &ServeArgs) -> dispatcher::Options {
+    dispatcher::Options {
+        slots: args.dispatch.slots(),
+        lease: args.dispatch.launch_lease,
+        launches: LAUNCHES,
+        pending_deadline: args.dispatch.pending_deadline,
+        waiting_recheck: WAITING_RECHECK,
+        job_grace: args.dispatch.job_grace,
+        reconcile_interval: args.dispatch.reconcile_interval,
+        max_relaunches: MAX_RELAUNCHES,
+        max_log_bytes: args.dispatch.max_log_size,
+        internal_url: args.http.internal_url(),
+    }
+}

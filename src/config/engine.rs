@@ -1,0 +1,74 @@
+//! Settings of the launcher for a container engine.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::KanikoArgs;
+use crate::{
+    domain::quantity::{Cpu, Memory},
+    launcher::engine,
+};
+
+/// How builds run on a container engine (--launcher=engine).
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Container engine")]
+pub struct EngineArgs {
+    /// The engine's address [default: DOCKER_HOST, else Docker's socket, else Podman's]
+    #[arg(long, env = "SLIPWAY_ENGINE_HOST", value_name = "unix://PATH|tcp://HOST:PORT")]
+    pub engine_host: Option<String>,
+
+    /// Tells this service's containers from those of another one on the same engine
+    #[arg(long, env = "SLIPWAY_ENGINE_INSTANCE", default_value_t = engine::Options::default().instance, value_name = "NAME")]
+    pub engine_instance: String,
+
+    /// The engine's network for builds; `host` where a registry listens on loopback only
+    #[arg(long, env = "SLIPWAY_ENGINE_NETWORK", default_value_t = engine::Options::default().network, value_name = "NETWORK")]
+    pub engine_network: String,
+
+    /// Capabilities besides kaniko's own, separated by commas
+    #[arg(
+        long,
+        env = "SLIPWAY_ENGINE_CAPABILITIES",
+        value_delimiter = ',',
+        value_name = "CAPABILITY"
+    )]
+    pub engine_capability: Vec<String>,
+
+    /// A Docker config.json with the registries' credentials, which builds get a copy of
+    #[arg(long, env = "SLIPWAY_DOCKER_CONFIG", value_name = "FILE")]
+    pub docker_config: Option<PathBuf>,
+
+    /// The folder whose folders are what `volume` sources name [default: volumes labelled slipway.dev/context]
+    #[arg(long, env = "SLIPWAY_VOLUME_ROOT", value_name = "FOLDER")]
+    pub volume_root: Option<PathBuf>,
+
+    /// CPU for builds that ask for none [default: unlimited]
+    #[arg(long, env = "SLIPWAY_ENGINE_CPU", value_name = "CPU")]
+    pub engine_cpu: Option<Cpu>,
+
+    /// Memory for builds that ask for none [default: unlimited]
+    #[arg(long, env = "SLIPWAY_ENGINE_MEMORY", value_name = "MEMORY")]
+    pub engine_memory: Option<Memory>,
+}
+
+impl EngineArgs {
+    /// The same for the launcher.
+    pub fn options(&self, kaniko: &KanikoArgs) -> engine::Options {
+        engine::Options {
+            host: self
+                .engine_host
+                .clone()
+                .or_else(|| std::env::var("DOCKER_HOST").ok()),
+            instance: self.engine_instance.clone(),
+            kaniko: kaniko.options(),
+            network: self.engine_network.clone(),
+            extra_capabilities: self.engine_capability.clone(),
+            docker_config: self.docker_config.clone(),
+            volume_root: self.volume_root.clone(),
+            default_cpu: self.engine_cpu.clone(),
+            default_memory: self.engine_memory.clone(),
+            ..engine::Options::default()
+        }
+    }
+}
