@@ -19,8 +19,8 @@ check: ## Format, clippy and docs, as CI checks them
 fmt: ## Format the code
 	cargo fmt
 
-openapi: ## Write openapi.json anew
-	SQLX_OFFLINE=true cargo run --quiet --locked -- openapi > openapi.json.new && mv openapi.json.new openapi.json
+openapi: ## Write openapi/openapi.json anew
+	SQLX_OFFLINE=true cargo run --quiet --locked -- openapi > openapi/new && mv openapi/new openapi/openapi.json
 
 sqlx: ## Write .sqlx anew, after a change of a query or a migration (needs sqlx-cli)
 	@bash scripts/sqlx.sh

@@ -32,12 +32,12 @@ start_engine() {
     return
   fi
   need docker-registry=docker-registry busybox=busybox-static git=git
-  SLIPWAY_EXECUTOR_IMAGE=$(bash deploy/executor-image.sh)
-  export SLIPWAY_EXECUTOR_IMAGE SLIPWAY_TEST_ENGINE=required
-  case $SLIPWAY_EXECUTOR_IMAGE in
-    *standin*) NOT_RUN+=("what kaniko itself does: kaniko's image could not be had, the stand-in executor ran") ;;
+  SLIPWAY_TEST_EXECUTOR_IMAGE=$(bash deploy/executor-image.sh)
+  export SLIPWAY_TEST_EXECUTOR_IMAGE SLIPWAY_TEST_ENGINE=required
+  case $SLIPWAY_TEST_EXECUTOR_IMAGE in
+    *standin*) NOT_RUN+=("what kaniko itself does: its image could not be had, and the stand-in executor ran") ;;
   esac
-  info "the executor is $SLIPWAY_EXECUTOR_IMAGE"
+  info "the executor is $SLIPWAY_TEST_EXECUTOR_IMAGE"
 }
 
 # shellcheck disable=SC2317 # called by the trap
@@ -53,7 +53,7 @@ stop_everything() {
 closing_lines() {
   local line
   for line in "${NOT_RUN[@]}"; do printf 'not run: %s\n' "$line"; done
-  printf 'not run: builds as Jobs on a cluster (the launcher was tested on recorded answers)\n'
+  printf 'not run: builds as Jobs on a real cluster (deploy/cluster/up.sh, then cargo test --test kubernetes -- --ignored)\n'
 }
 
 lock_state

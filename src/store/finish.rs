@@ -2,7 +2,7 @@
 
 use sqlx::{Postgres, Transaction};
 
-use super::{begin, Store, StoreError, Topic, attempts};
+use super::{Store, StoreError, Topic, attempts, begin};
 use crate::domain::{AttemptSeen, BuildId, Digest, Failure, Outcome};
 
 impl Store {

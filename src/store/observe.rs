@@ -6,7 +6,7 @@ use sqlx::{PgExecutor, Postgres, Transaction};
 use uuid::Uuid;
 
 use super::{
-    begin, Store, StoreError, attempts as attempt_rows,
+    Store, StoreError, attempts as attempt_rows, begin,
     builds::attempts,
     rows::{Named, column, count},
 };

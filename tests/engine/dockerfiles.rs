@@ -6,7 +6,7 @@ use slipway::{
     launcher::{Launcher, kaniko_args::DEFAULT_IMAGE},
 };
 
-use crate::{digest, failure, world::World, world_or_skip};
+use crate::{digest, failure, world::not_run, world_or_skip};
 
 const STAGES: &str = r#"# syntax=docker/dockerfile:1
 ARG TAG=nothing
@@ -129,6 +129,7 @@ async fn a_target_that_is_no_stage_is_the_dockerfiles_fault() {
 async fn the_stand_in_names_itself_and_what_it_cannot_do() {
     let world = world_or_skip!(open);
     if world.options.kaniko.image == DEFAULT_IMAGE {
+        not_run("the executor is kaniko, not the stand-in");
         return;
     }
     let refused = [

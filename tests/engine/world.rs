@@ -12,7 +12,7 @@ use futures::StreamExt;
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 use slipway::{
-    domain::{BuildId, Outcome, Sighting, SystemClock, outcome::Advice},
+    domain::{BuildId, Clock, Outcome, Sighting, SystemClock, outcome::Advice},
     launcher::{
         Change, Launcher, Order,
         engine::{Engine, Options},
@@ -49,12 +49,17 @@ async fn machine() -> Option<(Docker, String)> {
                 Ok("required"),
                 "{missing}"
             );
-            // Past the capture of the test's output: a test that did not run must not look like one that passed.
-            let test = std::thread::current().name().unwrap_or_default().to_owned();
-            writeln!(std::io::stderr(), "NOT RUN: {test}: {missing}").expect("stderr is writable");
+            not_run(&missing);
             None
         }
     }
+}
+
+/// Says that the running test was left out.
+pub fn not_run(why: &str) {
+    let test = std::thread::current().name().unwrap_or_default().to_owned();
+    // Past the capture of the test's output: a test that did not run must not look like one that passed.
+    writeln!(std::io::stderr(), "NOT RUN: {test}: {why}").expect("stderr is writable");
 }
 
 async fn look_around() -> Result<(Docker, String), String> {
@@ -133,6 +138,13 @@ impl World {
         let mut options = self.options.clone();
         change(&mut options);
         engine(&options)
+    }
+
+    /// A launcher with other options and a clock of the test's.
+    pub fn with_clock(&self, change: impl FnOnce(&mut Options), clock: Arc<dyn Clock>) -> Engine {
+        let mut options = self.options.clone();
+        change(&mut options);
+        Engine::new(options, http(), clock).expect("good options")
     }
 
     /// Writes a file below the claim `context`.

@@ -30,31 +30,28 @@ pub(super) async fn follow(pods: &Api<Pod>, pod: &Pod, from: u64) -> Result<Piec
     Ok(skip(stream::iter(parts).flatten().boxed(), from))
 }
 
-/// The containers whose logs make up the attempt's: those before kaniko, and kaniko, unless one before it failed.
-/// Not yet there while anything before kaniko is still at work: bytes count from the very first on.
+/// The containers whose logs make up the attempt's, as far as it has come: those before kaniko, and kaniko, unless one
+/// before it failed. Each but the last has ended, for bytes are counted from the very first on.
 fn readable(pod: &Pod) -> Result<Vec<String>, LauncherError> {
     let waits = || LauncherError::NotFound(format!("the pod {} has no log yet", pod.name_any()));
     let status = pod.status.as_ref().ok_or_else(waits)?;
     let inits = status.init_container_statuses.as_deref().unwrap_or_default();
+    let main = status.container_statuses.as_deref().unwrap_or_default().first();
     let mut containers = Vec::new();
-    for init in inits {
-        let exit_code = exit_code(init).ok_or_else(waits)?;
-        containers.push(init.name.clone());
-        if exit_code != 0 {
-            return Ok(containers);
+    for container in inits.iter().chain(main) {
+        if !has_started(container) {
+            return Err(waits());
+        }
+        containers.push(container.name.clone());
+        if exit_code(container) != Some(0) {
+            break;
         }
     }
-    let main = status
-        .container_statuses
-        .as_deref()
-        .unwrap_or_default()
-        .first()
-        .ok_or_else(waits)?;
-    if !has_started(main) {
-        return Err(waits());
+    if containers.is_empty() {
+        Err(waits())
+    } else {
+        Ok(containers)
     }
-    containers.push(main.name.clone());
-    Ok(containers)
 }
 
 fn exit_code(container: &ContainerStatus) -> Option<i32> {
@@ -101,4 +98,61 @@ fn skip(pieces: Pieces, from: u64) -> Pieces {
             futures::future::ready(Ok((!rest.is_empty()).then_some(rest)))
         })
         .boxed()
+}
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::api::core::v1::PodStatus;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn containers(inits: &[Value], main: Value) -> Option<Vec<String>> {
+        let status = |(name, state): (String, &Value)| json!({ "name": name, "image": "", "imageID": "", "ready": false, "restartCount": 0, "state": state });
+        let inits: Vec<Value> = inits
+            .iter()
+            .enumerate()
+            .map(|(i, state)| status((format!("init-{i}"), state)))
+            .collect();
+        let status: PodStatus = serde_json::from_value(json!({
+            "initContainerStatuses": inits, "containerStatuses": [status(("kaniko".into(), &main))],
+        }))
+        .unwrap();
+        readable(&Pod {
+            status: Some(status),
+            ..Pod::default()
+        })
+        .ok()
+    }
+
+    fn ended(exit_code: i32) -> Value {
+        json!({ "terminated": { "exitCode": exit_code } })
+    }
+
+    #[test]
+    fn a_log_is_that_of_the_containers_so_far() {
+        let (running, waiting) = (json!({ "running": {} }), json!({ "waiting": {} }));
+        let named = |names: &[&str]| Some(names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>());
+        assert_eq!(containers(&[], waiting.clone()), None);
+        assert_eq!(containers(&[], running.clone()), named(&["kaniko"]));
+        assert_eq!(containers(&[], ended(1)), named(&["kaniko"]));
+        assert_eq!(containers(std::slice::from_ref(&waiting), waiting.clone()), None);
+        assert_eq!(
+            containers(std::slice::from_ref(&running), waiting.clone()),
+            named(&["init-0"])
+        );
+        assert_eq!(containers(&[ended(65)], waiting.clone()), named(&["init-0"]));
+        assert_eq!(containers(&[ended(0)], waiting), None);
+        assert_eq!(containers(&[ended(0)], running), named(&["init-0", "kaniko"]));
+        assert_eq!(containers(&[ended(0)], ended(0)), named(&["init-0", "kaniko"]));
+    }
+
+    #[tokio::test]
+    async fn a_log_is_taken_up_at_any_byte() {
+        let pieces = || stream::iter(["abc", "def", "g"].map(|piece| Ok(Bytes::from(piece)))).boxed();
+        for from in 0..9 {
+            let rest: Vec<Bytes> = skip(pieces(), from as u64).try_collect().await.unwrap();
+            assert_eq!(rest.concat(), "abcdefg".as_bytes()[from.min(7)..], "{from}");
+        }
+    }
 }
