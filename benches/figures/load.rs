@@ -33,7 +33,10 @@ impl Client {
     pub async fn connect(address: &str) -> Result<Self> {
         let stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
-        Ok(Self { stream, buffer: Vec::with_capacity(8192) })
+        Ok(Self {
+            stream,
+            buffer: Vec::with_capacity(8192),
+        })
     }
 
     /// Sends one JSON request and reads the whole answer.
@@ -48,21 +51,42 @@ impl Client {
             if let Some(end) = self.buffer.windows(4).position(|four| four == b"\r\n\r\n") {
                 break end + 4;
             }
-            ensure!(self.stream.read_buf(&mut self.buffer).await? > 0, "the service hung up");
+            ensure!(
+                self.stream.read_buf(&mut self.buffer).await? > 0,
+                "the service hung up"
+            );
         };
         let text = std::str::from_utf8(&self.buffer[..head])?.to_ascii_lowercase();
-        let status = text.split(' ').nth(1).context("an answer without a status")?.parse()?;
-        let Some(length) = text.split("content-length: ").nth(1) else { bail!("an answer without a length") };
+        let status = text
+            .split(' ')
+            .nth(1)
+            .context("an answer without a status")?
+            .parse()?;
+        let Some(length) = text.split("content-length: ").nth(1) else {
+            bail!("an answer without a length")
+        };
         let length: usize = length.split("\r\n").next().unwrap_or_default().parse()?;
         while self.buffer.len() < head + length {
-            ensure!(self.stream.read_buf(&mut self.buffer).await? > 0, "the service hung up");
+            ensure!(
+                self.stream.read_buf(&mut self.buffer).await? > 0,
+                "the service hung up"
+            );
         }
-        Ok(Answer { status, body: self.buffer[head..head + length].to_vec() })
+        Ok(Answer {
+            status,
+            body: self.buffer[head..head + length].to_vec(),
+        })
     }
 }
 
 /// Requests a second that `clients` connections get answered with 201 within `time`.
-pub async fn rate(address: &str, path: &'static str, body: &str, clients: u32, time: Duration) -> Result<f64> {
+pub async fn rate(
+    address: &str,
+    path: &'static str,
+    body: &str,
+    clients: u32,
+    time: Duration,
+) -> Result<f64> {
     let stop = Arc::new(AtomicBool::new(false));
     let mut running = tokio::task::JoinSet::new();
     for _ in 0..clients {

@@ -24,18 +24,38 @@ impl Postgres {
         let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
         let server = Self { dir, port, bin };
         if is_root() {
-            let owned = Command::new("chown").arg("postgres").arg(server.dir.path()).status()?;
+            let owned = Command::new("chown")
+                .arg("postgres")
+                .arg(server.dir.path())
+                .status()?;
             ensure!(owned.success(), "the user postgres does not exist");
         }
-        server.run("initdb", &["--auth=trust", "--username=postgres", "-D", &server.data()])?;
+        server.run(
+            "initdb",
+            &["--auth=trust", "--username=postgres", "-D", &server.data()],
+        )?;
         let options = format!(
             "-p {port} -k {} -c listen_addresses=127.0.0.1 -c max_connections=400 -c shared_buffers=512MB \
              -c max_wal_size=4GB -c fsync=on -c synchronous_commit=on",
             server.dir.path().display()
         );
         let log = server.dir.path().join("log").display().to_string();
-        server.run("pg_ctl", &["-D", &server.data(), "-w", "-l", &log, "-o", &options, "start"])?;
-        server.run("createdb", &["-h", "127.0.0.1", "-p", &port.to_string(), "-U", "postgres", "bench"])?;
+        server.run(
+            "pg_ctl",
+            &["-D", &server.data(), "-w", "-l", &log, "-o", &options, "start"],
+        )?;
+        server.run(
+            "createdb",
+            &[
+                "-h",
+                "127.0.0.1",
+                "-p",
+                &port.to_string(),
+                "-U",
+                "postgres",
+                "bench",
+            ],
+        )?;
         Ok(server)
     }
 
@@ -56,10 +76,57 @@ impl Postgres {
             .arg("bench")
             .output()?;
         let text = String::from_utf8_lossy(&out.stdout);
-        ensure!(out.status.success(), "pgbench: {}", String::from_utf8_lossy(&out.stderr));
-        let line = text.lines().find(|line| line.starts_with("tps = ")).context("pgbench named no rate")?;
-        let rate = line.trim_start_matches("tps = ").split(' ').next().unwrap_or_default();
+        ensure!(
+            out.status.success(),
+            "pgbench: {}",
+            String::from_utf8_lossy(&out.stderr)
+        );
+        let line = text
+            .lines()
+            .find(|line| line.starts_with("tps = "))
+            .context("pgbench named no rate")?;
+        let rate = line
+            .trim_start_matches("tps = ")
+            .split(' ')
+            .next()
+            .unwrap_or_default();
         Ok(rate.parse()?)
+    }
+
+    /// Runs statements.
+    pub fn sql(&self, statements: &str) -> Result<()> {
+        self.psql(statements).map(|_| ())
+    }
+
+    /// The number that a query answers.
+    pub fn number(&self, query: &str) -> Result<f64> {
+        Ok(self.psql(query)?.trim().parse()?)
+    }
+
+    fn psql(&self, statements: &str) -> Result<String> {
+        let port = self.port.to_string();
+        let out = Command::new(self.bin.join("psql"))
+            .args([
+                "-qAtX",
+                "-v",
+                "ON_ERROR_STOP=1",
+                "-h",
+                "127.0.0.1",
+                "-p",
+                &port,
+                "-U",
+                "postgres",
+                "-d",
+                "bench",
+            ])
+            .args(["-c", statements])
+            .output()?;
+        ensure!(
+            out.status.success(),
+            "psql: {}",
+            String::from_utf8_lossy(&out.stderr)
+        );
+        Ok(String::from_utf8(out.stdout)?)
     }
 
     fn data(&self) -> String {
@@ -70,13 +137,23 @@ impl Postgres {
         let path = self.bin.join(program);
         let mut command = if is_root() && matches!(program, "initdb" | "pg_ctl") {
             let mut command = Command::new("setpriv");
-            command.args(["--reuid=postgres", "--regid=postgres", "--clear-groups"]).arg(path);
+            command
+                .args(["--reuid=postgres", "--regid=postgres", "--clear-groups"])
+                .arg(path);
             command
         } else {
             Command::new(path)
         };
-        let out = command.args(args).stdin(Stdio::null()).stdout(Stdio::null()).output()?;
-        ensure!(out.status.success(), "{program}: {}", String::from_utf8_lossy(&out.stderr));
+        let out = command
+            .args(args)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .output()?;
+        ensure!(
+            out.status.success(),
+            "{program}: {}",
+            String::from_utf8_lossy(&out.stderr)
+        );
         Ok(())
     }
 }
@@ -91,7 +168,10 @@ impl Drop for Postgres {
 
 /// Whether this process may not run Postgres under its own user.
 fn is_root() -> bool {
-    Command::new("id").arg("-u").output().is_ok_and(|out| out.stdout.starts_with(b"0"))
+    Command::new("id")
+        .arg("-u")
+        .output()
+        .is_ok_and(|out| out.stdout.starts_with(b"0"))
 }
 
 /// The folder with the newest installed server's programs.

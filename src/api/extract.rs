@@ -182,7 +182,7 @@ mod tests {
     #[test]
     fn a_refused_request_names_the_field_and_the_reason() {
         let git = json!({"git": {"url": "https://host/x.git"}});
-        let to = json!(["registry.example/a:1"]);
+        let to = json!(["registry.example/app:1"]);
         for (body, expected, reason) in [
             (json!({"destinations": to}), "source", "is required"),
             (json!({"source": git}), "destinations", "is required"),

@@ -16,8 +16,8 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
 
 use crate::{
-    domain::BuildId,
-    store::{Store, StoreError},
+    domain::{BuildId, State as BuildState},
+    store::{PoolStatus, QueueDepth, Store, StoreError},
 };
 
 /// How long the database may take to answer before it counts as unavailable.
@@ -170,12 +170,40 @@ async fn readyz(State(state): State<HealthState>) -> Response {
 }
 
 /// Metrics in Prometheus' text format.
+///
+/// Figures of the queue are left out while the database is away.
 #[utoipa::path(get, path = "/metrics", operation_id = "metrics", tag = "health",
     responses((status = 200, description = "The metrics", body = String, content_type = "text/plain")))]
 async fn metrics(State(state): State<HealthState>) -> Response {
     state.metrics.run_upkeep();
+    let depth = tokio::time::timeout(PROBE_TIMEOUT, state.store.queue_depth()).await;
+    let text = state.metrics.render() + &figures(depth.ok().and_then(Result::ok), state.store.pool_status());
     let kind = [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
-    (kind, state.metrics.render()).into_response()
+    (kind, text).into_response()
+}
+
+/// What is measured when somebody looks, and not kept: it would be out of date.
+fn figures(depth: Option<QueueDepth>, pool: PoolStatus) -> String {
+    let mut text = format!(
+        "# HELP slipway_database_connections Connections of this process.\n\
+         # TYPE slipway_database_connections gauge\n\
+         slipway_database_connections{{state=\"idle\"}} {}\n\
+         slipway_database_connections{{state=\"used\"}} {}\n",
+        pool.idle,
+        pool.size.saturating_sub(pool.idle)
+    );
+    if let Some(depth) = depth {
+        text += "# HELP slipway_builds Builds that wait or hold a slot, in all projects.\n# TYPE slipway_builds gauge\n";
+        for (state, builds) in [
+            (BuildState::Queued, depth.queued),
+            (BuildState::Launching, depth.launching),
+            (BuildState::Running, depth.running),
+            (BuildState::Cancelling, depth.cancelling),
+        ] {
+            text += &format!("slipway_builds{{state=\"{state}\"}} {builds}\n");
+        }
+    }
+    text
 }
 
 /// Whether the database answers, and whether it has our tables.

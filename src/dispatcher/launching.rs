@@ -18,6 +18,8 @@ use crate::{
 const BATCH: u32 = 64;
 /// How often a launch that the API server refuses is tried in all: a quota or a webhook may let the next one pass.
 const REFUSALS: u32 = 3;
+/// How long the launcher's other side may take to say that it is there.
+const READY: Duration = Duration::from_secs(10);
 /// What is left of the lease, at the least, when a launch is given up.
 const LEASE_MARGIN: u32 = 4;
 
@@ -44,7 +46,7 @@ impl Dispatcher {
 
     async fn claim_and_spawn(&self, failed: &mut u32) -> Next {
         let refusals = self.0.gate.failures();
-        if refusals > 0 && self.launcher().ready().await.is_err() {
+        if refusals > 0 && !self.answers().await {
             self.0.gate.trip();
             return Next::After(backoff::delay(refusals));
         }
@@ -74,6 +76,13 @@ impl Dispatcher {
                 Next::After(backoff::delay(*failed))
             }
         }
+    }
+
+    async fn answers(&self) -> bool {
+        matches!(
+            tokio::time::timeout(READY, self.launcher().ready()).await,
+            Ok(Ok(()))
+        )
     }
 
     /// Claims and launches once, and waits until the launches have ended: how many there were.
@@ -160,8 +169,7 @@ impl Dispatcher {
         }
         // Either another replica holds the claim now, and has adopted the Job; or the build was cancelled meanwhile.
         let build = self.store().build(claim.id).await?;
-        let unwanted =
-            build.is_some_and(|build| build.state == State::Cancelling || build.state.is_terminal());
+        let unwanted = build.is_some_and(|build| matches!(build.state, State::Cancelling | State::Cancelled));
         if unwanted {
             tracing::info!(build.id = %claim.id, "cancelled while it was being launched");
             self.remove(claim.id).await;

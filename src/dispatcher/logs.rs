@@ -75,6 +75,14 @@ impl Followers {
 }
 
 impl Dispatcher {
+    /// Whether a log of the build is being read now.
+    pub(super) fn follows_logs_of(&self, id: BuildId) -> bool {
+        let attempts = self.0.followers.attempts();
+        attempts
+            .iter()
+            .any(|((build, _), following)| *build == id && *following == Following::Now)
+    }
+
     /// Begins to follow every attempt that has a log and is not followed yet.
     pub(super) fn follow_logs(&self, id: BuildId, sighting: &Sighting) {
         for attempt in &sighting.attempts {

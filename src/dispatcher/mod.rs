@@ -9,6 +9,7 @@ mod cancelling;
 mod failures;
 mod gate;
 mod launching;
+mod leftovers;
 mod logs;
 mod observer;
 mod reconcile;
@@ -17,13 +18,19 @@ mod sighted;
 #[cfg(test)]
 mod tests;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use tokio::sync::{Notify, Semaphore, mpsc};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use url::Url;
 
-use self::{gate::Gate, logs::Followers, sighted::Rechecks};
+use self::{gate::Gate, leftovers::Strangers, logs::Followers, sighted::Rechecks};
 use crate::{
     domain::BuildId,
     launcher::Launcher,
@@ -67,6 +74,9 @@ struct Inner {
     gate: Gate,
     followers: Followers,
     rechecks: Rechecks,
+    strangers: Strangers,
+    /// Whether this process observes: a nudge to one that does not would only be kept for nothing.
+    observing: AtomicBool,
     /// Builds that the observer, if this process has the role, must look at.
     nudges: mpsc::UnboundedSender<BuildId>,
     nudged: tokio::sync::Mutex<mpsc::UnboundedReceiver<BuildId>>,
@@ -87,6 +97,8 @@ impl Dispatcher {
             gate: Gate::default(),
             followers: Followers::default(),
             rechecks: Rechecks::default(),
+            strangers: Strangers::default(),
+            observing: AtomicBool::new(false),
             nudges,
             nudged: tokio::sync::Mutex::new(nudged),
             reconcile_now: Notify::new(),
@@ -108,6 +120,13 @@ impl Dispatcher {
         }
     }
 
+    /// Waits until no launch and no log is under way: what one step led to has happened then.
+    pub async fn settled(&self) {
+        self.0.tasks.close();
+        self.0.tasks.wait().await;
+        self.0.tasks.reopen();
+    }
+
     fn store(&self) -> &Store {
         &self.0.store
     }
@@ -122,9 +141,11 @@ impl Dispatcher {
 
     /// Has the observer of this process, if it is one, look at a build soon.
     fn nudge(&self, id: BuildId) {
-        self.0
-            .nudges
-            .send(id)
-            .expect("the receiver lives as long as the sender");
+        if self.0.observing.load(Ordering::Relaxed) {
+            self.0
+                .nudges
+                .send(id)
+                .expect("the receiver lives as long as the sender");
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! One replica at a time observes: it looks at every build that something may have happened to.
 
-use std::{collections::HashMap, ops::ControlFlow, time::Duration};
+use std::{collections::HashMap, ops::ControlFlow, sync::atomic::Ordering, time::Duration};
 
 use futures::StreamExt;
 use rand::Rng;
@@ -16,6 +16,8 @@ use crate::{
 
 /// How often another replica tries to take the role over, and how often the holder makes sure that it has it.
 const LOCK_INTERVAL: Duration = Duration::from_secs(2);
+/// How soon a Job whose launch is not recorded yet is looked at again.
+const LAUNCH_RECHECK: Duration = Duration::from_secs(1);
 /// Looks that are under way at once.
 const LOOKS: usize = 16;
 
@@ -55,6 +57,7 @@ impl Dispatcher {
 
     async fn observe_while_held(&self, mut lock: ObserverLock, soft: &CancellationToken) {
         let stop = soft.child_token();
+        self.observes(true);
         let hold = async {
             while lock.held().await {
                 tokio::time::sleep(LOCK_INTERVAL).await;
@@ -74,6 +77,12 @@ impl Dispatcher {
             () = soft.cancelled() => {}
         }
         stop.cancel();
+        self.observes(false);
+    }
+
+    fn observes(&self, observes: bool) {
+        self.0.observing.store(observes, Ordering::Relaxed);
+        metrics::gauge!("slipway_observer").set(if observes { 1.0 } else { 0.0 });
     }
 
     /// Looks at what the launcher reports and at what this process itself points at, each build once at a time.
@@ -113,6 +122,7 @@ impl Dispatcher {
     async fn look_and_log(&self, id: BuildId) -> BuildId {
         let looked = match self.observe_once(id).await {
             Ok(Looked::Nothing) => self.nothing_left(id).await,
+            Ok(Looked::Stale) => self.not_running(id).await,
             other => other.map(|_| ()),
         };
         if let Err(error) = looked {
@@ -127,6 +137,20 @@ impl Dispatcher {
     async fn nothing_left(&self, id: BuildId) -> Result<(), StoreError> {
         match self.store().build(id).await?.map(|build| build.state) {
             Some(State::Running) => self.0.reconcile_now.notify_one(),
+            Some(State::Cancelling) => {
+                self.see_cancel_through(id).await?;
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// A Job was seen whose build does not run.
+    async fn not_running(&self, id: BuildId) -> Result<(), StoreError> {
+        match self.store().build(id).await?.map(|build| build.state) {
+            // Another replica made the Job and is about to say so, or the next launch will adopt it: nothing may
+            // change then that a watch would show.
+            Some(State::Queued | State::Launching) => self.recheck(id, LAUNCH_RECHECK),
             Some(State::Cancelling) => {
                 self.see_cancel_through(id).await?;
             }

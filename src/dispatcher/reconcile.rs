@@ -83,9 +83,10 @@ impl Dispatcher {
             }
         }
         let Ok(listed) = listed else { return Ok(done) };
+        self.0.strangers.retain(&listed);
         let rest: Vec<BuildId> = listed.into_iter().filter(|id| !live.contains(id)).collect();
         for page in rest.chunks(PAGE as usize) {
-            self.reconcile_jobs(page, &mut done).await?;
+            done.removed += self.clear_away(page).await?;
         }
         Ok(done)
     }
@@ -130,42 +131,5 @@ impl Dispatcher {
             done.relaunched += 1;
         }
         Ok(())
-    }
-
-    /// Jobs whose builds held no slot when the rows were read.
-    async fn reconcile_jobs(&self, ids: &[BuildId], done: &mut Reconciled) -> Result<(), StoreError> {
-        let standings = self.store().standings(ids).await?;
-        for id in ids {
-            let standing = standings.iter().find(|standing| standing.id == *id);
-            match standing.map(|standing| (standing.state, standing.ended_for)) {
-                None => {
-                    tracing::warn!(build.id = %id, "a Job of ours belongs to no build that we know; it is removed");
-                    self.remove(*id).await;
-                    done.removed += 1;
-                }
-                Some((State::Succeeded | State::Failed, Some(ended_for))) => {
-                    if ended_for >= self.options().job_grace {
-                        self.remove(*id).await;
-                        done.removed += 1;
-                    } else {
-                        self.complete_logs(*id).await;
-                    }
-                }
-                Some((state, _)) if state.is_terminal() => {
-                    self.remove(*id).await;
-                    done.removed += 1;
-                }
-                // It has been claimed since the rows were read, or waits for its next launch.
-                Some(_) => {}
-            }
-        }
-        Ok(())
-    }
-
-    /// Stores what is missing of an ended build's log, as long as its pods are there.
-    async fn complete_logs(&self, id: BuildId) {
-        if let Ok(Some(sighting)) = self.launcher().look(id).await {
-            self.follow_logs(id, &sighting);
-        }
     }
 }

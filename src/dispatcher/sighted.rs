@@ -57,6 +57,9 @@ impl Dispatcher {
 
     async fn record(&self, id: BuildId, sighting: &Sighting) -> Result<Looked, StoreError> {
         self.follow_logs(id, sighting);
+        if let Some(seen) = ended_by_deletion(sighting) {
+            return self.record_progress(id, &seen).await;
+        }
         match &sighting.outcome {
             Outcome::Succeeded { .. } | Outcome::Failed(_) => self.record_end(id, sighting).await,
             Outcome::Waiting { .. } | Outcome::Running { .. } => self.record_progress(id, sighting).await,
@@ -92,10 +95,10 @@ impl Dispatcher {
             return Ok(Looked::Stale);
         };
         if let (Outcome::Waiting { .. }, Some(waited)) = (&sighting.outcome, waiting_for) {
-            if waited >= self.options().pending_deadline {
+            if waited >= self.options().pending_deadline && !sighting.deleting {
                 return self.give_up_waiting(id, sighting, waited).await;
             }
-            let left = self.options().pending_deadline - waited;
+            let left = self.options().pending_deadline.saturating_sub(waited);
             self.recheck(id, self.options().waiting_recheck.min(left));
         }
         self.follow_advice(id, sighting.advice).await?;
@@ -165,7 +168,7 @@ impl Dispatcher {
     }
 
     /// Looks at a build again after `delay`, if this is not planned already.
-    fn recheck(&self, id: BuildId, delay: Duration) {
+    pub(super) fn recheck(&self, id: BuildId, delay: Duration) {
         if !self.0.rechecks.set().insert(id) {
             return;
         }
@@ -177,4 +180,20 @@ impl Dispatcher {
             let _ = nudges.send(id);
         });
     }
+}
+
+/// A running build's Job that is being deleted is deleted by somebody else. What its pod dies of then is not the
+/// build's failure, unless it is one that no deletion can look like; when nothing is left, the Job is made again.
+fn ended_by_deletion(sighting: &Sighting) -> Option<Sighting> {
+    let Outcome::Failed(failure) = &sighting.outcome else {
+        return None;
+    };
+    (sighting.deleting && failure.reason.retryable()).then(|| Sighting {
+        outcome: Outcome::Waiting {
+            reason: None,
+            message: Some("The build's Job is being deleted.".to_owned()),
+        },
+        advice: Advice::None,
+        ..sighting.clone()
+    })
 }

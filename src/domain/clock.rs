@@ -21,3 +21,15 @@ impl Clock for SystemClock {
         Timestamp::now()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_machine_has_a_clock_of_this_century() {
+        let clock: &dyn Clock = &SystemClock;
+        let start: Timestamp = "2020-01-01T00:00:00Z".parse().expect("a valid time");
+        assert!(clock.now() > start);
+    }
+}

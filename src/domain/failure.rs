@@ -178,12 +178,91 @@ pub struct Failure {
 
 impl Failure {
     /// A failure without exit code and log.
+    ///
+    /// A message comes from outside and may be of any length: it is cut after 1,000 characters.
     pub fn new(reason: Reason, message: impl Into<String>) -> Self {
+        let mut message = message.into();
+        if let Some((end, _)) = message.char_indices().nth(1_000) {
+            message.truncate(end);
+        }
         Self {
             reason,
-            message: message.into(),
+            message,
             exit_code: None,
             log_snippet: None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The table of reasons as it is promised to clients.
+    const TABLE: [(&str, Class, Retry); 30] = [
+        ("source_auth_failed", Class::User, Retry::Never),
+        ("source_not_found", Class::User, Retry::Never),
+        ("revision_not_found", Class::User, Retry::Never),
+        ("context_invalid", Class::User, Retry::Never),
+        ("source_fetch_failed", Class::Infrastructure, Retry::Counted),
+        ("dockerfile_missing", Class::User, Retry::Never),
+        ("dockerfile_invalid", Class::User, Retry::Never),
+        ("base_image_not_found", Class::User, Retry::Never),
+        ("base_image_unauthorized", Class::User, Retry::Never),
+        ("base_image_rate_limited", Class::Infrastructure, Retry::Counted),
+        ("base_image_unavailable", Class::Infrastructure, Retry::Counted),
+        ("build_step_failed", Class::User, Retry::Never),
+        ("out_of_memory", Class::User, Retry::Never),
+        ("disk_full", Class::Infrastructure, Retry::Free),
+        ("evicted", Class::Infrastructure, Retry::Free),
+        ("node_lost", Class::Infrastructure, Retry::Free),
+        ("builder_image_unavailable", Class::Operator, Retry::Waits),
+        ("unschedulable", Class::Operator, Retry::Waits),
+        ("quota_exceeded", Class::Operator, Retry::Waits),
+        ("config_missing", Class::Operator, Retry::Waits),
+        ("registry_unauthorized", Class::Operator, Retry::Never),
+        ("push_denied", Class::Operator, Retry::Never),
+        ("tag_immutable", Class::Operator, Retry::Never),
+        ("registry_unavailable", Class::Infrastructure, Retry::Counted),
+        ("push_failed", Class::Infrastructure, Retry::Counted),
+        ("timed_out", Class::Policy, Retry::Never),
+        ("job_lost", Class::Infrastructure, Retry::Never),
+        ("name_conflict", Class::Infrastructure, Retry::Never),
+        ("launch_failed", Class::Infrastructure, Retry::Never),
+        ("unknown", Class::Infrastructure, Retry::Counted),
+    ];
+
+    #[test]
+    fn reasons_are_the_promised_ones() {
+        assert_eq!(Reason::ALL.len(), TABLE.len());
+        for (name, class, retry) in TABLE {
+            let reason: Reason = name.parse().expect(name);
+            assert_eq!((reason.class(), reason.retry()), (class, retry), "{name}");
+            assert_eq!(
+                reason.retryable(),
+                matches!(retry, Retry::Counted | Retry::Free),
+                "{name}"
+            );
+        }
+    }
+
+    #[test]
+    fn names_are_the_same_everywhere() {
+        for reason in Reason::ALL {
+            assert_eq!(reason.as_str().parse::<Reason>(), Ok(*reason));
+            assert_eq!(serde_json::to_value(reason).expect("a name"), reason.as_str());
+            let class = reason.class();
+            assert_eq!(serde_json::to_value(class).expect("a name"), class.as_str());
+        }
+        for text in ["", "Unknown", "out of memory", "unknown "] {
+            assert!(text.parse::<Reason>().is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_long_message_is_cut_between_characters() {
+        let failure = Failure::new(Reason::Unknown, "é".repeat(5_000));
+        assert_eq!(failure.message.chars().count(), 1_000);
+        assert_eq!(Failure::new(Reason::Unknown, "short").message, "short");
     }
 }

@@ -3,7 +3,8 @@
 use super::text::{Invalid, plain, text_type};
 
 text_type!(
-    /// A relative path that stays inside its root: no leading `/`, no `..`, no NUL, no backslash.
+    /// A relative path that stays inside its root: no leading `/` or `-`, no `..`, `//`, NUL and backslash. `.` is the
+    /// root itself.
     #[schema(example = "services/web/Dockerfile", max_length = 1024)]
     RelativePath,
     check_relative
@@ -27,6 +28,10 @@ fn check_relative(text: &str) -> Result<(), Invalid> {
     };
     if text.split('/').any(dots) {
         return Err(Invalid::new("must not contain '..'"));
+    }
+    // kaniko fetches a Dockerfile whose path begins with `http://`.
+    if text.contains("//") {
+        return Err(Invalid::new("must not contain '//'"));
     }
     if text.starts_with('-') {
         return Err(Invalid::new("must not begin with '-'"));
@@ -54,7 +59,9 @@ mod tests {
             "a..b",
             "docker/Dockerfile.prod",
             ".",
-            "a//b",
+            "services/web/",
+            "with space/é",
+            "http:/x",
         ] {
             assert!(text.parse::<RelativePath>().is_ok(), "{text}");
         }
@@ -66,7 +73,17 @@ mod tests {
             "a/../../x",
             "a/..",
             "a\\..\\b",
+            "a//b",
+            "a//",
+            "https://evil.example/Dockerfile",
+            "http://evil.example/Dockerfile",
             "..%2fx",
+            "a/..%2F..%2Fx",
+            "%2E%2e",
+            ".%2e/x",
+            "../",
+            "a/\u{7f}",
+            "--help",
             "%2e%2e/x",
             "a\0b",
             "-rf",
@@ -76,7 +93,24 @@ mod tests {
         }
     }
 
+    #[test]
+    fn lengths_are_bounded() {
+        assert!("a".repeat(255).parse::<RelativePath>().is_ok());
+        assert!("a".repeat(256).parse::<RelativePath>().is_err());
+        assert!("ab/".repeat(400).parse::<RelativePath>().is_err());
+    }
+
     proptest! {
+        #[test]
+        fn any_text_is_answered_and_comes_back(text in any::<String>()) {
+            if let Ok(path) = text.parse::<RelativePath>() {
+                prop_assert_eq!(path.as_str(), text.as_str());
+                prop_assert!(!text.contains(char::is_control));
+                let root = Path::new("/root/of/context");
+                prop_assert!(root.join(&text).starts_with(root));
+            }
+        }
+
         #[test]
         fn an_accepted_path_has_no_way_up(text in "[a./%2eEfF\\\\-]{0,16}") {
             if text.parse::<RelativePath>().is_ok() {

@@ -27,3 +27,38 @@ fn check_project(text: &str) -> Result<(), Invalid> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn names_are_label_values() {
+        for text in ["a", "default", "team-1", "0", "a--b", &"a".repeat(63)] {
+            assert!(text.parse::<ProjectName>().is_ok(), "{text}");
+        }
+        let long = "a".repeat(64);
+        for text in [
+            "", "-a", "a-", "A", "a_b", "a.b", "a/b", "../x", "a b", "a\0", "a\n", "é", "%61", "a'--", &long,
+        ] {
+            assert!(text.parse::<ProjectName>().is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn the_default_is_a_valid_name() {
+        let default = ProjectName::default();
+        assert_eq!(default.as_str().parse::<ProjectName>(), Ok(default));
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_answered(text in any::<String>(), near in "[a-z0-9-]{1,64}") {
+            let _ = text.parse::<ProjectName>();
+            let good = near.len() <= 63 && !near.starts_with('-') && !near.ends_with('-');
+            prop_assert_eq!(near.parse::<ProjectName>().is_ok(), good);
+        }
+    }
+}

@@ -4,13 +4,13 @@ use super::text::{Invalid, plain, text_type};
 
 text_type!(
     /// CPU: whole cores (`2`), decimals (`0.5`) or millicores (`500m`).
-    #[schema(example = "500m")]
+    #[schema(example = "500m", pattern = "^([0-9]+m|[0-9]+([.][0-9]{1,3})?)$", max_length = 20)]
     Cpu,
     check_cpu
 );
 text_type!(
     /// Memory in bytes, or with a suffix: `512Mi`, `2Gi`, `1G`.
-    #[schema(example = "2Gi")]
+    #[schema(example = "2Gi", pattern = "^[0-9]+(k|M|G|T|Ki|Mi|Gi|Ti)?$", max_length = 20)]
     Memory,
     check_memory
 );
@@ -90,7 +90,30 @@ fn check_memory(text: &str) -> Result<(), Invalid> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn any_text_is_answered(text in any::<String>(), near in "[0-9]{0,20}[.mkKMGTi]{0,3}[0-9]{0,4}") {
+            for text in [text, near] {
+                if let Ok(cpu) = text.parse::<Cpu>() {
+                    prop_assert!((1..=MAX_MILLICORES).contains(&cpu.millicores()), "{text}");
+                }
+                if let Ok(memory) = text.parse::<Memory>() {
+                    prop_assert!((1..=MAX_BYTES).contains(&memory.bytes()), "{text}");
+                }
+            }
+        }
+
+        #[test]
+        fn cores_and_thousandths_agree(cores in 0_u64..1024, milli in 1_u64..1000) {
+            let decimal: Cpu = format!("{cores}.{milli:03}").parse().expect("a decimal");
+            let thousandths: Cpu = format!("{}m", cores * 1000 + milli).parse().expect("thousandths");
+            prop_assert_eq!(decimal.millicores(), thousandths.millicores());
+        }
+    }
 
     #[test]
     fn amounts_are_exact() {
@@ -145,6 +168,13 @@ mod tests {
             "100Ti",
             "99999999999999999Ti",
             "1 Gi",
+            "128m",
+            "500K",
+            "500KB",
+            "+1Gi",
+            "0x10",
+            "٣Gi",
+            "65Ti",
         ] {
             assert!(text.parse::<Memory>().is_err(), "{text:?}");
         }

@@ -27,14 +27,14 @@ pub struct BuildSpec {
     pub dockerfile: RelativePath,
     /// Where the image is pushed.
     pub destinations: Destinations,
-    /// Build arguments. They end up in the image's history: nothing secret belongs here.
+    /// Build arguments, at most 256. They end up in the image's history: nothing secret belongs here.
     #[serde(default, skip_serializing_if = "Bounded::is_empty")]
     #[schema(value_type = BTreeMap<String, String>)]
     pub build_args: Bounded<BuildArgName>,
     /// The stage to build; the last one when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target: Option<StageName>,
-    /// Labels put on the image.
+    /// Labels put on the image, at most 256.
     #[serde(default, skip_serializing_if = "Bounded::is_empty")]
     #[schema(value_type = BTreeMap<String, String>)]
     pub labels: Bounded<Key>,
@@ -145,7 +145,10 @@ impl TryFrom<Vec<ImageReference>> for Destinations {
             return Err(Invalid::new("must name at most 16 destinations"));
         }
         for (i, one) in all.iter().enumerate() {
-            if all[..i].contains(one) {
+            // `host/app` and `host/app:latest` are one place.
+            let same =
+                |other: &&ImageReference| other.repository() == one.repository() && other.tag() == one.tag();
+            if all[..i].iter().any(|other| same(&other)) {
                 return Err(Invalid::new(format_args!("names {one} twice")));
             }
         }
@@ -232,124 +235,4 @@ fn default_dockerfile() -> RelativePath {
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-    use serde_json::{Value as Json, json};
-
-    use super::*;
-
-    fn minimal() -> Json {
-        json!({"source": {"git": {"url": "https://h/x.git"}}, "destinations": ["r.io/team/app:1"]})
-    }
-
-    /// The path and the reason of what is wrong with a request.
-    fn fault(change: impl FnOnce(&mut Json)) -> (String, String) {
-        let mut request = minimal();
-        change(&mut request);
-        let error =
-            serde_path_to_error::deserialize::<_, BuildSpec>(request).expect_err("a fault is expected");
-        (error.path().to_string(), error.inner().to_string())
-    }
-
-    #[test]
-    fn a_short_request_gets_the_defaults() {
-        let spec: BuildSpec = serde_json::from_value(minimal()).expect("a valid request");
-        assert_eq!(spec.project.as_str(), "default");
-        assert_eq!(spec.dockerfile.as_str(), "Dockerfile");
-        assert_eq!(
-            (
-                spec.max_retries.get(),
-                spec.timeout_seconds.get(),
-                spec.priority.get()
-            ),
-            (3, 3600, 0)
-        );
-        assert!(!spec.cache.enabled);
-    }
-
-    #[test]
-    fn a_fault_is_named_by_its_path() {
-        for (path, change) in [
-            (
-                "source.git.url",
-                (|r| r["source"]["git"]["url"] = json!("file:///x")) as fn(&mut Json),
-            ),
-            ("source.git.ref", |r| r["source"]["git"]["ref"] = json!("a#b")),
-            ("source.git.sub_path", |r| {
-                r["source"]["git"]["sub_path"] = json!("../x")
-            }),
-            ("destinations[1]", |r| {
-                r["destinations"] = json!(["r.io/a", "evil@r.io/b"])
-            }),
-            ("destinations", |r| r["destinations"] = json!([])),
-            ("destinations", |r| {
-                r["destinations"] = json!(["r.io/a", "r.io/a"])
-            }),
-            ("dockerfile", |r| r["dockerfile"] = json!("/etc/passwd")),
-            ("build_args.A", |r| r["build_args"] = json!({"A": "x\u{0}"})),
-            ("build_args.PATH", |r| r["build_args"] = json!({"PATH": "x"})),
-            ("max_retries", |r| r["max_retries"] = json!(11)),
-            ("timeout_seconds", |r| r["timeout_seconds"] = json!(0)),
-            ("priority", |r| r["priority"] = json!(-101)),
-            ("cache.ttl_seconds", |r| r["cache"] = json!({"ttl_seconds": 0})),
-            ("resources.memory", |r| r["resources"] = json!({"memory": "lots"})),
-            ("project", |r| r["project"] = json!("No")),
-            ("platform", |r| r["platform"] = json!("linux")),
-        ] {
-            assert_eq!(fault(change).0, path);
-        }
-        let (path, reason) = fault(|r| r["sorce"] = json!(1));
-        assert!(
-            path == "sorce" && reason.contains("unknown field"),
-            "{path}: {reason}"
-        );
-        let (_, reason) = fault(|r| {
-            r.as_object_mut().expect("an object").remove("source");
-        });
-        assert!(reason.contains("missing field `source`"), "{reason}");
-        let (path, _) = fault(|r| r["source"] = json!({"git": {"url": "https://h/x"}, "upload": {}}));
-        assert_eq!(path, "source");
-    }
-
-    #[test]
-    fn texts_by_name_are_bounded() {
-        let many: serde_json::Map<String, Json> = (0..257).map(|n| (format!("A{n}"), json!(""))).collect();
-        let (path, reason) = fault(|r| r["build_args"] = Json::Object(many));
-        assert!(
-            path == "build_args" && reason.contains("at most 256"),
-            "{path}: {reason}"
-        );
-    }
-
-    #[test]
-    fn the_fingerprint_tells_requests_apart_and_not_their_spelling() {
-        let spec = |text: &str| serde_json::from_str::<BuildSpec>(text).expect("a valid request");
-        let one = spec(
-            r#"{"source":{"git":{"url":"https://h/x"}},"destinations":["r.io/a"],"labels":{"a":"1","b":"2"}}"#,
-        );
-        let same = spec(
-            r#"{"labels":{"b":"2","a":"1"},"max_retries":3,"destinations":["r.io/a"],"source":{"git":{"url":"https://h/x"}}}"#,
-        );
-        let other = spec(r#"{"source":{"git":{"url":"https://h/x"}},"destinations":["r.io/b"]}"#);
-        assert_eq!(one.fingerprint(), same.fingerprint());
-        assert_ne!(one.fingerprint(), other.fingerprint());
-    }
-
-    proptest! {
-        #[test]
-        fn what_is_stored_can_be_read_again(
-            priority in -100_i64..=100, retries in 0_i64..=10, tag in "[a-z0-9]{1,10}",
-            labels in proptest::collection::btree_map("[a-z]{1,8}", ".{0,20}", 0..5),
-        ) {
-            let mut request = minimal();
-            request["priority"] = json!(priority);
-            request["max_retries"] = json!(retries);
-            request["destinations"] = json!([format!("r.io/a:{tag}")]);
-            request["labels"] = json!(labels);
-            if let Ok(spec) = serde_json::from_value::<BuildSpec>(request) {
-                let stored = serde_json::to_value(&spec).expect("a spec can be written");
-                prop_assert_eq!(serde_json::from_value::<BuildSpec>(stored).expect("and read"), spec);
-            }
-        }
-    }
-}
+mod tests;

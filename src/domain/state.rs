@@ -152,3 +152,81 @@ impl FromStr for Phase {
             .ok_or_else(|| Invalid::new(format_args!("is no phase of a build: {text:?}")))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{State::*, *};
+
+    /// Every way there is; all others are closed.
+    const WAYS: [(State, &[State]); 9] = [
+        (Queued, &[Launching, Cancelling, Superseded, Expired]),
+        (Launching, &[Queued, Running, Failed, Cancelling]),
+        (Running, &[Launching, Succeeded, Failed, Cancelling]),
+        (Cancelling, &[Cancelled]),
+        (Succeeded, &[]),
+        (Failed, &[]),
+        (Cancelled, &[]),
+        (Superseded, &[]),
+        (Expired, &[]),
+    ];
+
+    #[test]
+    fn builds_go_the_documented_ways_only() {
+        for (from, ways) in WAYS {
+            for to in State::ALL {
+                assert_eq!(from.may_become(to), ways.contains(&to), "{from} to {to}");
+            }
+        }
+    }
+
+    #[test]
+    fn terminal_is_terminal_and_holds_nothing() {
+        for (state, ways) in WAYS {
+            assert_eq!(state.is_terminal(), ways.is_empty(), "{state}");
+            assert!(!(state.is_terminal() && state.holds_slot()), "{state}");
+        }
+        let holders: Vec<_> = State::ALL
+            .into_iter()
+            .filter(|state| state.holds_slot())
+            .collect();
+        assert_eq!(holders, [Launching, Running, Cancelling]);
+    }
+
+    #[test]
+    fn every_state_can_end() {
+        for start in State::ALL {
+            let mut reached = vec![start];
+            for _ in State::ALL {
+                let next = State::ALL
+                    .into_iter()
+                    .filter(|to| reached.iter().any(|from| from.may_become(*to)));
+                let next: Vec<_> = next.collect();
+                reached.extend(next);
+            }
+            assert!(reached.iter().any(|state| state.is_terminal()), "{start}");
+        }
+    }
+
+    #[test]
+    fn names_are_the_same_everywhere() {
+        for state in State::ALL {
+            assert_eq!(state.as_str().parse::<State>(), Ok(state));
+            assert_eq!(serde_json::to_value(state).expect("a name"), state.as_str());
+        }
+        for phase in Phase::ALL {
+            assert_eq!(phase.as_str().parse::<Phase>(), Ok(phase));
+            assert_eq!(serde_json::to_value(phase).expect("a name"), phase.as_str());
+        }
+        for text in ["", "Queued", "queued ", "done"] {
+            assert!(
+                text.parse::<State>().is_err() && text.parse::<Phase>().is_err(),
+                "{text:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn phases_go_forward() {
+        assert!(Phase::ALL.is_sorted());
+    }
+}

@@ -85,3 +85,48 @@ pub(crate) fn plain(text: &str, max: usize) -> Result<(), Invalid> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    text_type!(
+        /// A text for these tests.
+        Word,
+        check_word
+    );
+
+    fn check_word(text: &str) -> Result<(), Invalid> {
+        plain(text, 8)
+    }
+
+    #[test]
+    fn no_way_in_goes_past_the_check() {
+        for text in ["", "too long a word", "a\0", "a\u{85}", "a\u{1b}[0m"] {
+            assert!(text.parse::<Word>().is_err(), "{text:?}");
+            assert!(Word::try_from(text.to_owned()).is_err(), "{text:?}");
+            let json = serde_json::to_string(text).expect("text is JSON");
+            assert!(serde_json::from_str::<Word>(&json).is_err(), "{text:?}");
+        }
+        for json in ["1", "null", "true", "[]", "{}"] {
+            assert!(serde_json::from_str::<Word>(json).is_err(), "{json}");
+        }
+    }
+
+    #[test]
+    fn a_text_comes_out_as_it_went_in() {
+        let word: Word = "Grüß".parse().expect("a valid word");
+        assert_eq!((word.as_str(), word.as_ref()), ("Grüß", "Grüß"));
+        assert_eq!(word.to_string(), "Grüß");
+        assert_eq!(serde_json::to_string(&word).expect("text is JSON"), "\"Grüß\"");
+        assert_eq!(String::from(word), "Grüß");
+    }
+
+    #[test]
+    fn reasons_follow_the_name_of_a_field() {
+        for text in ["", "too long a word", "a\0"] {
+            let reason = text.parse::<Word>().expect_err("it is no word").to_string();
+            assert!(reason.starts_with("must "), "{reason}");
+        }
+    }
+}

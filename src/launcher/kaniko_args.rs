@@ -65,7 +65,7 @@ pub fn kaniko_args(spec: &BuildSpec, options: &KanikoOptions, digest_file: &str)
     args.extend(
         spec.destinations
             .iter()
-            .map(|one| flag("destination", one.as_str())),
+            .map(|one| flag("destination", &one.with_tag())),
     );
     args.extend(
         spec.build_args
@@ -272,7 +272,7 @@ mod tests {
             ),
             (
                 json!({ "git": { "url": "https://git.test/a", "commit": sha } }),
-                &format!("git://git.test/a#{sha}"),
+                &format!("git://git.test/a##{sha}"),
             ),
             (
                 json!({ "volume": { "claim": "c" } }),
@@ -337,9 +337,13 @@ mod tests {
 
     #[test]
     fn a_dockerfile_is_never_a_url() {
-        let git = json!({ "git": { "url": "https://git.test/a" } });
-        let args = args(git, json!({ "dockerfile": "https://evil.test/Dockerfile" }));
-        assert_eq!(values(&args, "dockerfile"), ["./https://evil.test/Dockerfile"]);
+        for path in ["http:/evil.test/Dockerfile", "https:/evil.test/Dockerfile"] {
+            let git = json!({ "git": { "url": "https://git.test/a" } });
+            let args = args(git, json!({ "dockerfile": path }));
+            assert_eq!(values(&args, "dockerfile"), [format!("./{path}")]);
+        }
+        let url = "https://evil.test/Dockerfile".parse::<RelativePath>();
+        assert!(url.is_err(), "no request can hold one");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use sqlx::{Postgres, Transaction};
 
-use super::{Store, StoreError, Topic, attempts};
+use super::{Store, StoreError, Topic, attempts, begin};
 use crate::domain::{AttemptSeen, BuildId, Digest, Failure, Outcome};
 
 impl Store {
@@ -20,7 +20,7 @@ impl Store {
             Outcome::Failed(failure) => ("failed", None, Some(failure)),
             Outcome::Waiting { .. } | Outcome::Running { .. } => return Ok(false),
         };
-        let mut db = self.pool.begin().await?;
+        let mut db = begin::begin(&self.pool).await?;
         if !end(&mut db, id, state, digest, failure, retries).await? {
             return Ok(false);
         }

@@ -3,6 +3,7 @@
 //! Every write names the state that it expects and says whether it took place. Time is the database's.
 
 mod attempts;
+mod begin;
 mod builds;
 mod claim;
 mod contexts;

@@ -6,7 +6,7 @@ use sqlx::{PgExecutor, Postgres, Transaction};
 use uuid::Uuid;
 
 use super::{
-    Store, StoreError, attempts as attempt_rows,
+    Store, StoreError, attempts as attempt_rows, begin,
     builds::attempts,
     rows::{Named, column, count},
 };
@@ -117,7 +117,9 @@ impl Store {
             .map(|row| Standing {
                 id: BuildId(row.id),
                 state: row.state.0,
-                ended_for: row.ended_for.map(|s| Duration::try_from_secs_f64(s).unwrap_or_default()),
+                ended_for: row
+                    .ended_for
+                    .map(|s| Duration::try_from_secs_f64(s).unwrap_or_default()),
             })
             .collect())
     }
@@ -140,7 +142,7 @@ impl Store {
             return Ok(Recorded::Yes { waiting_for });
         }
         // Once more, with the row locked: somebody else may have written in between.
-        let mut db = self.pool.begin().await?;
+        let mut db = begin::begin(&self.pool).await?;
         if !lock(&mut db, id).await? {
             return Ok(Recorded::Stale);
         }

@@ -9,7 +9,7 @@ use metrics_exporter_prometheus::PrometheusBuilder;
 use serde_json::{Value, json};
 use slipway::{
     api::{self, ApiOptions, ApiState, Blobs, Condition, HealthState, Readiness},
-    domain::{BuildId, BuildSpec},
+    domain::BuildId,
     store::{Slots, Store, StoreOptions},
 };
 use sqlx::postgres::PgConnectOptions;
@@ -225,10 +225,6 @@ pub fn wanted() -> Value {
         "source": {"git": {"url": "https://git.example/team/app.git", "ref": "main"}},
         "destinations": ["registry.example/team/app:1"],
     })
-}
-
-pub fn spec(body: &Value) -> BuildSpec {
-    serde_json::from_value(body.clone()).expect("the request is valid")
 }
 
 /// Puts words in the place of what is new in every run.

@@ -1,14 +1,11 @@
 //! The engine launcher on a real engine, with kaniko where its image is at hand, else with the stand-in.
 
+mod dockerfiles;
+mod lifecycle;
+mod machine;
 mod registry;
 mod world;
 
-use bollard::{
-    models::ContainerCreateBody,
-    query_parameters::{
-        CreateContainerOptionsBuilder, InspectContainerOptions, RemoveContainerOptionsBuilder,
-    },
-};
 use flate2::{Compression, write::GzEncoder};
 use secrecy::SecretString;
 use serde_json::{Value, json};
@@ -24,9 +21,11 @@ use wiremock::{
 
 use crate::{registry::free_port, world::World};
 
+/// A world, or the end of the test where this machine has no engine.
+#[macro_export]
 macro_rules! world_or_skip {
     ($kind:ident) => {
-        match World::$kind().await {
+        match $crate::world::World::$kind().await {
             Some(world) => world,
             None => return,
         }
@@ -153,7 +152,7 @@ async fn a_context_that_is_refused_leaves_no_container() {
         uploaded(&world, &archive(&[("web/Dockerfile", "FROM scratch")]), json!({})).await;
     order.context.as_mut().expect("was set").sha256 = [0; 32];
     let changed = world.engine.launch(&order).await;
-    assert!(matches!(changed, Err(LaunchError::Unavailable(_))), "{changed:?}");
+    assert!(matches!(changed, Err(LaunchError::Refused(_))), "{changed:?}");
     assert_eq!(world.engine.list().await.expect("answers"), []);
 }
 
@@ -237,186 +236,4 @@ async fn a_step_that_eats_all_memory_is_out_of_memory() {
 
     assert_eq!(failure(&sighting).reason, Reason::OutOfMemory);
     assert_eq!(sighting.failed_attempts, 1);
-}
-
-#[tokio::test]
-async fn a_build_that_takes_too_long_is_ended_even_by_a_restarted_service() {
-    let world = world_or_skip!(open);
-    let order = world.order("FROM BASE\nRUN sleep 300\n", json!({ "timeout_seconds": 3 }));
-    world.engine.launch(&order).await.expect("launches");
-
-    let sighting = world.to_the_end(&world.restarted(), &order).await;
-
-    assert_eq!(failure(&sighting).reason, Reason::TimedOut);
-    assert_eq!(sighting.failed_attempts, 1);
-}
-
-#[tokio::test]
-async fn a_removed_build_leaves_nothing() {
-    let world = world_or_skip!(open);
-    let order = world.order("FROM BASE\nRUN echo sleeping; sleep 300\n", json!({}));
-    world.engine.launch(&order).await.expect("launches");
-    world
-        .until(&world.engine, &order, |seen| {
-            matches!(seen.outcome, Outcome::Running { .. })
-        })
-        .await;
-    assert_eq!(world.engine.list().await.expect("answers"), [order.id]);
-
-    world.engine.remove(order.id).await.expect("removes");
-
-    assert_eq!(world.engine.look(order.id).await.expect("answers"), None);
-    assert_eq!(world.engine.list().await.expect("answers"), []);
-    world.engine.remove(order.id).await.expect("does no harm twice");
-    let late = world.engine.start_attempt(&order, 2).await;
-    assert!(late.is_err(), "a removed build has no next attempt");
-}
-
-#[tokio::test]
-async fn what_runs_is_adopted_after_a_restart_and_what_has_ended_too() {
-    let world = world_or_skip!(open);
-    let order = world.order("FROM BASE\nRUN sleep 2\n", json!({}));
-    let first = world.engine.launch(&order).await.expect("launches");
-    assert!(!first.adopted);
-
-    let restarted = world.restarted();
-    let again = restarted.launch(&order).await.expect("adopts");
-    assert!(again.adopted);
-    assert_eq!(again.external_id, first.external_id);
-
-    let sighting = world.to_the_end(&restarted, &order).await;
-    assert_eq!(sighting.external_id, first.external_id);
-    assert_eq!(digest(&sighting), world.registry.digest("team/app", "1").await);
-    assert!(world.restarted().launch(&order).await.expect("adopts").adopted);
-}
-
-#[tokio::test]
-async fn a_container_that_was_made_and_never_started_is_made_anew() {
-    let world = world_or_skip!(open);
-    let order = world.order("FROM BASE\nRUN true\n", json!({}));
-    let half_made = crashed_before_the_start(&world, &order).await;
-    let waiting = world
-        .engine
-        .look(order.id)
-        .await
-        .expect("answers")
-        .expect("is there");
-    assert!(matches!(waiting.outcome, Outcome::Waiting { .. }));
-
-    let launched = world.engine.launch(&order).await.expect("launches");
-
-    assert!(!launched.adopted);
-    assert_ne!(launched.external_id, half_made);
-    digest(&world.to_the_end(&world.engine, &order).await);
-}
-
-/// Leaves what a service leaves that is killed between making a container and starting it.
-async fn crashed_before_the_start(world: &World, order: &Order) -> String {
-    world.engine.launch(order).await.expect("launches");
-    let name = format!("{}-1", order.id.job_name());
-    let made = world
-        .docker
-        .inspect_container(&name, None::<InspectContainerOptions>)
-        .await
-        .expect("is there");
-    world.engine.remove(order.id).await.expect("removes");
-    let config = made.config.expect("has a configuration");
-    let body = ContainerCreateBody {
-        image: config.image,
-        cmd: config.cmd,
-        labels: config.labels,
-        host_config: made.host_config,
-        ..ContainerCreateBody::default()
-    };
-    let options = CreateContainerOptionsBuilder::new().name(&name).build();
-    world
-        .docker
-        .create_container(Some(options), body)
-        .await
-        .expect("creates")
-        .id
-}
-
-#[tokio::test]
-async fn a_strangers_container_is_not_adopted() {
-    let world = world_or_skip!(open);
-    let order = world.order("FROM BASE\n", json!({}));
-    let name = format!("{}-1", order.id.job_name());
-    let body = ContainerCreateBody {
-        image: Some(world.options.kaniko.image.clone()),
-        ..ContainerCreateBody::default()
-    };
-    let options = CreateContainerOptionsBuilder::new().name(&name).build();
-    let stranger = world
-        .docker
-        .create_container(Some(options), body)
-        .await
-        .expect("creates")
-        .id;
-
-    let launched = world.engine.launch(&order).await;
-
-    assert!(
-        matches!(launched, Err(LaunchError::NameConflict(_))),
-        "{launched:?}"
-    );
-    assert_eq!(world.engine.look(order.id).await.expect("answers"), None);
-    let untouched = world
-        .docker
-        .inspect_container(&stranger, None::<InspectContainerOptions>)
-        .await;
-    assert!(untouched.is_ok(), "it was not ours to remove");
-    let options = RemoveContainerOptionsBuilder::new().force(true).build();
-    world
-        .docker
-        .remove_container(&stranger, Some(options))
-        .await
-        .expect("removes");
-}
-
-#[tokio::test]
-async fn credentials_open_a_locked_registry_and_without_them_it_stays_shut() {
-    let world = world_or_skip!(locked);
-    let order = world.order("FROM scratch\nCOPY Dockerfile /\n", json!({}));
-    let sighting = world.build(&order).await;
-    assert_eq!(failure(&sighting).reason, Reason::RegistryUnauthorized);
-    assert_eq!(sighting.failed_attempts, 1);
-
-    let auth = base64::Engine::encode(
-        &base64::engine::general_purpose::STANDARD,
-        format!("builder:{}", registry::PASSWORD),
-    );
-    let config = json!({ "auths": { &world.registry.host: { "auth": auth } } });
-    let config = world.write_aside("config.json", &config.to_string());
-    let trusted = world.with_options(|options| options.docker_config = Some(config));
-    let order = world.order("FROM scratch\nCOPY Dockerfile /\n", json!({}));
-    trusted.launch(&order).await.expect("launches");
-    let sighting = world.to_the_end(&trusted, &order).await;
-    assert_eq!(digest(&sighting), world.registry.digest("team/app", "1").await);
-}
-
-#[tokio::test]
-async fn only_volumes_that_are_marked_for_builds_are_mounted() {
-    let world = world_or_skip!(open);
-    let named = world.with_options(|options| options.volume_root = None);
-    let order = world.order(
-        "FROM BASE\n",
-        json!({ "source": { "volume": { "claim": "no-such-volume" } } }),
-    );
-    let missing = named.launch(&order).await;
-    assert!(matches!(missing, Err(LaunchError::Refused(_))), "{missing:?}");
-    assert_eq!(world.engine.list().await.expect("answers"), []);
-}
-
-#[tokio::test]
-async fn an_engine_that_does_not_answer_is_unavailable() {
-    let world = world_or_skip!(open);
-    let away = world.with_options(|options| options.host = Some(format!("tcp://127.0.0.1:{}", free_port())));
-    assert!(away.ready().await.is_err());
-    let order = world.order("FROM BASE\n", json!({}));
-    assert!(matches!(
-        away.launch(&order).await,
-        Err(LaunchError::Unavailable(_))
-    ));
-    assert!(world.engine.ready().await.is_ok());
 }

@@ -12,7 +12,7 @@ use futures::StreamExt;
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 use slipway::{
-    domain::{BuildId, Outcome, Sighting, SystemClock, outcome::Advice},
+    domain::{BuildId, Clock, Outcome, Sighting, SystemClock, outcome::Advice},
     launcher::{
         Change, Launcher, Order,
         engine::{Engine, Options},
@@ -39,7 +39,7 @@ pub struct World {
 
 /// What is needed besides this program, or `None` with a word about what is missing.
 ///
-/// `SLIPWAY_TEST_ENGINE=required` makes that a failure, `SLIPWAY_EXECUTOR_IMAGE` names the executor to test with.
+/// `SLIPWAY_TEST_ENGINE=required` makes that a failure, `SLIPWAY_TEST_EXECUTOR_IMAGE` names the executor to test with.
 async fn machine() -> Option<(Docker, String)> {
     match look_around().await {
         Ok(found) => Some(found),
@@ -49,12 +49,17 @@ async fn machine() -> Option<(Docker, String)> {
                 Ok("required"),
                 "{missing}"
             );
-            // Past the capture of the test's output: a test that did not run must not look like one that passed.
-            let test = std::thread::current().name().unwrap_or_default().to_owned();
-            writeln!(std::io::stderr(), "NOT RUN: {test}: {missing}").expect("stderr is writable");
+            not_run(&missing);
             None
         }
     }
+}
+
+/// Says that the running test was left out.
+pub fn not_run(why: &str) {
+    let test = std::thread::current().name().unwrap_or_default().to_owned();
+    // Past the capture of the test's output: a test that did not run must not look like one that passed.
+    writeln!(std::io::stderr(), "NOT RUN: {test}: {why}").expect("stderr is writable");
 }
 
 async fn look_around() -> Result<(Docker, String), String> {
@@ -67,7 +72,7 @@ async fn look_around() -> Result<(Docker, String), String> {
         .negotiate_version()
         .await
         .map_err(|error| format!("no container engine answers: {error}"))?;
-    if let Ok(image) = std::env::var("SLIPWAY_EXECUTOR_IMAGE") {
+    if let Ok(image) = std::env::var("SLIPWAY_TEST_EXECUTOR_IMAGE") {
         return Ok((docker, image));
     }
     for image in [DEFAULT_IMAGE, STANDIN] {
@@ -133,6 +138,13 @@ impl World {
         let mut options = self.options.clone();
         change(&mut options);
         engine(&options)
+    }
+
+    /// A launcher with other options and a clock of the test's.
+    pub fn with_clock(&self, change: impl FnOnce(&mut Options), clock: Arc<dyn Clock>) -> Engine {
+        let mut options = self.options.clone();
+        change(&mut options);
+        Engine::new(options, http(), clock).expect("good options")
     }
 
     /// Writes a file below the claim `context`.

@@ -55,3 +55,49 @@ impl Agenda {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(1_800_000_000 + second).expect("a time")
+    }
+
+    fn running(phase: Phase) -> Seen {
+        Seen {
+            id: "a".into(),
+            name: "build-a-1".into(),
+            number: 1,
+            first: None,
+            max_retries: 0,
+            timeout: SignedDuration::from_secs(60),
+            started_at: Some(at(0)),
+            status: Status::Running { phase },
+        }
+    }
+
+    #[test]
+    fn what_is_due_is_taken_out_once() {
+        let (agenda, id) = (Agenda::default(), BuildId::generate());
+        agenda.plan(id, &[running(Phase::Pushing)], None, at(1));
+        assert_eq!(agenda.due(at(59)), []);
+        assert_eq!(agenda.due(at(60)), [id]);
+        assert_eq!(agenda.due(at(61)), []);
+    }
+
+    #[test]
+    fn a_phase_that_may_move_is_looked_for_before_the_deadline() {
+        let (agenda, id) = (Agenda::default(), BuildId::generate());
+        agenda.plan(id, &[running(Phase::Building)], None, at(1));
+        assert_eq!(agenda.due(at(3)), [id]);
+    }
+
+    #[test]
+    fn a_build_with_nothing_ahead_is_forgotten() {
+        let (agenda, id) = (Agenda::default(), BuildId::generate());
+        agenda.plan(id, &[], Some(at(5)), at(1));
+        agenda.plan(id, &[], None, at(2));
+        assert_eq!(agenda.due(at(9)), []);
+    }
+}

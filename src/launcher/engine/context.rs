@@ -1,6 +1,8 @@
 //! Fetches a context, checks it on the way, and passes it on as the tar stream that the engine unpacks.
 //!
 //! Nothing is kept on this machine: the archive flows from its source through the checks into the container.
+//! Whatever goes wrong here concerns one build only, so it is never "the launcher is unavailable", which would hold up
+//! all others; a refused launch is tried again a few times.
 
 use std::{
     io::{self, Read, Write},
@@ -14,10 +16,7 @@ use sha2::{Digest as _, Sha256};
 use tokio::{sync::mpsc, task::JoinHandle};
 
 use crate::{
-    domain::{
-        Source,
-        archive::{ArchiveError, Limits, sanitize},
-    },
+    domain::archive::{ArchiveError, Limits, sanitize},
     launcher::{LaunchError, Order, kaniko_args},
 };
 
@@ -44,41 +43,30 @@ pub async fn fetch(
     if !kaniko_args::must_be_fetched(&order.spec.source) {
         return Ok(None);
     }
-    let (request, sha256) = match (&order.spec.source, &order.context) {
-        (Source::Http(source), _) => (http.get(source.url.as_str()), None),
-        (_, Some(grant)) => {
-            let request = http
-                .get(grant.url.clone())
-                .bearer_auth(grant.token.expose_secret());
-            (request, Some(grant.sha256))
-        }
-        (_, None) => {
-            return Err(LaunchError::Refused(
-                "the uploaded context is not there any more".into(),
-            ));
-        }
+    let Some(grant) = &order.context else {
+        return Err(LaunchError::Refused(
+            "the uploaded context is not there any more".into(),
+        ));
     };
+    let request = http
+        .get(grant.url.clone())
+        .bearer_auth(grant.token.expose_secret());
     let response = request.send().await.map_err(unreachable)?;
     let status = response.status();
-    if status.is_server_error() || status == reqwest::StatusCode::TOO_MANY_REQUESTS {
-        return Err(LaunchError::Unavailable(format!(
-            "the context's host answers {status}"
-        )));
-    }
     if !status.is_success() {
         return Err(LaunchError::Refused(format!(
             "the context cannot be fetched: its host answers {status}"
         )));
     }
-    Ok(Some(check(response.bytes_stream(), sha256, limits.clone())))
+    Ok(Some(check(response.bytes_stream(), grant.sha256, limits.clone())))
 }
 
-/// The address may hold what its owner keeps to himself, so the error goes without it.
+/// The address names a machine of the operator's, so the error goes without it.
 fn unreachable(error: reqwest::Error) -> LaunchError {
-    LaunchError::Unavailable(format!("the context cannot be fetched: {}", error.without_url()))
+    LaunchError::Refused(format!("the context cannot be fetched: {}", error.without_url()))
 }
 
-fn check<S, E>(chunks: S, sha256: Option<[u8; 32]>, limits: Limits) -> Arriving
+fn check<S, E>(chunks: S, sha256: [u8; 32], limits: Limits) -> Arriving
 where
     S: Stream<Item = Result<Bytes, E>> + Send + 'static,
     E: std::error::Error + Send + Sync + 'static,
@@ -116,19 +104,19 @@ where
 fn pass_on(
     reader: &mut Hashing,
     writer: Chunked,
-    sha256: Option<[u8; 32]>,
+    sha256: [u8; 32],
     limits: &Limits,
 ) -> Result<(), LaunchError> {
     let prefix = Path::new(kaniko_args::CONTEXT_DIR.trim_start_matches('/'));
     sanitize(&mut *reader, writer, prefix, limits).map_err(|error| match error {
         ArchiveError::Invalid(_) => LaunchError::Refused(format!("the context is refused: {error}")),
-        ArchiveError::Io(_) => LaunchError::Unavailable(format!("the context's transfer broke off: {error}")),
+        ArchiveError::Io(_) => LaunchError::Refused(format!("the context's transfer broke off: {error}")),
     })?;
-    let broke_off = |error| LaunchError::Unavailable(format!("the context's transfer broke off: {error}"));
+    let broke_off = |error| LaunchError::Refused(format!("the context's transfer broke off: {error}"));
     io::copy(reader, &mut io::sink()).map_err(broke_off)?;
     let found: [u8; 32] = reader.hash.clone().finalize().into();
-    if sha256.is_some_and(|expected| expected != found) {
-        return Err(LaunchError::Unavailable(
+    if found != sha256 {
+        return Err(LaunchError::Refused(
             "the context is not what was uploaded".into(),
         ));
     }
@@ -216,7 +204,7 @@ mod tests {
             .into()
     }
 
-    async fn arrive(archive: Bytes, sha256: Option<[u8; 32]>) -> (Vec<u8>, Result<(), LaunchError>) {
+    async fn arrive(archive: Bytes, sha256: [u8; 32]) -> (Vec<u8>, Result<(), LaunchError>) {
         let chunks = stream::iter(
             archive
                 .chunks(7)
@@ -233,7 +221,7 @@ mod tests {
     async fn a_good_archive_arrives_below_the_context_folder() {
         let archive = archive("Dockerfile");
         let sha256 = Sha256::digest(&archive).into();
-        let (tar, verdict) = arrive(archive, Some(sha256)).await;
+        let (tar, verdict) = arrive(archive, sha256).await;
         verdict.expect("is good");
         let mut tar = tar::Archive::new(&tar[..]);
         let names: Vec<_> = tar
@@ -256,13 +244,13 @@ mod tests {
 
     #[tokio::test]
     async fn another_archive_than_the_uploaded_one_is_not_used() {
-        let (_, verdict) = arrive(archive("Dockerfile"), Some([0; 32])).await;
-        assert!(matches!(verdict, Err(LaunchError::Unavailable(_))), "{verdict:?}");
+        let (_, verdict) = arrive(archive("Dockerfile"), [0; 32]).await;
+        assert!(matches!(verdict, Err(LaunchError::Refused(_))), "{verdict:?}");
     }
 
     #[tokio::test]
     async fn an_archive_that_leaves_its_root_is_refused() {
-        let (_, verdict) = arrive(archive("../evil"), None).await;
+        let (_, verdict) = arrive(archive("../evil"), [0; 32]).await;
         assert!(matches!(verdict, Err(LaunchError::Refused(_))), "{verdict:?}");
     }
 }

@@ -101,3 +101,68 @@ fn context_mount(spec: &BuildSpec, options: &Options) -> Option<Mount> {
         ..Mount::default()
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::domain::BuildId;
+
+    fn body(source: Value, options: &Options) -> Value {
+        let spec: BuildSpec = serde_json::from_value(json!({
+            "source": source,
+            "destinations": ["registry.example.com/team/app:1"],
+            "resources": { "cpu": "1500m" },
+            "timeout_seconds": 600,
+        }))
+        .expect("a valid spec");
+        let id: BuildId = "01890000-0000-7000-8000-000000000000".parse().expect("an id");
+        serde_json::to_value(container(&spec, options, &Labels::new(id, &spec, 1, None))).expect("plain data")
+    }
+
+    #[test]
+    fn a_container_has_the_least_that_kaniko_needs() {
+        let options = Options {
+            default_memory: Some("2Gi".parse().expect("an amount")),
+            ..Options::default()
+        };
+        insta::with_settings!({ sort_maps => true }, {
+            insta::assert_json_snapshot!(body(json!({ "volume": { "claim": "contexts" } }), &options));
+        });
+    }
+
+    #[test]
+    fn a_claim_is_a_folder_below_the_configured_root() {
+        let options = Options {
+            volume_root: Some("/srv/contexts".into()),
+            ..Options::default()
+        };
+        let body = body(
+            json!({ "volume": { "claim": "team.one", "path": "app" } }),
+            &options,
+        );
+        let mount = &body["HostConfig"]["Mounts"][0];
+        assert_eq!(
+            (&mount["Source"], &mount["Type"]),
+            (&json!("/srv/contexts/team.one"), &json!("bind"))
+        );
+        assert_eq!(mount["ReadOnly"], true);
+    }
+
+    #[test]
+    fn the_stand_in_may_be_given_what_it_needs_and_no_secret_is_in_sight() {
+        let options = Options {
+            extra_capabilities: vec!["SYS_CHROOT".to_owned()],
+            docker_config: Some("/etc/slipway/config.json".into()),
+            ..Options::default()
+        };
+        let body = body(json!({ "git": { "url": "https://git.test/a" } }), &options);
+        let added = body["HostConfig"]["CapAdd"].as_array().expect("a list");
+        assert!(added.contains(&json!("SYS_CHROOT")));
+        assert!(
+            !body.to_string().contains("config.json"),
+            "credentials are copied, never named"
+        );
+    }
+}

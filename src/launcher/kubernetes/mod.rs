@@ -166,7 +166,12 @@ fn belongs_to(job: &Job, id: BuildId) -> bool {
 fn was_taken_away(seen: &Seen, outcome: &Outcome) -> bool {
     let unexplained = matches!(outcome, Outcome::Failed(failure)
         if matches!(failure.reason, Reason::Unknown | Reason::JobLost));
-    seen.job.is_none() && unexplained && seen.pods.iter().all(|pod| pod.metadata.deletion_timestamp.is_some())
+    seen.job.is_none()
+        && unexplained
+        && seen
+            .pods
+            .iter()
+            .all(|pod| pod.metadata.deletion_timestamp.is_some())
 }
 
 fn is_pending(pod: &Pod) -> bool {
@@ -215,7 +220,10 @@ impl Launcher for Kubernetes {
         });
         if was_taken_away(&seen, &sighting.outcome) {
             let message = Some("The Job was deleted; its pod is still there.".to_owned());
-            sighting.outcome = Outcome::Waiting { reason: None, message };
+            sighting.outcome = Outcome::Waiting {
+                reason: None,
+                message,
+            };
         }
         Ok(Some(sighting))
     }

@@ -1,0 +1,32 @@
+# Two commands matter: `make demo` and `make test`.
+.DEFAULT_GOAL := help
+.PHONY: help demo test check fmt openapi sqlx image ci
+
+help: ## Say what there is
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
+
+demo: ## Run four builds through the service, and leave it up until Ctrl-C (ONCE=1: end after them)
+	@ONCE=$(ONCE) bash scripts/demo.sh
+
+test: ## Run all tests, on a Postgres of their own and a container engine (ARGS=… goes to cargo test)
+	@bash scripts/test.sh $(ARGS)
+
+check: ## Format, clippy and docs, as CI checks them
+	cargo fmt --check
+	SQLX_OFFLINE=true cargo clippy --locked --all-targets -- -D warnings
+	SQLX_OFFLINE=true RUSTDOCFLAGS=-Dwarnings cargo doc --locked --no-deps
+
+fmt: ## Format the code
+	cargo fmt
+
+openapi: ## Write openapi/openapi.json anew
+	SQLX_OFFLINE=true cargo run --quiet --locked -- openapi > openapi/new && mv openapi/new openapi/openapi.json
+
+sqlx: ## Write .sqlx anew, after a change of a query or a migration (needs sqlx-cli)
+	@bash scripts/sqlx.sh
+
+image: ## Build our own image, slipway:dev, with the cargo at hand
+	@bash scripts/image.sh
+
+ci: ## Everything that CI runs
+	@CI=true bash .ci/run

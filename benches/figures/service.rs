@@ -1,0 +1,84 @@
+//! The service as a process of its own.
+
+use std::{
+    net::TcpListener,
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
+
+use anyhow::{Context, Result, bail};
+use tempfile::TempDir;
+
+use super::{REQUEST, load};
+
+/// A running `slipway serve`; dropping it stops it.
+pub struct Service {
+    child: Child,
+    address: String,
+    _contexts: TempDir,
+}
+
+impl Service {
+    /// Starts the service on a free port and waits until it answers.
+    pub async fn start(database: &str, args: &[&str]) -> Result<Self> {
+        let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string();
+        let contexts = tempfile::tempdir()?;
+        let child = Command::new(env!("CARGO_BIN_EXE_slipway"))
+            .arg("serve")
+            .args(args)
+            .env("SLIPWAY_DATABASE_URL", database)
+            .env("SLIPWAY_LISTEN", &address)
+            .env("SLIPWAY_CONTEXT_STORE", contexts.path())
+            .env("SLIPWAY_LOG", "warn")
+            .stdin(Stdio::null())
+            .spawn()?;
+        let service = Self {
+            child,
+            address,
+            _contexts: contexts,
+        };
+        for _ in 0..200 {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            let Ok(mut client) = load::Client::connect(&service.address).await else {
+                continue;
+            };
+            if client
+                .post("/api/v1/builds", REQUEST)
+                .await
+                .is_ok_and(|answer| answer.status == 201)
+            {
+                return Ok(service);
+            }
+        }
+        bail!("the service did not come up")
+    }
+
+    /// Where it answers.
+    pub fn address(&self) -> String {
+        self.address.clone()
+    }
+
+    /// Creations a second with so many clients.
+    pub async fn rate(&self, clients: u32, seconds: u32) -> Result<f64> {
+        let time = Duration::from_secs(u64::from(seconds));
+        load::rate(&self.address, "/api/v1/builds", REQUEST, clients, time).await
+    }
+
+    /// Resident memory, in millions of bytes.
+    pub fn resident_mb(&self) -> Result<f64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
+        let line = status
+            .lines()
+            .find(|line| line.starts_with("VmRSS:"))
+            .context("no VmRSS")?;
+        let kib: f64 = line.split_whitespace().nth(1).context("no figure")?.parse()?;
+        Ok(kib * 1024.0 / 1e6)
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

@@ -1,0 +1,63 @@
+#!/usr/bin/env python3
+"""Serves the git repositories in a folder over HTTP on loopback, by `git http-backend`. For the demo and the tests."""
+
+import os
+import subprocess
+import sys
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+
+class GitBackend(BaseHTTPRequestHandler):
+    """Hands each request to git's CGI program and passes on what it answers."""
+
+    folder = "."
+
+    def answer(self):
+        path, _, query = self.path.partition("?")
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        done = subprocess.run(
+            ["git", "http-backend"],
+            input=body,
+            capture_output=True,
+            check=False,
+            env={
+                "PATH": os.environ["PATH"],
+                "GIT_PROJECT_ROOT": self.folder,
+                "GIT_HTTP_EXPORT_ALL": "1",
+                # The folder may belong to another user than ours.
+                "GIT_CONFIG_COUNT": "1",
+                "GIT_CONFIG_KEY_0": "safe.directory",
+                "GIT_CONFIG_VALUE_0": "*",
+                "REQUEST_METHOD": self.command,
+                "PATH_INFO": path,
+                "QUERY_STRING": query,
+                "CONTENT_TYPE": self.headers.get("Content-Type", ""),
+                "CONTENT_LENGTH": str(len(body)),
+                "HTTP_CONTENT_ENCODING": self.headers.get("Content-Encoding", ""),
+                "HTTP_GIT_PROTOCOL": self.headers.get("Git-Protocol", ""),
+                "GIT_PROTOCOL": self.headers.get("Git-Protocol", ""),
+                "REMOTE_ADDR": self.client_address[0],
+            },
+        )
+        head, _, content = done.stdout.partition(b"\r\n\r\n")
+        fields = [line.split(": ", 1) for line in head.decode().splitlines() if ": " in line]
+        status = next((value for name, value in fields if name.lower() == "status"), "200 OK")
+        self.send_response(int(status.split()[0]) if head else 500)
+        for name, value in fields:
+            if name.lower() not in ("status", "content-length"):
+                self.send_header(name, value)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    do_GET = do_POST = answer
+
+
+def main():
+    folder, port = sys.argv[1], int(sys.argv[2])
+    GitBackend.folder = os.path.abspath(folder)
+    ThreadingHTTPServer(("127.0.0.1", port), GitBackend).serve_forever()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,121 @@
+//! Creation: batches, keys, contexts.
+
+use futures::future::join_all;
+
+use super::*;
+use crate::domain::ContextId;
+
+#[sqlx::test]
+async fn a_hundred_requests_with_one_key_over_three_replicas_make_one_build(pool: PgPool) {
+    let stores = [store(&pool), store(&pool), store(&pool)];
+    let creators: Vec<_> = stores.iter().map(creator).collect();
+    let answers = join_all((0..100).map(|n| creators[n % 3].create(keyed("team", "delivery-1", 7)))).await;
+    let mut ids: Vec<_> = answers
+        .into_iter()
+        .map(|answer| match answer.unwrap() {
+            Created::New(build) => (build.id, true),
+            Created::Repeated(build) => (build.id, false),
+        })
+        .collect();
+    assert_eq!(ids.iter().filter(|(_, new)| *new).count(), 1);
+    ids.sort();
+    ids.dedup_by_key(|(id, _)| *id);
+    assert_eq!(ids.len(), 1);
+    let rows: i64 = sqlx::query_scalar("SELECT count(*) FROM builds")
+        .fetch_one(&pool)
+        .await
+        .unwrap();
+    assert_eq!(rows, 1);
+}
+
+#[sqlx::test]
+async fn a_key_is_bound_to_its_request_and_to_its_project(pool: PgPool) {
+    let store = store(&pool);
+    let creator = creator(&store);
+    creator.create(keyed("team", "k", 1)).await.unwrap();
+    let reused = creator.create(keyed("team", "k", 2)).await;
+    assert!(matches!(reused, Err(CreateError::KeyReused)));
+    let other = creator.create(keyed("other", "k", 2)).await.unwrap();
+    assert!(matches!(other, Created::New(_)));
+}
+
+#[sqlx::test]
+async fn an_answer_that_was_lost_is_given_again(pool: PgPool) {
+    let store = store(&pool);
+    let creator = creator(&store);
+    let first = keyed("team", "k", 1);
+    let id = first.id;
+    // The request is handed over by the first poll; nobody waits for its answer.
+    assert!(futures::poll!(Box::pin(creator.create(first))).is_pending());
+    let Created::Repeated(build) = creator.create(keyed("team", "k", 1)).await.unwrap() else {
+        panic!("it was stored before");
+    };
+    assert_eq!(build.id, id);
+}
+
+#[sqlx::test]
+async fn a_bad_row_hurts_only_itself(pool: PgPool) {
+    let store = store(&pool);
+    let twice = created(&store, new_build("team")).await;
+    let creator = creator(&store);
+    let mut bad = new_build("team");
+    bad.id = twice.id;
+    let (a, bad, b) = tokio::join!(
+        creator.create(new_build("team")),
+        creator.create(bad),
+        creator.create(new_build("fresh"))
+    );
+    assert!(matches!(a, Ok(Created::New(_))) && matches!(b, Ok(Created::New(_))));
+    assert!(matches!(bad, Err(CreateError::Store(StoreError::Query(_)))));
+}
+
+#[sqlx::test]
+async fn the_context_must_be_the_projects_own(pool: PgPool) {
+    let store = store(&pool);
+    let creator = creator(&store);
+    let context = ContextId::generate();
+    let team: ProjectName = "team".parse().unwrap();
+    store.add_context(context, &team, 10, [1; 32]).await.unwrap();
+    let with = |project: &str, context: ContextId| {
+        let mut build = new_build(project);
+        build.spec.source =
+            serde_json::from_value(serde_json::json!({"upload": {"context_id": context}})).unwrap();
+        build
+    };
+    assert!(matches!(
+        creator.create(with("team", context)).await,
+        Ok(Created::New(_))
+    ));
+    for bad in [with("other", context), with("team", ContextId::generate())] {
+        assert!(matches!(
+            creator.create(bad).await,
+            Err(CreateError::NoSuchContext)
+        ));
+    }
+}
+
+#[sqlx::test]
+async fn more_than_the_bound_is_refused_at_once(pool: PgPool) {
+    let store = store(&pool);
+    let (creator, _not_running) = store.creator(2);
+    let mut waiting: Vec<_> = (0..3)
+        .map(|_| Box::pin(creator.create(new_build("team"))))
+        .collect();
+    assert!(futures::poll!(waiting[0].as_mut()).is_pending());
+    assert!(futures::poll!(waiting[1].as_mut()).is_pending());
+    let refused = waiting[2].as_mut().await;
+    assert!(matches!(refused, Err(CreateError::Overloaded)));
+}
+
+#[sqlx::test]
+async fn creation_wakes_whoever_waits_for_the_queue(pool: PgPool) {
+    let store = store(&pool);
+    let mut wakeup = store.wakeup(Topic::Queue);
+    created(&store, new_build("team")).await;
+    let begun = std::time::Instant::now();
+    wakeup.wait().await;
+    assert!(
+        begun.elapsed() < Duration::from_millis(400),
+        "it was woken, and did not poll"
+    );
+}

@@ -1,0 +1,179 @@
+//! From queued to running, whatever the cluster answers.
+
+use serde_json::json;
+use slipway::{
+    domain::{ContextId, Reason, State},
+    store::Slots,
+};
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+
+use crate::{
+    cluster::Call,
+    world::{World, options},
+};
+
+#[sqlx::test(migrations = false)]
+async fn a_build_gets_a_job_and_runs(_: PgPoolOptions, database: PgConnectOptions) {
+    let world = World::new(database).await;
+    let id = world.submit().await;
+    assert_eq!(world.claim().await, 1);
+    world.is(id, State::Running).await;
+    assert_eq!(world.cluster.calls(), [Call::Created(id)]);
+    assert_eq!(world.claim().await, 0, "nothing is left to claim");
+}
+
+#[sqlx::test(migrations = false)]
+async fn no_more_is_claimed_than_there_are_slots(_: PgPoolOptions, database: PgConnectOptions) {
+    let slots = Slots {
+        total: 2,
+        per_project: 10,
+    };
+    let world = World::with(database, slipway::dispatcher::Options { slots, ..options() }).await;
+    for _ in 0..5 {
+        world.submit().await;
+    }
+    assert_eq!(world.claim().await, 2);
+    assert_eq!(world.claim().await, 0);
+    let first = world.cluster.jobs()[0];
+    world.cluster.starts(first);
+    world.cluster.succeeds(first);
+    world.look(first).await;
+    assert_eq!(world.claim().await, 1, "the end of a build frees its slot");
+}
+
+#[sqlx::test(migrations = false)]
+async fn a_job_whose_creation_was_not_answered_is_adopted(_: PgPoolOptions, database: PgConnectOptions) {
+    let world = World::new(database).await;
+    world.cluster.set(|faults| faults.answers_lost = true);
+    let id = world.submit().await;
+    world.claim().await;
+    world.is(id, State::Queued).await;
+    world.cluster.set(|faults| faults.answers_lost = false);
+    world.time_passes().await;
+    world.claim().await;
+    world.is(id, State::Running).await;
+    assert_eq!(world.cluster.calls(), [Call::Created(id), Call::Adopted(id)]);
+}
+
+#[sqlx::test(migrations = false)]
+async fn while_the_cluster_is_away_builds_wait_and_none_fails(_: PgPoolOptions, database: PgConnectOptions) {
+    let world = World::new(database).await;
+    world.cluster.set(|faults| faults.down = true);
+    let id = world.submit().await;
+    for _ in 0..20 {
+        world.claim().await;
+        world.reconcile().await;
+        world.is(id, State::Queued).await;
+        world.time_passes().await;
+    }
+    world.cluster.set(|faults| faults.down = false);
+    world.claim().await;
+    world.is(id, State::Running).await;
+    assert_eq!(world.cluster.created(id), 1);
+}
+
+#[sqlx::test(migrations = false)]
+async fn a_strangers_job_is_not_adopted(_: PgPoolOptions, database: PgConnectOptions) {
+    let world = World::new(database).await;
+    let id = world.submit().await;
+    world.cluster.set(|faults| {
+        faults.strangers.insert(id);
+    });
+    world.claim().await;
+    let failure = world.build(id).await.failure.expect("it failed");
+    assert_eq!(failure.reason, Reason::NameConflict);
+    assert_eq!(world.ends(id).await, 1);
+}
+
+#[sqlx::test(migrations = false)]
+async fn a_refused_launch_is_tried_a_few_times(_: PgPoolOptions, database: PgConnectOptions) {
+    let world = World::new(database).await;
+    world.cluster.set(|faults| faults.refused = true);
+    let id = world.submit().await;
+    for _ in 0..2 {
+        world.claim().await;
+        world.is(id, State::Queued).await;
+        world.time_passes().await;
+    }
+    world.claim().await;
+    let failure = world.build(id).await.failure.expect("it failed");
+    assert_eq!(failure.reason, Reason::LaunchFailed);
+    assert!(failure.message.contains("forbidden"), "{}", failure.message);
+}
+
+#[sqlx::test(migrations = false)]
+async fn a_claim_that_was_not_followed_up_passes_on(_: PgPoolOptions, database: PgConnectOptions) {
+    let world = World::new(database).await;
+    let id = world.submit().await;
+    let options = options();
+    let claims = world
+        .store
+        .claim(options.slots, options.lease, 10)
+        .await
+        .expect("it answers");
+    assert_eq!(claims.len(), 1, "a dispatcher claims, and is killed");
+    assert_eq!(world.claim().await, 0, "its lease still runs");
+    world.time_passes().await;
+    assert_eq!(world.claim().await, 1);
+    world.is(id, State::Running).await;
+
+    // The first one was only stopped, and goes on: what it writes late changes nothing.
+    let before = world.build(id).await;
+    let late = claims[0].token;
+    assert!(
+        !world
+            .store
+            .launched(id, late, "another")
+            .await
+            .expect("it answers")
+    );
+    assert!(
+        !world
+            .store
+            .release(id, late, std::time::Duration::ZERO)
+            .await
+            .expect("it answers")
+    );
+    assert_eq!(world.build(id).await, before);
+    assert_eq!(world.cluster.created(id), 1);
+}
+
+#[sqlx::test(migrations = false)]
+async fn an_uploaded_context_comes_with_a_token_that_opens_it(_: PgPoolOptions, database: PgConnectOptions) {
+    let world = World::new(database).await;
+    let context = ContextId::generate();
+    let project = slipway::domain::ProjectName::default();
+    world
+        .store
+        .add_context(context, &project, 7, [3; 32])
+        .await
+        .expect("it is stored");
+    let id = world
+        .submit_from(json!({"upload": {"context_id": context}}))
+        .await;
+    world.claim().await;
+
+    let grant = world.cluster.order(id).context.expect("the source is an upload");
+    assert_eq!(
+        grant.url.as_str(),
+        format!("http://slipway.internal:8080/api/v1/contexts/{context}/content")
+    );
+    assert_eq!((grant.size, grant.sha256), (7, [3; 32]));
+    let token = secrecy::ExposeSecret::expose_secret(&grant.token);
+    assert!(token.len() >= 43, "at least 256 bits");
+    let sha256 = <sha2::Sha256 as sha2::Digest>::digest(token).into();
+    assert!(
+        world
+            .store
+            .may_read_context(context, sha256)
+            .await
+            .expect("it answers")
+    );
+    assert!(
+        !world
+            .store
+            .may_read_context(context, [0; 32])
+            .await
+            .expect("it answers")
+    );
+}
