@@ -14,6 +14,7 @@ use tokio::sync::Semaphore;
 use tracing::Instrument;
 
 use super::{
+    linger::linger,
     problem::{Code, Problem},
     request_id::{self, RequestId},
 };
@@ -64,7 +65,7 @@ pub(super) async fn answer(State(in_flight): State<InFlight>, mut request: Reque
     }
     let permit = in_flight.0.try_acquire().ok();
     let response = if permit.is_some() || ALWAYS_ANSWERED.contains(&route) {
-        run(request, next).instrument(span.clone()).await
+        run(linger(request), next).instrument(span.clone()).await
     } else {
         Problem::new(Code::Overloaded).into_response()
     };
@@ -162,5 +163,64 @@ fn known(method: &Method) -> &'static str {
         Method::DELETE => "DELETE",
         Method::OPTIONS => "OPTIONS",
         _ => "other",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use axum::{Router, middleware, routing::get};
+    use http_body_util::BodyExt;
+    use serde_json::Value;
+    use tower::ServiceExt;
+
+    use super::*;
+    use crate::api::deadline::deadline;
+
+    async fn ask(router: Router) -> (StatusCode, HeaderMap, Value) {
+        let request = Request::builder()
+            .uri("/")
+            .body(Body::empty())
+            .expect("it is a request");
+        let app = router.layer(middleware::from_fn_with_state(InFlight::new(1), answer));
+        let (parts, body) = app
+            .oneshot(request)
+            .await
+            .expect("a router always answers")
+            .into_parts();
+        let body = body.collect().await.expect("it is whole").to_bytes();
+        (
+            parts.status,
+            parts.headers,
+            serde_json::from_slice(&body).expect("it is JSON"),
+        )
+    }
+
+    #[tokio::test]
+    async fn a_panic_is_answered_for_and_kept_to_ourselves() {
+        async fn clumsy() -> &'static str {
+            panic!("the secret is 42")
+        }
+        let (status, headers, problem) = ask(Router::new().route("/", get(clumsy))).await;
+        assert_eq!(status, StatusCode::INTERNAL_SERVER_ERROR);
+        assert_eq!(problem["code"], "internal");
+        assert!(!problem.to_string().contains("42"), "{problem}");
+        assert_eq!(
+            headers["x-request-id"],
+            problem["request_id"].as_str().expect("it has one")
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_request_that_takes_too_long_is_given_up() {
+        let limit = Duration::from_secs(30);
+        let stuck = Router::new()
+            .route("/", get(std::future::pending::<&'static str>))
+            .layer(middleware::from_fn_with_state(limit, deadline));
+        let (status, headers, problem) = ask(stuck).await;
+        assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(problem["code"], "timed_out");
+        assert!(headers.contains_key(header::RETRY_AFTER));
     }
 }

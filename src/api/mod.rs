@@ -8,6 +8,7 @@ mod deadline;
 mod error;
 mod extract;
 mod health;
+mod linger;
 mod listener;
 mod openapi;
 mod problem;

@@ -98,6 +98,7 @@ impl Dispatcher {
 
     /// Asks for a build's Job to be removed. A failure is not the end: reconciling asks again.
     pub(super) async fn remove(&self, id: BuildId) {
+        metrics::counter!("slipway_removals_total").increment(1);
         match self.launcher().remove(id).await {
             Ok(()) | Err(LauncherError::NotFound(_)) => {}
             Err(error) => {

@@ -158,6 +158,7 @@ impl Dispatcher {
                 return Err(FollowError::OutOfStep);
             }
             at += batch.len() as u64;
+            metrics::counter!("slipway_log_bytes_total").increment(batch.len() as u64);
             if full {
                 return Ok(Copied::Whole);
             }

@@ -11,12 +11,11 @@ mod gate;
 mod launching;
 mod leftovers;
 mod logs;
+mod measured;
 mod observer;
 mod reconcile;
 mod sighted;
-
-#[cfg(test)]
-mod tests;
+mod tasks;
 
 use std::{
     sync::{
@@ -27,10 +26,10 @@ use std::{
 };
 
 use tokio::sync::{Notify, Semaphore, mpsc};
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio_util::sync::CancellationToken;
 use url::Url;
 
-use self::{gate::Gate, leftovers::Strangers, logs::Followers, sighted::Rechecks};
+use self::{gate::Gate, leftovers::Strangers, logs::Followers, sighted::Rechecks, tasks::Tasks};
 use crate::{
     domain::BuildId,
     launcher::Launcher,
@@ -82,12 +81,13 @@ struct Inner {
     nudged: tokio::sync::Mutex<mpsc::UnboundedReceiver<BuildId>>,
     /// Rows and Jobs must be compared before the interval is over.
     reconcile_now: Notify,
-    tasks: TaskTracker,
+    tasks: Tasks,
 }
 
 impl Dispatcher {
     /// A dispatcher that does nothing yet.
     pub fn new(store: Store, launcher: Arc<dyn Launcher>, options: Options) -> Self {
+        measured::describe();
         let (nudges, nudged) = mpsc::unbounded_channel();
         Self(Arc::new(Inner {
             store,
@@ -102,29 +102,30 @@ impl Dispatcher {
             nudges,
             nudged: tokio::sync::Mutex::new(nudged),
             reconcile_now: Notify::new(),
-            tasks: TaskTracker::new(),
+            tasks: Tasks::default(),
         }))
     }
 
     /// Works until `soft`; then finishes the launches and log writes that are under way, at the latest until `hard`.
+    ///
+    /// # Panics
+    /// When one of its tasks has: the process must not go on without it.
     pub async fn run(self, soft: CancellationToken, hard: CancellationToken) {
         let work = async {
             tokio::join!(self.run_claims(&soft), self.run_observer(&soft));
             self.0.followers.stop();
-            self.0.tasks.close();
-            self.0.tasks.wait().await;
+            self.0.tasks.all_ended().await;
         };
         tokio::select! {
             () = work => {}
             () = hard.cancelled() => {}
+            () = self.0.tasks.panic() => panic!("a task of the dispatcher panicked"),
         }
     }
 
     /// Waits until no launch and no log is under way: what one step led to has happened then.
     pub async fn settled(&self) {
-        self.0.tasks.close();
-        self.0.tasks.wait().await;
-        self.0.tasks.reopen();
+        self.0.tasks.all_ended().await;
     }
 
     fn store(&self) -> &Store {

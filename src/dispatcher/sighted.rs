@@ -56,6 +56,13 @@ impl Dispatcher {
     }
 
     async fn record(&self, id: BuildId, sighting: &Sighting) -> Result<Looked, StoreError> {
+        let what = match &sighting.outcome {
+            Outcome::Waiting { .. } => "waiting",
+            Outcome::Running { .. } => "running",
+            Outcome::Succeeded { .. } => "succeeded",
+            Outcome::Failed(_) => "failed",
+        };
+        metrics::counter!("slipway_sightings_total", "outcome" => what).increment(1);
         self.follow_logs(id, sighting);
         if let Some(seen) = ended_by_deletion(sighting) {
             return self.record_progress(id, &seen).await;

@@ -37,6 +37,12 @@ pub struct Slots {
     pub per_project: u32,
 }
 
+/// One claim at a time, in all replicas. The planner is told to follow the indexes: its statistics of a queue are always
+/// out of date.
+pub(super) const BEGIN: &str = "BEGIN; SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off;
+    SET LOCAL jit = off; SET LOCAL plan_cache_mode = force_generic_plan;
+    SELECT pg_advisory_xact_lock(1936484471, 1)";
+
 /// One look at the queue.
 struct Look {
     claimed: Vec<ClaimedRow>,
@@ -64,8 +70,7 @@ impl Store {
     async fn claim_now(&self, slots: Slots, lease: Duration, limit: u32) -> Result<Vec<Claim>, StoreError> {
         // One claim at a time, in all replicas: slots are counted and taken by the same transaction. The lock comes
         // before the query, whose snapshot then sees what the holder before committed.
-        let mut db =
-            begin::begin_with(&self.pool, "BEGIN; SELECT pg_advisory_xact_lock(1936484471, 1)").await?;
+        let mut db = begin::begin_with(&self.pool, BEGIN).await?;
         let mut rows = expired(&mut db, lease, limit).await?;
         let left = limit.saturating_sub(u32::try_from(rows.len()).unwrap_or(u32::MAX));
         if left > 0 {
@@ -156,55 +161,8 @@ async fn take(
     limit: u32,
     lanes: i64,
 ) -> Result<Look, sqlx::Error> {
-    let rows = sqlx::query!(
-        r#"
-        WITH held AS MATERIALIZED (
-            SELECT project_id, count(*) AS n FROM builds
-            WHERE state IN ('launching', 'running', 'cancelling') GROUP BY project_id
-        ), free AS MATERIALIZED (
-            SELECT greatest(least($1::bigint - coalesce(sum(n), 0), $3::bigint), 0)::bigint AS n FROM held
-        ), lane AS MATERIALIZED (
-            SELECT l.project_id, l.priority, l.floor, p.weight, coalesce(h.n, 0) AS held,
-                coalesce(p.max_running, $2::bigint) - coalesce(h.n, 0) AS room
-            FROM lanes l
-            JOIN projects p ON p.id = l.project_id
-            LEFT JOIN held h ON h.project_id = l.project_id
-            WHERE coalesce(p.max_running, $2::bigint) > coalesce(h.n, 0) AND (SELECT n FROM free) > 0
-            ORDER BY coalesce(h.n, 0)::float8 / p.weight, l.priority DESC, l.floor
-            LIMIT $4
-        ), candidate AS MATERIALIZED (
-            SELECT b.id, b.run_at, l.priority, l.weight, l.held, l.room, row_number() OVER (
-                PARTITION BY l.project_id ORDER BY l.priority DESC, b.run_at, b.id
-            ) AS nth
-            FROM lane l CROSS JOIN LATERAL (
-                SELECT id, run_at FROM builds
-                WHERE state = 'queued' AND project_id = l.project_id AND priority = l.priority
-                    AND run_at >= l.floor AND run_at <= now()
-                ORDER BY run_at, id LIMIT least(l.room, (SELECT n FROM free))
-            ) b
-        ), picked AS MATERIALIZED (
-            SELECT id, row_number() OVER (
-                ORDER BY (held + nth - 1)::float8 / weight, priority DESC, run_at, id
-            ) AS turn
-            FROM candidate WHERE nth <= room
-            ORDER BY turn LIMIT (SELECT n FROM free)
-        ), locked AS MATERIALIZED (
-            SELECT b.id, p.turn FROM picked p JOIN builds b ON b.id = p.id
-            WHERE b.state = 'queued' FOR UPDATE OF b SKIP LOCKED
-        ), taken AS (
-            UPDATE builds b SET state = 'launching', claim_token = gen_random_uuid(),
-                lease_until = now() + make_interval(secs => $5), launches = b.launches + 1, version = b.version + 1
-            FROM locked WHERE b.id = locked.id AND b.state = 'queued'
-            RETURNING b.id, b.claim_token, b.launches, locked.turn
-        ), event AS (
-            INSERT INTO build_events (build_id, state) SELECT id, 'launching' FROM taken
-        )
-        SELECT free.n AS "free!", (SELECT count(*) FROM lane) AS "lanes!",
-            t.id AS "id?", t.claim_token AS "token?", t.launches - 1 AS "launches?",
-            s.spec AS "spec?: Json<serde_json::Value>"
-        FROM free LEFT JOIN (taken t JOIN specs s ON s.build_id = t.id) ON true
-        ORDER BY t.turn
-        "#,
+    let rows = sqlx::query_file!(
+        "src/store/claim.sql",
         i64::from(slots.total),
         i64::from(slots.per_project),
         i64::from(limit),

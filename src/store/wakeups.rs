@@ -50,12 +50,17 @@ pub struct Wakeup {
 impl Wakeup {
     /// Waits until the topic may have changed since the last wait (or since this was taken).
     pub async fn wait(&mut self) {
-        let poll = rand::rng().random_range(POLL / 2..=POLL);
+        let poll = jittered(POLL);
         // Elapsed, or the store is gone: either way it is time to look.
         if let Ok(Err(_)) = tokio::time::timeout(poll, self.signal.changed()).await {
             tokio::time::sleep(poll).await;
         }
     }
+}
+
+/// From half of it to all of it, so that replicas do not keep step.
+fn jittered(span: Duration) -> Duration {
+    rand::rng().random_range(span / 2..=span)
 }
 
 /// The signals of one process.
@@ -178,8 +183,7 @@ impl Store {
                 Ok(()) => pause = Duration::from_millis(100),
                 Err(error) => tracing::debug!(%error, "cannot listen for notifications; polling goes on"),
             }
-            let delay = rand::rng().random_range(pause / 2..=pause);
-            tokio::time::sleep(delay).await;
+            tokio::time::sleep(jittered(pause)).await;
             pause = (pause * 2).min(Duration::from_secs(5));
         }
     }

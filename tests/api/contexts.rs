@@ -217,7 +217,7 @@ async fn a_context_is_built_from_in_its_own_project_only(_: PgPoolOptions, datab
         json!({
             "project": project,
             "source": {"upload": {"context_id": context}},
-            "destinations": ["registry.example/x:1"],
+            "destinations": ["registry.example/app:1"],
         })
     };
     let id = made.json()["id"].as_str().unwrap().to_owned();
@@ -243,7 +243,7 @@ async fn only_a_running_builds_token_opens_its_context(_: PgPoolOptions, databas
     let context: ContextId = made.json()["id"].as_str().unwrap().parse().unwrap();
     let body = json!({
         "source": {"upload": {"context_id": context}},
-        "destinations": ["registry.example/x:1"],
+        "destinations": ["registry.example/app:1"],
     });
     let build: BuildId = service.create(&body).await;
     let token = "slipway-test-token";

@@ -40,6 +40,8 @@ pub struct Faults {
     pub down: bool,
     /// Jobs are created, and the answer is lost.
     pub answers_lost: bool,
+    /// The launcher itself is broken.
+    pub panics: bool,
     /// Jobs are refused.
     pub refused: bool,
     /// These names belong to somebody else's Jobs.
@@ -216,6 +218,7 @@ impl Cluster {
 
     fn create(&self, order: &Order) -> Result<Launched, LaunchError> {
         let mut state = self.state();
+        assert!(!state.faults.panics, "on purpose");
         if state.faults.down {
             return Err(LaunchError::Unavailable("nothing answers".to_owned()));
         }

@@ -212,17 +212,22 @@ async fn whoever_goes_away_leaves_no_transaction_open(_: PgPoolOptions, database
     let world = World::new(database).await;
     let id = world.running().await;
     world.cluster.succeeds(id);
-    for polls in 0..30 {
+    for polls in 0..15 {
         let (one, two) = (world.dispatcher.clone(), world.dispatcher.clone());
         let claim = Box::pin(async move { drop(one.claim_once().await) });
-        let look = Box::pin(async move { drop(two.observe_once(id).await) });
         Mortal { work: claim, polls }.await;
+        none_is_open(&world, polls).await;
+        let look = Box::pin(async move { drop(two.observe_once(id).await) });
         Mortal { work: look, polls }.await;
+        none_is_open(&world, polls).await;
     }
-    // What was begun is rolled back by tasks that may still be at it.
+}
+
+/// Waits for what was begun to be rolled back, by tasks that may still be at it.
+async fn none_is_open(world: &World, polls: u32) {
+    let open = "SELECT count(*) FROM pg_stat_activity
+        WHERE datname = current_database() AND state LIKE 'idle in transaction%'";
     let none_open = async {
-        let open = "SELECT count(*) FROM pg_stat_activity
-            WHERE datname = current_database() AND state LIKE 'idle in transaction%'";
         while sqlx::query_scalar::<_, i64>(open)
             .fetch_one(&world.sql)
             .await
@@ -233,5 +238,8 @@ async fn whoever_goes_away_leaves_no_transaction_open(_: PgPoolOptions, database
         }
     };
     let waited = tokio::time::timeout(std::time::Duration::from_secs(10), none_open).await;
-    assert!(waited.is_ok(), "a connection went back with a transaction open");
+    assert!(
+        waited.is_ok(),
+        "after {polls} polls a connection went back with a transaction open"
+    );
 }

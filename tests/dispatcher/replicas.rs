@@ -37,7 +37,7 @@ impl Replica {
         ended.expect("it stops").expect("it did not panic");
     }
 
-    fn is_killed(self) {
+    fn dies(self) {
         self.hard.cancel();
         self.task.abort();
     }
@@ -72,7 +72,7 @@ async fn a_build_goes_its_way_by_itself(_: PgPoolOptions, database: PgConnectOpt
 }
 
 #[sqlx::test(migrations = false)]
-async fn another_replica_takes_over_when_the_observer_is_killed(
+async fn another_replica_takes_over_when_the_observer_dies(
     _: PgPoolOptions,
     database: PgConnectOptions,
 ) {
@@ -81,7 +81,7 @@ async fn another_replica_takes_over_when_the_observer_is_killed(
     let id = world.submit().await;
     becomes(&world, id, State::Running).await;
     let second = Replica::start(&world);
-    first.is_killed();
+    first.dies();
     world.cluster.starts(id);
     world.cluster.succeeds(id);
     becomes(&world, id, State::Succeeded).await;
@@ -157,4 +157,15 @@ async fn many_builds_on_two_replicas_end_once_each(_: PgPoolOptions, database: P
     }
     one.stops().await;
     two.stops().await;
+}
+
+#[sqlx::test(migrations = false)]
+async fn a_panic_in_a_launch_is_not_kept_secret(_: PgPoolOptions, database: PgConnectOptions) {
+    let world = World::new(database).await;
+    world.cluster.set(|faults| faults.panics = true);
+    world.submit().await;
+    let replica = Replica::start(&world);
+    let ended = tokio::time::timeout(Duration::from_secs(20), replica.task).await;
+    let died = ended.expect("it does not go on").expect_err("it panicked");
+    assert!(died.is_panic());
 }

@@ -152,7 +152,7 @@ async fn a_context_that_is_refused_leaves_no_container() {
         uploaded(&world, &archive(&[("web/Dockerfile", "FROM scratch")]), json!({})).await;
     order.context.as_mut().expect("was set").sha256 = [0; 32];
     let changed = world.engine.launch(&order).await;
-    assert!(matches!(changed, Err(LaunchError::Unavailable(_))), "{changed:?}");
+    assert!(matches!(changed, Err(LaunchError::Refused(_))), "{changed:?}");
     assert_eq!(world.engine.list().await.expect("answers"), []);
 }
 

@@ -1,6 +1,8 @@
 //! Fetches a context, checks it on the way, and passes it on as the tar stream that the engine unpacks.
 //!
 //! Nothing is kept on this machine: the archive flows from its source through the checks into the container.
+//! Whatever goes wrong here concerns one build only, so it is never "the launcher is unavailable", which would hold up
+//! all others; a refused launch is tried again a few times.
 
 use std::{
     io::{self, Read, Write},
@@ -51,11 +53,6 @@ pub async fn fetch(
         .bearer_auth(grant.token.expose_secret());
     let response = request.send().await.map_err(unreachable)?;
     let status = response.status();
-    if status.is_server_error() || status == reqwest::StatusCode::TOO_MANY_REQUESTS {
-        return Err(LaunchError::Unavailable(format!(
-            "the context's host answers {status}"
-        )));
-    }
     if !status.is_success() {
         return Err(LaunchError::Refused(format!(
             "the context cannot be fetched: its host answers {status}"
@@ -66,7 +63,7 @@ pub async fn fetch(
 
 /// The address names a machine of the operator's, so the error goes without it.
 fn unreachable(error: reqwest::Error) -> LaunchError {
-    LaunchError::Unavailable(format!("the context cannot be fetched: {}", error.without_url()))
+    LaunchError::Refused(format!("the context cannot be fetched: {}", error.without_url()))
 }
 
 fn check<S, E>(chunks: S, sha256: [u8; 32], limits: Limits) -> Arriving
@@ -113,13 +110,13 @@ fn pass_on(
     let prefix = Path::new(kaniko_args::CONTEXT_DIR.trim_start_matches('/'));
     sanitize(&mut *reader, writer, prefix, limits).map_err(|error| match error {
         ArchiveError::Invalid(_) => LaunchError::Refused(format!("the context is refused: {error}")),
-        ArchiveError::Io(_) => LaunchError::Unavailable(format!("the context's transfer broke off: {error}")),
+        ArchiveError::Io(_) => LaunchError::Refused(format!("the context's transfer broke off: {error}")),
     })?;
-    let broke_off = |error| LaunchError::Unavailable(format!("the context's transfer broke off: {error}"));
+    let broke_off = |error| LaunchError::Refused(format!("the context's transfer broke off: {error}"));
     io::copy(reader, &mut io::sink()).map_err(broke_off)?;
     let found: [u8; 32] = reader.hash.clone().finalize().into();
     if found != sha256 {
-        return Err(LaunchError::Unavailable(
+        return Err(LaunchError::Refused(
             "the context is not what was uploaded".into(),
         ));
     }
@@ -248,7 +245,7 @@ mod tests {
     #[tokio::test]
     async fn another_archive_than_the_uploaded_one_is_not_used() {
         let (_, verdict) = arrive(archive("Dockerfile"), [0; 32]).await;
-        assert!(matches!(verdict, Err(LaunchError::Unavailable(_))), "{verdict:?}");
+        assert!(matches!(verdict, Err(LaunchError::Refused(_))), "{verdict:?}");
     }
 
     #[tokio::test]

@@ -66,9 +66,7 @@ pub async fn put_context(docker: &Docker, container: &str, arriving: Arriving) -
     match checked.await {
         Ok(verdict) => verdict?,
         Err(_) => {
-            return Err(LaunchError::Unavailable(
-                "the context's transfer broke off".into(),
-            ));
+            return Err(LaunchError::Refused("the context's transfer broke off".into()));
         }
     }
     sent.map_err(|error| engine_error::launching(&error))

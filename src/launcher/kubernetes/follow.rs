@@ -136,9 +136,9 @@ mod tests {
         assert_eq!(containers(&[], waiting.clone()), None);
         assert_eq!(containers(&[], running.clone()), named(&["kaniko"]));
         assert_eq!(containers(&[], ended(1)), named(&["kaniko"]));
-        assert_eq!(containers(&[waiting.clone()], waiting.clone()), None);
+        assert_eq!(containers(std::slice::from_ref(&waiting), waiting.clone()), None);
         assert_eq!(
-            containers(&[running.clone()], waiting.clone()),
+            containers(std::slice::from_ref(&running), waiting.clone()),
             named(&["init-0"])
         );
         assert_eq!(containers(&[ended(65)], waiting.clone()), named(&["init-0"]));

@@ -2,7 +2,12 @@
 
 mod claims;
 mod creating;
+mod fairness;
 mod lifecycle;
+mod plan;
+mod reading;
+mod sessions;
+mod speed;
 
 use std::time::Duration;
 

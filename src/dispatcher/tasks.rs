@@ -1,0 +1,45 @@
+//! Work that goes on beside the loops: launches and logs.
+
+use std::future::Future;
+
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+/// The tasks of one dispatcher. A panic in any of them is heard.
+#[derive(Debug, Default)]
+pub(super) struct Tasks {
+    tracker: TaskTracker,
+    panicked: CancellationToken,
+}
+
+/// Sounds when it is dropped by a panic.
+struct Alarm(CancellationToken);
+
+impl Drop for Alarm {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.cancel();
+        }
+    }
+}
+
+impl Tasks {
+    pub(super) fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
+        let alarm = Alarm(self.panicked.clone());
+        self.tracker.spawn(async move {
+            let _alarm = alarm;
+            work.await;
+        });
+    }
+
+    /// Waits until none is left.
+    pub(super) async fn all_ended(&self) {
+        self.tracker.close();
+        self.tracker.wait().await;
+        self.tracker.reopen();
+    }
+
+    /// Resolves when one has panicked.
+    pub(super) async fn panic(&self) {
+        self.panicked.cancelled().await;
+    }
+}
