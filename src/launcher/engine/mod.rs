@@ -1,7 +1,7 @@
 //! Builds as containers of a Docker-compatible engine (Docker, Podman) on one machine: for laptops and the demo.
 //!
 //! One container per attempt, named after the build and labelled, so that a restarted service finds again what runs.
-//! The engine keeps no retries and no deadlines for us: [`outcome`] decides about them from what is to be seen, and
+//! The engine keeps no retries and no deadlines for us: `outcome` decides about them from what is to be seen, and
 //! every process that looks decides the same.
 
 mod agenda;
