@@ -72,10 +72,7 @@ async fn a_build_goes_its_way_by_itself(_: PgPoolOptions, database: PgConnectOpt
 }
 
 #[sqlx::test(migrations = false)]
-async fn another_replica_takes_over_when_the_observer_dies(
-    _: PgPoolOptions,
-    database: PgConnectOptions,
-) {
+async fn another_replica_takes_over_when_the_observer_dies(_: PgPoolOptions, database: PgConnectOptions) {
     let world = World::new(database).await;
     let first = Replica::start(&world);
     let id = world.submit().await;
