@@ -2,13 +2,13 @@
 # Compiles Kubernetes' own programs, once for each version of tools/go.sum: 8 minutes on 2 cores.
 . "$(dirname "$0")/lib.sh"
 need go golang
-version=$(sed -n 's/^\s*k8s.io\/kubernetes v\(.*\)$/\1/p' "$here/tools/go.mod")
-[ -n "$version" ] || version=$(sed -n 's/^require k8s.io\/kubernetes v\(.*\)$/\1/p' "$here/tools/go.mod")
+cd "$here/tools"
+version=$(go list -m -f '{{.Version}}' k8s.io/kubernetes)
+version=${version#v}
 stamp=k8s.io/component-base/version
 minor=${version#*.}
 flags="-s -w -X $stamp.gitVersion=v$version -X $stamp.gitMajor=${version%%.*} -X $stamp.gitMinor=${minor%%.*}"
 mkdir -p "$bin"
-cd "$here/tools"
 export CGO_ENABLED=0
 for name in kube-apiserver kube-controller-manager kube-scheduler kubelet; do
     [ -x "$bin/$name" ] && continue

@@ -18,13 +18,7 @@ engine_ensure() {
   if ! command -v dockerd >/dev/null || ! command -v docker >/dev/null; then
     info "no container engine answers: installing Debian's docker.io"
     # shellcheck disable=SC2046 # one word a package
-    install_packages $(engine_packages)
-    # Where there is a service manager, the package has started one.
-    local until=$((SECONDS + 10))
-    while [[ -d /run/systemd/system ]] && ((SECONDS < until)); do
-      engine_answers && { info "using the engine that the package started"; return; }
-      sleep 0.5
-    done
+    install_packages $(engine_packages) || exit 1
   fi
   engine_start
 }

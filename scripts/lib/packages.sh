@@ -13,7 +13,7 @@ need() {
   on_debian_as_root ||
     fail "not found: ${commands[*]}. On Debian or Ubuntu: sudo apt-get install ${packages[*]}"
   info "installing ${packages[*]}"
-  install_packages "${packages[@]}"
+  install_packages "${packages[@]}" || exit 1
 }
 
 # Debian keeps some servers out of the PATH.
@@ -24,19 +24,20 @@ have() {
   esac
 }
 
-install_packages() {
-  local log
+# The packages' own services are not started: what runs here is ours, on its own ports, and ends with us.
+install_packages() (
   log=$(mktemp)
+  policy=/usr/sbin/policy-rc.d
+  if [[ -e "$policy" ]]; then policy=; else printf '#!/bin/sh\nexit 101\n' >"$policy" && chmod 755 "$policy"; fi
+  trap 'rm -f "$log" $policy' EXIT
+  trap 'exit 130' INT TERM HUP
   # A machine that was never updated knows no packages; a list that is old knows wrong ones.
-  if ! apt_get install --yes --no-install-recommends "$@" >"$log" 2>&1; then
-    apt_get update >>"$log" 2>&1 || true
-    if ! apt_get install --yes --no-install-recommends "$@" >>"$log" 2>&1; then
-      tail -n 25 "$log" >&2
-      fail "apt-get could not install: $*"
-    fi
-  fi
-  rm -f "$log"
-}
+  apt_get install --yes --no-install-recommends "$@" >"$log" 2>&1 && exit
+  apt_get update >>"$log" 2>&1 || true
+  apt_get install --yes --no-install-recommends "$@" >>"$log" 2>&1 && exit
+  tail -n 25 "$log" >&2
+  fail "apt-get could not install: $*"
+)
 
 apt_get() { DEBIAN_FRONTEND=noninteractive apt-get -q -o DPkg::Lock::Timeout=120 "$@" </dev/null 9>&-; }
 

@@ -21,10 +21,14 @@ impl Store {
             Outcome::Waiting { .. } | Outcome::Running { .. } => return Ok(false),
         };
         let mut db = begin::begin(&self.pool).await?;
-        if !end(&mut db, id, state, digest, failure, retries).await? {
+        let started = seen.iter().any(|attempt| attempt.started_at.is_some());
+        if !end(&mut db, id, (state, started), digest, failure, retries).await? {
             return Ok(false);
         }
         attempts::record(&mut db, id, seen).await?;
+        if failure.is_some() {
+            cut_off(&mut db, id).await?;
+        }
         db.commit().await?;
         self.wake(Topic::Queue);
         Ok(true)
@@ -42,6 +46,9 @@ impl Store {
                 WHERE id = $1 AND state = 'cancelling' AND (lease_until IS NULL OR lease_until < now()) RETURNING id
             ), event AS (
                 INSERT INTO build_events (build_id, state) SELECT id, 'cancelled' FROM changed
+            ), cut AS (
+                UPDATE attempts SET state = 'failed', finished_at = coalesce(finished_at, now())
+                WHERE build_id IN (SELECT id FROM changed) AND state IN ('pending', 'running')
             )
             SELECT id FROM changed
             ",
@@ -59,7 +66,7 @@ impl Store {
 async fn end(
     db: &mut Transaction<'_, Postgres>,
     id: BuildId,
-    state: &str,
+    (state, started): (&str, bool),
     digest: Option<&Digest>,
     failure: Option<&Failure>,
     retries: u32,
@@ -68,7 +75,7 @@ async fn end(
         "
         WITH changed AS (
             UPDATE builds SET state = $2::text::build_state, finished_at = now(),
-                started_at = coalesce(started_at, CASE WHEN $2 = 'succeeded' THEN now() END),
+                started_at = coalesce(started_at, CASE WHEN $9 OR $2 = 'succeeded' THEN now() END),
                 retries = greatest(retries, $3), phase = NULL, waiting_since = NULL, waiting_reason = NULL,
                 waiting_message = NULL, version = version + 1
             WHERE id = $1 AND state = 'running' RETURNING id, state
@@ -87,9 +94,25 @@ async fn end(
         failure.map(|failure| failure.reason.as_str()),
         failure.map(|failure| failure.message.as_str()),
         failure.and_then(|failure| failure.exit_code),
-        failure.and_then(|failure| failure.log_snippet.as_deref())
+        failure.and_then(|failure| failure.log_snippet.as_deref()),
+        started
     )
     .fetch_optional(&mut **db)
     .await?;
     Ok(changed.is_some())
+}
+
+/// An attempt that had not ended when its build did is not running any more: it waited for too long, or its pod went
+/// away unseen.
+async fn cut_off(db: &mut Transaction<'_, Postgres>, id: BuildId) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "
+        UPDATE attempts SET state = 'failed', finished_at = coalesce(finished_at, now())
+        WHERE build_id = $1 AND state IN ('pending', 'running')
+        ",
+        id.0
+    )
+    .execute(&mut **db)
+    .await?;
+    Ok(())
 }

@@ -107,7 +107,7 @@ mod tests {
 
     use super::*;
 
-    fn containers(inits: &[Value], main: Value) -> Option<Vec<String>> {
+    fn containers(inits: Vec<Value>, main: Value) -> Option<Vec<String>> {
         let status = |(name, state): (String, &Value)| json!({ "name": name, "image": "", "imageID": "", "ready": false, "restartCount": 0, "state": state });
         let inits: Vec<Value> = inits
             .iter()
@@ -133,18 +133,18 @@ mod tests {
     fn a_log_is_that_of_the_containers_so_far() {
         let (running, waiting) = (json!({ "running": {} }), json!({ "waiting": {} }));
         let named = |names: &[&str]| Some(names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>());
-        assert_eq!(containers(&[], waiting.clone()), None);
-        assert_eq!(containers(&[], running.clone()), named(&["kaniko"]));
-        assert_eq!(containers(&[], ended(1)), named(&["kaniko"]));
-        assert_eq!(containers(std::slice::from_ref(&waiting), waiting.clone()), None);
+        assert_eq!(containers(vec![], waiting.clone()), None);
+        assert_eq!(containers(vec![], running.clone()), named(&["kaniko"]));
+        assert_eq!(containers(vec![], ended(1)), named(&["kaniko"]));
+        assert_eq!(containers(vec![waiting.clone()], waiting.clone()), None);
         assert_eq!(
-            containers(std::slice::from_ref(&running), waiting.clone()),
+            containers(vec![running.clone()], waiting.clone()),
             named(&["init-0"])
         );
-        assert_eq!(containers(&[ended(65)], waiting.clone()), named(&["init-0"]));
-        assert_eq!(containers(&[ended(0)], waiting), None);
-        assert_eq!(containers(&[ended(0)], running), named(&["init-0", "kaniko"]));
-        assert_eq!(containers(&[ended(0)], ended(0)), named(&["init-0", "kaniko"]));
+        assert_eq!(containers(vec![ended(65)], waiting.clone()), named(&["init-0"]));
+        assert_eq!(containers(vec![ended(0)], waiting), None);
+        assert_eq!(containers(vec![ended(0)], running), named(&["init-0", "kaniko"]));
+        assert_eq!(containers(vec![ended(0)], ended(0)), named(&["init-0", "kaniko"]));
     }
 
     #[tokio::test]

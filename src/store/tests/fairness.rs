@@ -115,7 +115,9 @@ fn model(case: &Case, queues: &[Vec<(i16, Uuid)>]) -> Vec<Uuid> {
             .filter(|&n| {
                 let most = case.projects[n]
                     .max_running
-                    .map_or(case.slots.per_project, i32::unsigned_abs);
+                    .map_or(case.slots.per_project, |max| {
+                        u32::try_from(max).expect("limits are positive")
+                    });
                 held[n] < most as usize && !queues[n].is_empty()
             })
             .min_by(|&a, &b| {

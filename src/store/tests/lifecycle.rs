@@ -219,6 +219,11 @@ async fn a_cancel_ends_at_once_what_waits_and_waits_for_what_runs(pool: PgPool) 
     assert_eq!(history(&store, id).await, ["queued", "cancelling", "cancelled"]);
 
     let id = running(&store, "team").await;
+    let pod = AttemptSeen {
+        running: true,
+        ..seen("pod-1")
+    };
+    store.observe(id, &BUILDING, &[pod], 0).await.unwrap();
     let mut wakeup = store.wakeup(Topic::Cancel);
     for _ in 0..2 {
         let Some(Cancelled::Accepted(build)) = store.cancel(id).await.unwrap() else {
@@ -232,6 +237,8 @@ async fn a_cancel_ends_at_once_what_waits_and_waits_for_what_runs(pool: PgPool) 
     assert!(!store.finish(id, &succeeded, &[], 0).await.unwrap());
     assert!(store.cancelled(id).await.unwrap());
     assert!(!store.cancelled(id).await.unwrap());
+    let attempts = store.attempts(id).await.unwrap();
+    assert!(attempts[0].state == AttemptState::Failed && attempts[0].finished_at.is_some());
     assert_eq!(
         history(&store, id).await,
         ["queued", "launching", "running", "cancelling", "cancelled"]
@@ -359,4 +366,29 @@ async fn an_ended_attempt_stays_as_it_ended(pool: PgPool) {
     assert_eq!(attempt.failure.unwrap().reason, Reason::Evicted);
     assert_eq!(attempt.node.as_deref(), Some("node-1"));
     assert_eq!(get(&store, id).await.retries, 1);
+}
+
+#[sqlx::test]
+async fn an_end_that_is_the_first_thing_seen_leaves_nothing_open(pool: PgPool) {
+    let store = store(&pool);
+    let id = running(&store, "team").await;
+    let ended = AttemptSeen {
+        started_at: Some("2026-11-24T10:00:00Z".parse().unwrap()),
+        failure: Some(Failure::new(Reason::Unknown, "It ended.")),
+        ..seen("pod-1")
+    };
+    let failed = Outcome::Failed(Failure::new(Reason::Unknown, "It ended."));
+    assert!(
+        store
+            .finish(id, &failed, &[ended, seen("pod-2")], 2)
+            .await
+            .unwrap()
+    );
+    assert!(store.build(id).await.unwrap().unwrap().started_at.is_some());
+    let attempts = store.attempts(id).await.unwrap();
+    assert!(
+        attempts
+            .iter()
+            .all(|attempt| attempt.state == AttemptState::Failed)
+    );
 }
