@@ -1,5 +1,7 @@
 //! Creation: one task stores what waits, up to 64 builds with one statement, and answers after its commit.
 
+use std::error::Error;
+
 use futures::future::BoxFuture;
 use tokio::sync::{mpsc, oneshot};
 
@@ -43,9 +45,18 @@ pub struct Creator {
     queue: mpsc::Sender<Request>,
 }
 
+type Answer = oneshot::Sender<Result<Created, CreateError>>;
+
 struct Request {
     build: NewBuild,
-    answer: oneshot::Sender<Result<Created, CreateError>>,
+    answer: Answer,
+}
+
+/// The database is away.
+struct Away;
+
+fn not_stored() -> CreateError {
+    StoreError::unavailable("the batch was not stored").into()
 }
 
 impl Creator {
@@ -74,13 +85,20 @@ impl Store {
         let batcher = async move {
             let mut requests = Vec::with_capacity(BATCH);
             while waiting.recv_many(&mut requests, BATCH).await > 0 {
-                store.create_all(std::mem::take(&mut requests)).await;
+                if store.create_all(std::mem::take(&mut requests)).await.is_ok() {
+                    continue;
+                }
+                // Whoever waits would wait for the same time-out, and those behind them for many.
+                while let Ok(request) = waiting.try_recv() {
+                    let _ = request.answer.send(Err(not_stored()));
+                }
             }
         };
         (Creator { queue: sender }, Box::pin(batcher))
     }
 
-    async fn create_all(&self, requests: Vec<Request>) {
+    /// Answers all of them; an error when the database is away.
+    async fn create_all(&self, requests: Vec<Request>) -> Result<(), Away> {
         let (builds, answers): (Vec<_>, Vec<_>) = requests
             .into_iter()
             .map(|request| (request.build, request.answer))
@@ -101,28 +119,33 @@ impl Store {
             // Who asked may have gone away; the build stays, and the key finds it.
             let _ = answer.send(result);
         }
+        Ok(())
     }
 
-    /// After a batch failed: one by one, so that a bad row hurts only itself; unless the database is away.
+    /// After a batch failed: one by one, so that a bad row hurts only itself; as long as the database is there.
     async fn create_after(
         &self,
         error: StoreError,
         builds: Vec<NewBuild>,
-        answers: Vec<oneshot::Sender<Result<Created, CreateError>>>,
-    ) {
-        let away =
-            matches!(&error, StoreError::Unavailable(error) if !matches!(error, sqlx::Error::Database(_)));
-        if !away {
-            tracing::warn!(%error, builds = builds.len(), "a batch of builds was refused; they are stored one by one");
-        }
+        answers: Vec<Answer>,
+    ) -> Result<(), Away> {
+        // A batch may fail where its builds would not: of two that wait for each other one is ended.
+        let mut away = match &error {
+            StoreError::Unavailable(sqlx::Error::Database(error)) => error.code().as_deref() != Some("40P01"),
+            StoreError::Unavailable(_) => true,
+            StoreError::Query(_) => false,
+        };
+        tracing::warn!(%error, cause = error.source(), builds = builds.len(), "a batch of builds was not stored");
         for (build, answer) in builds.into_iter().zip(answers) {
             let result = if away {
-                Err(StoreError::unavailable("the batch was not stored").into())
+                Err(not_stored())
             } else {
                 self.create_one(build).await
             };
+            away |= matches!(result, Err(CreateError::Store(StoreError::Unavailable(_))));
             let _ = answer.send(result);
         }
+        if away { Err(Away) } else { Ok(()) }
     }
 
     /// Stores one build by itself, or finds the one that its key stands for.

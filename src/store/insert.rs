@@ -146,7 +146,7 @@ impl Store {
             &columns.keys as &[Option<&str>],
             &columns.requests as &[Option<&[u8]>]
         )
-        .fetch_all(&self.pool)
+        .fetch_all(&self.creating)
         .await?;
         Ok(rows
             .into_iter()

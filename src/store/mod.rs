@@ -45,6 +45,8 @@ pub use wakeups::{Topic, Wakeup};
 pub struct Store {
     /// May go through a pooler that hands out connections by the transaction.
     pool: sqlx::PgPool,
+    /// The batcher's own connection, so that creation waits for nobody's reading.
+    creating: sqlx::PgPool,
     /// Straight to the database: for what lives as long as a session.
     direct: sqlx::PgPool,
     wakeups: Arc<wakeups::Wakeups>,

@@ -44,10 +44,14 @@ impl Store {
     /// Connects lazily: succeeds without a database, so that the service starts while Postgres is away.
     pub fn connect(options: &StoreOptions) -> Result<Self, StoreError> {
         let url = parse(&options.url)?;
-        let (url, direct) = match &options.direct_url {
+        let (url, direct, creating) = match &options.direct_url {
             // A pooler refuses settings in the startup packet.
-            Some(direct) => (url, bounded(parse(direct)?)),
-            None => (bounded(url.clone()), bounded(url)),
+            Some(direct) => (url, bounded(parse(direct)?), None),
+            None => (
+                bounded(url.clone()),
+                bounded(url.clone()),
+                Some(planned_once(bounded(url))),
+            ),
         };
         let pool = |connections| {
             PgPoolOptions::new()
@@ -65,16 +69,21 @@ impl Store {
                     })
                 })
         };
-        Ok(Self::over(
+        let mut store = Self::over(
             pool(options.max_connections).connect_lazy_with(url),
             pool(DIRECT_CONNECTIONS).connect_lazy_with(direct),
             options.notify,
-        ))
+        );
+        if let Some(creating) = creating {
+            store.creating = pool(1).connect_lazy_with(creating);
+        }
+        Ok(store)
     }
 
     /// A store over these pools.
     pub(super) fn over(pool: PgPool, direct: PgPool, notify: bool) -> Self {
         Self {
+            creating: pool.clone(),
             pool,
             direct,
             wakeups: Arc::new(Wakeups::new(notify)),
@@ -125,4 +134,10 @@ fn bounded(options: PgConnectOptions) -> PgConnectOptions {
         // Our queries are short: compiling one costs more than running it.
         ("jit", "off"),
     ])
+}
+
+/// Spares creation, which is one statement, that it be planned each time: for a single build that takes longer than
+/// storing it.
+fn planned_once(options: PgConnectOptions) -> PgConnectOptions {
+    options.options([("plan_cache_mode", "force_generic_plan")])
 }

@@ -119,3 +119,35 @@ async fn creation_wakes_whoever_waits_for_the_queue(pool: PgPool) {
         "it was woken, and did not poll"
     );
 }
+
+#[tokio::test]
+async fn without_a_database_everybody_who_waits_is_told_at_once() {
+    // A port that nobody listens on.
+    let port = std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port();
+    let store = Store::connect(&StoreOptions {
+        url: format!("postgres://nobody@127.0.0.1:{port}/none").into(),
+        direct_url: None,
+        max_connections: 2,
+        acquire_timeout: Duration::from_millis(300),
+        notify: false,
+    })
+    .unwrap();
+    let creator = creator(&store);
+    let begun = std::time::Instant::now();
+    let answers = join_all((0..1000).map(|_| creator.create(new_build("team")))).await;
+    for answer in answers {
+        assert!(
+            matches!(answer, Err(CreateError::Store(StoreError::Unavailable(_)))),
+            "{answer:?}"
+        );
+    }
+    assert!(
+        begun.elapsed() < Duration::from_secs(2),
+        "not one time-out after the other: {:?}",
+        begun.elapsed()
+    );
+}

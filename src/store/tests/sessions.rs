@@ -160,3 +160,38 @@ async fn of_a_cancel_and_a_completion_one_wins(pool: PgPool) {
     }
     assert_eq!(won[0] + won[1], 200);
 }
+
+#[sqlx::test]
+async fn sessions_are_bounded_and_creation_is_planned_once(pool: PgPool) {
+    use sqlx::ConnectOptions;
+    let options = |direct: bool| {
+        let url = pool.connect_options().to_url_lossy().to_string();
+        StoreOptions {
+            direct_url: direct.then(|| url.clone().into()),
+            url: url.into(),
+            max_connections: 2,
+            acquire_timeout: Duration::from_secs(10),
+            notify: false,
+        }
+    };
+    let show = async |pool: &PgPool, setting: &'static str| -> String {
+        sqlx::query_scalar("SELECT current_setting($1)")
+            .bind(setting)
+            .fetch_one(pool)
+            .await
+            .unwrap()
+    };
+    let store = Store::connect(&options(false)).unwrap();
+    assert_eq!(show(&store.pool, "statement_timeout").await, "30s");
+    assert_eq!(show(&store.pool, "plan_cache_mode").await, "auto");
+    assert_eq!(
+        show(&store.creating, "plan_cache_mode").await,
+        "force_generic_plan"
+    );
+    assert_eq!(show(&store.creating, "statement_timeout").await, "30s");
+    // Through a pooler nothing is set: it would refuse the connection.
+    let store = Store::connect(&options(true)).unwrap();
+    assert_eq!(show(&store.creating, "plan_cache_mode").await, "auto");
+    assert_eq!(show(&store.pool, "statement_timeout").await, "0");
+    assert_eq!(show(&store.direct, "statement_timeout").await, "30s");
+}
