@@ -53,6 +53,7 @@ stop_everything() {
 closing_lines() {
   local line
   for line in "${NOT_RUN[@]}"; do printf 'not run: %s\n' "$line"; done
+  printf 'not run: measurements (cargo test --release --lib store::tests::speed -- --ignored --nocapture)\n'
   printf 'not run: builds as Jobs on a real cluster (deploy/cluster/up.sh, then cargo test --test kubernetes -- --ignored)\n'
 }
 
