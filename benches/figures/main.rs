@@ -22,7 +22,7 @@ const ROUNDS: usize = 3;
 const SECONDS: u32 = 4;
 
 /// What a client asks for.
-const REQUEST: &str = r#"{"source":{"git":{"url":"https://git.example.com/team/app.git","ref":"refs/heads/main"}},"destinations":["registry.example.com/team/app:1"]}"#;
+const REQUEST: &str = r#"{"source":{"git":{"url":"https://git.example.com/team/app.git","ref":"refs/heads/main"}},"destinations":["registry.example.com/team/app"]}"#;
 
 /// The same rows as a creation makes, in one statement, with keys that grow as ours do.
 const SAME_ROW: &str = r#"
@@ -33,7 +33,7 @@ WITH b AS (
     RETURNING id
 ), s AS (
     INSERT INTO specs (build_id, project_id, repository, git_ref, spec)
-    SELECT id, 1, 'registry.example.com/team/app', 'refs/heads/main', '{"project":"default","source":{"git":{"url":"https://git.example.com/team/app.git","ref":"refs/heads/main"}},"dockerfile":"Dockerfile","destinations":["registry.example.com/team/app:1"],"cache":{"enabled":false},"priority":0,"timeout_seconds":3600,"max_retries":3,"resources":{},"annotations":{}}'::jsonb FROM b
+    SELECT id, 1, 'registry.example.com/team/app', 'refs/heads/main', '{"project": "default","source": {"git": {"url": "https://git.example.com/team/app.git","ref": "refs/heads/main"}},"dockerfile": "Dockerfile","destinations": ["registry.example.com/team/app"],"cache": {"enabled": false},"priority": 0,"timeout_seconds": 3600,"max_retries": 3,"resources": {},"annotations": {}}'::jsonb FROM b
 )
 INSERT INTO build_events (build_id, state) SELECT id, 'queued' FROM b;
 "#;
