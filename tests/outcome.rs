@@ -464,7 +464,10 @@ fn the_last_failed_pod_tells_why_the_build_failed() {
 
 #[test]
 fn an_eviction_before_a_success_is_history() {
-    let evicted = json!({"reason": "Evicted", "message": "The node was low on resource: memory."});
+    let evicted = json!({
+        "reason": "Evicted", "message": "The node was low on resource: memory.",
+        "conditions": [{"type": "DisruptionTarget", "status": "True", "reason": "TerminationByKubelet"}],
+    });
     let success = json!({"containerStatuses": [terminated("kaniko", 0, "Completed", Some(DIGEST))]});
     let scene = Scene::new()
         .pod("Failed", evicted)
@@ -481,6 +484,27 @@ fn an_eviction_before_a_success_is_history() {
         Some(Reason::Evicted)
     );
     assert!(seen.attempts[1].succeeded);
+}
+
+#[test]
+fn failures_are_counted_as_the_job_will_count_them() {
+    let counted = |status: Value| {
+        let seen = Scene::new()
+            .pod("Failed", status)
+            .condition("FailureTarget", "x", 0)
+            .look();
+        (
+            seen.failed_attempts,
+            seen.attempts[0].failure.as_ref().expect("it failed").reason,
+        )
+    };
+    let full =
+        json!({"reason": "Evicted", "message": "Pod ephemeral local storage usage exceeds the total limit."});
+    assert_eq!(counted(full), (1, Reason::DiskFull), "it is the pod's own limit");
+    let target = json!([{"type": "DisruptionTarget", "status": "True", "reason": "EvictionByEvictionAPI"}]);
+    assert_eq!(counted(json!({ "conditions": target })), (0, Reason::Evicted));
+    let lost = json!({"containerStatuses": [terminated("kaniko", 137, "ContainerStatusUnknown", None)]});
+    assert_eq!(counted(lost), (1, Reason::NodeLost));
 }
 
 #[test]
@@ -539,6 +563,11 @@ fn what_ended_is_final_once_the_job_says_so() {
         matches!(still.look().outcome, Outcome::Running { .. }),
         "it may push yet"
     );
+    // A Job that is being deleted may never say so.
+    let deleting = Scene::new()
+        .exited(0, "Completed", "")
+        .job(|job| job["metadata"]["deletionTimestamp"] = json!("2026-11-23T07:00:00Z"));
+    assert!(matches!(deleting.look().outcome, Outcome::Succeeded { .. }));
     // The image was pushed before the Job's deadline was noticed.
     let late = Scene::new()
         .exited(0, "Completed", "")
@@ -561,6 +590,15 @@ fn a_deadline_is_a_deadline_whatever_failed_before() {
             "The build took longer than its timeout of 90 seconds."
         )
     );
+    // Where the pod has the timeout, the Job's deadline is another.
+    let (_, words) = Scene::new()
+        .condition("Failed", "DeadlineExceeded", 1)
+        .job(|job| {
+            job["spec"]["activeDeadlineSeconds"] = json!(90);
+            job["spec"]["template"]["spec"] = json!({"activeDeadlineSeconds": 9, "containers": []});
+        })
+        .failure();
+    assert_eq!(words, "All in all, the build took longer than 90 seconds.");
 }
 
 #[test]

@@ -6,8 +6,9 @@ use super::{Store, StoreError, Topic, attempts, begin};
 use crate::domain::{AttemptSeen, BuildId, Digest, Failure, Outcome};
 
 impl Store {
-    /// Records the end of a running build: succeeded or failed, its attempts, and the event, in one transaction.
-    /// False when it was no longer running, and for an outcome that is no end.
+    /// Records the end of a running build: succeeded or failed, its attempts, and the event, in one transaction. A
+    /// cancelling one may have succeeded, too, before it could be stopped. False when it was in no such state, and for
+    /// an outcome that is no end.
     pub async fn finish(
         &self,
         id: BuildId,
@@ -79,8 +80,8 @@ async fn end(
             UPDATE builds SET state = $2::text::build_state, finished_at = now(),
                 started_at = coalesce(started_at, CASE WHEN $9 OR $2 = 'succeeded' THEN now() END),
                 retries = greatest(retries, $3), phase = NULL, waiting_since = NULL, waiting_reason = NULL,
-                waiting_message = NULL, version = version + 1
-            WHERE id = $1 AND state = 'running' RETURNING id, state
+                waiting_message = NULL, lease_until = NULL, claim_token = NULL, version = version + 1
+            WHERE id = $1 AND (state = 'running' OR state = 'cancelling' AND $2 = 'succeeded') RETURNING id, state
         ), event AS (
             INSERT INTO build_events (build_id, state, reason, message) SELECT id, state, $5, $6 FROM changed
         ), result AS (

@@ -189,6 +189,14 @@ impl Cluster {
         });
     }
 
+    /// The Job has failed, and none of its pods is left to tell why.
+    pub fn forgets_its_pods(&self, id: BuildId) {
+        self.job(id, |job| {
+            job.sighting.attempts.clear();
+            job.sighting.outcome = Outcome::Failed(Failure::new(Reason::Unknown, "no pod is left"));
+        });
+    }
+
     pub fn waits(&self, id: BuildId, reason: Reason, message: &str) {
         self.job(id, |job| {
             job.sighting.outcome = Outcome::Waiting {

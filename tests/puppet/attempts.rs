@@ -2,12 +2,14 @@
 
 use std::time::{Duration, Instant};
 
+use jiff::SignedDuration;
 use serde_json::json;
 use slipway::domain::{AttemptState, Reason, State};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 
 use crate::{
     logs::Fault,
+    node::now,
     recorded::Recorded,
     world::{end, story},
 };
@@ -195,7 +197,13 @@ async fn the_last_words_in_the_status_do_where_the_log_cannot_be_had(
                 world.kubelet.logs.fault(&pod, fault);
                 let recorded = Recorded::load("run-exit-42");
                 let began = Instant::now();
-                assert!(world.kubelet.shows(&pod, recorded.status()).await);
+                // Another try would begin in 15 s.
+                assert!(
+                    world
+                        .kubelet
+                        .shows(&pod, recorded.status_at(now() + SignedDuration::from_secs(5)))
+                        .await
+                );
                 let ended = world.until_ended(id).await;
                 println!("{fault:?}: known after {:?}", began.elapsed());
                 assert_eq!(

@@ -107,16 +107,13 @@ async fn an_evicted_pod_that_still_pushes_has_succeeded(_: PgPoolOptions, databa
 
 #[sqlx::test(migrations = false)]
 #[ignore = "needs a cluster: make test-cluster"]
-async fn a_pod_is_evicted_five_times_without_using_up_its_only_try(
-    _: PgPoolOptions,
-    database: PgConnectOptions,
-) {
+async fn a_pod_is_evicted_twice_without_using_up_its_only_try(_: PgPoolOptions, database: PgConnectOptions) {
     story(
         database,
         |_| {},
         async |world| {
             let id = world.submit(json!({ "max_retries": 0 })).await;
-            for number in 1..=5 {
+            for number in 1..=2 {
                 let pod = world.chronicle.pod(id, number).await;
                 world.kubelet.starts(&pod).await;
                 world
@@ -124,12 +121,12 @@ async fn a_pod_is_evicted_five_times_without_using_up_its_only_try(
                     .await;
                 evict(world, &pod).await;
             }
-            let last = world.chronicle.pod(id, 6).await;
+            let last = world.chronicle.pod(id, 3).await;
             world.kubelet.starts(&last).await;
             assert!(world.kubelet.ends(&last, 0, None).await);
             let ended = world.until_ended(id).await;
             assert_eq!((end(&ended), ended.retries), (SUCCEEDED, 0), "{ended:?}");
-            assert_eq!(world.attempts(id).await.len(), 6);
+            assert_eq!(world.attempts(id).await.len(), 3);
         },
     )
     .await;
@@ -275,7 +272,7 @@ async fn a_node_that_is_lost_keeps_its_build_until_it_is_known_to_be_down(
     story(database, impatient, async |world| {
         // Where no node at all is ready, Kubernetes suspects itself.
         let other = Node::register(
-            &world.client,
+            &world.place.client,
             &format!("puppet-{}", BuildId::generate()),
             "127.0.0.1",
             1,

@@ -5,6 +5,7 @@ mod attempts;
 mod cancelling;
 mod cases;
 mod chronicle;
+#[path = "../support/cluster.rs"]
 mod cluster;
 mod deletions;
 mod disruptions;

@@ -36,6 +36,11 @@ impl Recorded {
 
     /// The status of its (first) pod, as if it had come to it just now.
     pub fn status(&self) -> Value {
+        self.status_at(now())
+    }
+
+    /// As if it had come to it then, by its node's clock. Kubernetes counts its pause from there.
+    pub fn status_at(&self, then: Timestamp) -> Value {
         let mut status = self.statuses.first().expect("a pod was recorded").clone();
         let fields = status.as_object_mut().expect("an object");
         let told = [
@@ -66,7 +71,7 @@ impl Recorded {
                 }
             }
         }
-        made_present(&mut status);
+        move_to(&mut status, then);
         status
     }
 
@@ -85,7 +90,7 @@ impl Recorded {
             |event: &&Value| event["involvedObject"]["kind"] == "Pod" && event["type"] == "Warning";
         let adapt = |event: &Value| {
             let mut event = event.clone();
-            made_present(&mut event);
+            move_to(&mut event, now());
             event["metadata"] =
                 json!({ "name": format!("{pod}.{}", BuildId::generate()), "namespace": namespace });
             event["involvedObject"] = json!({
@@ -111,15 +116,15 @@ fn objects(text: &[u8]) -> Vec<Value> {
         .collect()
 }
 
-/// Moves all times so that the latest is now.
-fn made_present(value: &mut Value) {
+/// Moves all times so that the latest is then.
+fn move_to(value: &mut Value, then: Timestamp) {
     let mut latest = None;
     each_time(value, &mut |at| {
         latest = latest.max(Some(at));
         at
     });
     if let Some(latest) = latest {
-        let by: SignedDuration = latest.duration_until(now());
+        let by: SignedDuration = latest.duration_until(then);
         each_time(value, &mut |at| {
             (at + by).round(Unit::Second).expect("a time of this century")
         });

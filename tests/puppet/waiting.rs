@@ -3,13 +3,16 @@
 
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::LimitRange;
+use k8s_openapi::api::core::v1::{LimitRange, Namespace};
+use kube::{
+    Api,
+    api::{Patch, PatchParams},
+};
 use serde_json::json;
 use slipway::domain::{BuildId, State};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 
 use crate::{
-    cluster::create,
     recorded::Recorded,
     world::{Setup, TOO_MUCH_CPU, World, end, story},
 };
@@ -70,7 +73,7 @@ async fn wait(world: &World, case: &str, reason: &str, words: &str) {
         .seen()
         .pods_of(id)
         .find_map(|entry| entry.object.metadata.uid.clone());
-    for warning in recorded.warnings(&world.namespace, &pod, &uid.expect("a pod has a uid")) {
+    for warning in recorded.warnings(&world.place.namespace, &pod, &uid.expect("a pod has a uid")) {
         world.kubelet.warns(warning).await;
     }
     is_given_up(world, id, reason, words).await;
@@ -137,7 +140,7 @@ async fn a_limit_range_is_named(_: PgPoolOptions, database: PgConnectOptions) {
     story(database, soon, async |world| {
         let limit = json!({ "type": "Container", "max": { "memory": "1Gi" } });
         let range = json!({ "metadata": { "name": "small" }, "spec": { "limits": [limit] } });
-        create::<LimitRange>(&world.client, &world.namespace, range).await;
+        world.place.create::<LimitRange>(range).await;
         without_pod(
             world,
             "quota_exceeded",
@@ -151,13 +154,14 @@ async fn a_limit_range_is_named(_: PgPoolOptions, database: PgConnectOptions) {
 #[sqlx::test(migrations = false)]
 #[ignore = "needs a cluster: make test-cluster"]
 async fn pod_security_is_named(_: PgPoolOptions, database: PgConnectOptions) {
-    let restricted = |setup: &mut Setup| {
-        soon(setup);
-        setup
-            .labels
-            .insert("pod-security.kubernetes.io/enforce".into(), "restricted".into());
-    };
-    story(database, restricted, async |world| {
+    story(database, soon, async |world| {
+        let labels = json!({ "pod-security.kubernetes.io/enforce": "restricted" });
+        let patch = Patch::Merge(json!({ "metadata": { "labels": labels } }));
+        let namespaces = Api::<Namespace>::all(world.place.client.clone());
+        let patched = namespaces
+            .patch(&world.place.namespace, &PatchParams::default(), &patch)
+            .await;
+        patched.expect("the namespace is patched");
         without_pod(
             world,
             "quota_exceeded",
@@ -224,7 +228,8 @@ async fn the_wait_between_two_attempts_is_no_wait_for_a_container(
     database: PgConnectOptions,
 ) {
     // Shorter than the 10 s that Kubernetes waits before it tries again.
-    story(database, soon, async |world| {
+    let shorter = |setup: &mut Setup| setup.dispatcher.pending_deadline = Duration::from_secs(8);
+    story(database, shorter, async |world| {
         let (id, pod) = world.running_build(json!({ "max_retries": 1 })).await;
         assert!(
             world

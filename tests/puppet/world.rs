@@ -2,7 +2,6 @@
 //! dispatcher runs by itself, as it does in the service; tests wait for what they expect of it.
 
 use std::{
-    collections::BTreeMap,
     panic::{AssertUnwindSafe, resume_unwind},
     sync::{Arc, Mutex},
     time::Duration,
@@ -26,7 +25,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     chronicle::{Chronicle, PATIENCE},
-    cluster::{client, create, dispatchers_client, make_namespace, object, remove_namespace},
+    cluster::{Place, config, object},
     invariants,
     kubelet::Kubelet,
     node::PUPPET,
@@ -39,17 +38,16 @@ pub const TOO_MUCH_CPU: &str = "1024";
 pub struct Setup {
     pub dispatcher: Options,
     pub kubernetes: KubernetesOptions,
-    /// Labels of the namespace.
-    pub labels: BTreeMap<String, String>,
 }
 
 pub struct World {
     pub store: Store,
     pub sql: PgPool,
-    pub client: Client,
-    pub namespace: String,
+    pub place: Place,
     pub kubelet: Kubelet,
     pub chronicle: Chronicle,
+    /// Tests wait for what they read by this, which takes no connection from the service.
+    reader: Store,
     creator: Creator,
     launcher: Client,
     setup: Setup,
@@ -75,7 +73,7 @@ pub async fn story(
     };
     let told = AssertUnwindSafe(told).catch_unwind().await;
     world.kubelet.remove().await;
-    remove_namespace(&world.client, &world.namespace).await;
+    world.place.close().await;
     if let Err(panic) = told {
         resume_unwind(panic);
     }
@@ -83,23 +81,21 @@ pub async fn story(
 
 impl World {
     async fn begin(database: PgConnectOptions, change: impl FnOnce(&mut Setup)) -> Self {
-        let client = client().await;
-        let namespace = format!("slipway-puppet-{}", BuildId::generate());
-        let store = connect(&database);
+        let place = Place::new().await;
+        let store = connect(&database, 6);
         store.migrate().await.expect("the migrations apply");
         let (creator, batcher) = store.creator(64);
         tokio::spawn(batcher);
-        let kubelet = Kubelet::start(&client, &namespace).await;
-        let mut setup = setup(&namespace, &kubelet.node.name);
+        let kubelet = Kubelet::start(&place.client, &place.namespace).await;
+        let mut setup = setup(&place.namespace, &kubelet.node.name);
         change(&mut setup);
-        make_namespace(&client, &namespace, &setup.labels).await;
         let world = Self {
+            reader: connect(&database, 4),
             sql: PgPool::connect_lazy_with(database),
-            chronicle: Chronicle::begin(&client, &namespace),
+            chronicle: Chronicle::begin(&place.client, &place.namespace),
             launcher: dispatchers_client().await,
             store,
-            client,
-            namespace,
+            place,
             kubelet,
             creator,
             setup,
@@ -113,7 +109,7 @@ impl World {
     where
         K: kube::Resource<Scope = k8s_openapi::NamespaceResourceScope, DynamicType = ()>,
     {
-        Api::namespaced(self.client.clone(), &self.namespace)
+        self.place.api()
     }
 
     /// The service starts, as a process that knows nothing.
@@ -180,7 +176,7 @@ impl World {
     }
 
     pub async fn build(&self, id: BuildId) -> Build {
-        self.store
+        self.reader
             .build(id)
             .await
             .expect("the database answers")
@@ -188,13 +184,13 @@ impl World {
     }
 
     pub async fn attempts(&self, id: BuildId) -> Vec<Attempt> {
-        self.store.attempts(id).await.expect("the database answers")
+        self.reader.attempts(id).await.expect("the database answers")
     }
 
     /// The log of an attempt, and whether it is whole.
     pub async fn log(&self, id: BuildId, attempt: u32) -> (String, bool) {
         let slice = self
-            .store
+            .reader
             .log(id, attempt, 0, 1 << 20)
             .await
             .expect("the database answers");
@@ -268,7 +264,7 @@ impl World {
                     return found;
                 }
                 self.works();
-                tokio::time::sleep(Duration::from_millis(20)).await;
+                tokio::time::sleep(Duration::from_millis(50)).await;
             }
         };
         tokio::time::timeout(PATIENCE, waiting).await.ok()
@@ -296,7 +292,7 @@ impl World {
     pub async fn quota(&self, what: &str, amount: &str) {
         use k8s_openapi::api::core::v1::ResourceQuota;
         let body = json!({ "metadata": { "name": "quota" }, "spec": { "hard": { what: amount } } });
-        create::<ResourceQuota>(&self.client, &self.namespace, body).await;
+        self.place.create::<ResourceQuota>(body).await;
         let in_force = |quota: Option<&ResourceQuota>| {
             quota
                 .and_then(|quota| quota.status.as_ref())
@@ -374,11 +370,17 @@ fn setup(namespace: &str, node: &str) -> Setup {
     Setup {
         dispatcher,
         kubernetes,
-        labels: BTreeMap::new(),
     }
 }
 
-fn connect(database: &PgConnectOptions) -> Store {
+/// With the rights that the deployment grants the service, and no others.
+async fn dispatchers_client() -> Client {
+    let mut config = config().await;
+    config.auth_info.impersonate = Some("system:serviceaccount:slipway:slipway".into());
+    Client::try_from(config).expect("a usable configuration")
+}
+
+fn connect(database: &PgConnectOptions, max_connections: u32) -> Store {
     let name = database.get_database().expect("a test has a database");
     let url = std::env::var("DATABASE_URL").expect("DATABASE_URL names the server");
     let mut url: url::Url = url.parse().expect("DATABASE_URL is a URL");
@@ -386,8 +388,8 @@ fn connect(database: &PgConnectOptions) -> Store {
     Store::connect(&StoreOptions {
         url: String::from(url).into(),
         direct_url: None,
-        max_connections: 6,
-        acquire_timeout: Duration::from_secs(10),
+        max_connections,
+        acquire_timeout: PATIENCE,
         notify: false,
     })
     .expect("the address is valid")

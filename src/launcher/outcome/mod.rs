@@ -144,11 +144,11 @@ fn between(evidence: &Evidence<'_>, looks: &[Look<'_>]) -> Outcome {
     if let Some(last) = looks.last() {
         if let Some(digest) = last.success() {
             return match evidence.job {
-                // Final once the Job says so, some two seconds later.
-                Some(_) => Outcome::Running {
+                // Final once the Job says so, some two seconds later; one that is being deleted may never say it.
+                Some(job) if job.metadata.deletion_timestamp.is_none() => Outcome::Running {
                     phase: Phase::Pushing,
                 },
-                None => Outcome::Succeeded { digest },
+                _ => Outcome::Succeeded { digest },
             };
         }
         if evidence.job.is_none()
@@ -204,12 +204,11 @@ fn advice(evidence: &Evidence<'_>, looks: &[Look<'_>], end: Option<End<'_>>) -> 
 }
 
 /// The failures that the Job counts or will count: its own count trails the end of a pod by seconds, and may still
-/// trail when the Job has the condition that it fails.
+/// trail when the Job has the condition that it fails. Kubernetes ignores disruptions, by their condition alone.
 fn failures(looks: &[Look<'_>]) -> u32 {
     let counted = looks
         .iter()
-        .filter_map(Look::failure)
-        .filter(|failure| failure.reason.retry() != Retry::Free);
+        .filter(|look| look.failure().is_some() && !disruption::is_ignored(look.pod));
     u32::try_from(counted.count()).unwrap_or(u32::MAX)
 }
 
