@@ -143,9 +143,9 @@ async fn pods_that_outlive_their_job_are_removed_too() {
         .delete(&order.id.job_name(), &orphan)
         .await
         .unwrap();
-    // Seen as long as its pod is there, and could push.
+    // Seen as long as its pod is there, and could push; by then without the Job's id.
     let seen = world
-        .watch(order.id, |seen| seen.is_some_and(|seen| seen.deleting))
+        .watch(order.id, |seen| seen.is_some_and(|seen| seen.external_id.is_empty()))
         .await
         .unwrap();
     assert_eq!(seen.attempts.len(), 1);
