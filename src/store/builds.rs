@@ -98,6 +98,9 @@ impl Store {
         )
         .fetch_optional(&self.pool)
         .await?;
+        if changed.is_some() {
+            self.build_changed(id);
+        }
         if let Some(Named(State::Cancelling)) = changed {
             self.wake(Topic::Cancel);
         }

@@ -30,6 +30,7 @@ impl Store {
             cut_off(&mut db, id).await?;
         }
         db.commit().await?;
+        self.build_changed(id);
         self.wake(Topic::Queue);
         Ok(true)
     }
@@ -57,6 +58,7 @@ impl Store {
         .fetch_optional(&self.pool)
         .await?;
         if changed.is_some() {
+            self.build_changed(id);
             self.wake(Topic::Queue);
         }
         Ok(changed.is_some())

@@ -36,6 +36,7 @@ impl Store {
         )
         .fetch_optional(&self.pool)
         .await?;
+        self.build_changed(id);
         Ok(changed.is_some())
     }
 
@@ -67,6 +68,7 @@ impl Store {
         .fetch_optional(&self.pool)
         .await?;
         if changed.is_some() {
+            self.build_changed(id);
             self.wake(Topic::Queue);
         }
         Ok(changed.is_some())
@@ -106,6 +108,7 @@ impl Store {
         )
         .fetch_optional(&self.pool)
         .await?;
+        self.build_changed(id);
         if changed.is_some() {
             self.wake(Topic::Queue);
         }
@@ -136,6 +139,7 @@ impl Store {
         )
         .fetch_optional(&self.pool)
         .await?;
+        self.build_changed(id);
         match row {
             Some(row) => Ok(self.read(row).await),
             None => Ok(None),

@@ -16,11 +16,13 @@ mod launch;
 mod list;
 mod lock;
 mod logs;
+mod notifications;
 mod observe;
 mod pool;
 mod rows;
 mod stats;
 mod wakeups;
+mod watches;
 
 #[cfg(test)]
 mod tests;
@@ -39,6 +41,7 @@ pub use observe::{Live, Recorded, Standing};
 pub use pool::StoreOptions;
 pub use stats::{PoolStatus, QueueDepth};
 pub use wakeups::{Topic, Wakeup};
+pub use watches::BuildWatch;
 
 /// The database. Cheap to clone.
 #[derive(Clone)]

@@ -1,3 +1,3 @@
-//! What several tests need.
+//! What several tests need. Each test names the parts that it uses.
 
 pub mod postgres;

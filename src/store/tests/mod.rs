@@ -8,6 +8,7 @@ mod plan;
 mod reading;
 mod sessions;
 mod speed;
+mod watching;
 
 use std::time::Duration;
 

@@ -1,0 +1,12 @@
+//! The service as its users have it, on a real cluster: a process under the deployment's ServiceAccount, in a
+//! namespace made by the deployment's manifests. Run by `make test-cluster`.
+
+#[path = "../support/cluster.rs"]
+mod cluster;
+#[path = "../support/registry.rs"]
+mod registry;
+#[path = "../support/service.rs"]
+mod service;
+
+mod sources;
+mod world;

@@ -1,0 +1,282 @@
+//! `slipway serve` as a process of its own, with its REST API: what can be killed, stopped and started again.
+
+#![allow(dead_code, reason = "each test uses a part of it")]
+
+use std::{
+    fs::File,
+    net::{SocketAddr, TcpListener},
+    path::PathBuf,
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// How long a service may take until it is ready, on a machine that is busy.
+const READY: Duration = Duration::from_secs(60);
+/// How often something that must come by itself is looked at.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// A service: its settings, and the process while there is one.
+pub struct Service {
+    name: String,
+    settings: Vec<(String, String)>,
+    address: SocketAddr,
+    http: reqwest::Client,
+    home: TempDir,
+    process: Option<Child>,
+}
+
+impl Service {
+    /// A service that is not started yet. `settings` are its environment: it inherits nothing else of ours that it
+    /// would read. It answers on loopback; `SLIPWAY_LISTEN` may say otherwise, with a port.
+    pub fn new(name: &str, settings: &[(&str, &str)]) -> Self {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let given = settings.iter().find(|(key, _)| *key == "SLIPWAY_LISTEN");
+        let address = given.map_or_else(free_address, |(_, value)| {
+            value.parse().expect("SLIPWAY_LISTEN is an address and a port")
+        });
+        let mut settings: Vec<(String, String)> = settings
+            .iter()
+            .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
+            .collect();
+        if given.is_none() {
+            settings.push(("SLIPWAY_LISTEN".into(), address.to_string()));
+        }
+        Self {
+            name: name.to_owned(),
+            settings,
+            address,
+            http: reqwest::Client::builder()
+                .no_proxy()
+                .timeout(Duration::from_secs(60))
+                .build()
+                .expect("an HTTP client"),
+            home: tempfile::tempdir().expect("a temporary folder"),
+            process: None,
+        }
+    }
+
+    /// The same on a settings' change: takes effect at the next start.
+    pub fn set(&mut self, key: &str, value: &str) {
+        self.settings.retain(|(known, _)| known != key);
+        self.settings.push((key.to_owned(), value.to_owned()));
+    }
+
+    /// Starts the process and does not wait for it. Its log goes on in the same file.
+    pub fn start(&mut self) {
+        assert!(self.process.is_none(), "{} runs already", self.name);
+        let log = File::options()
+            .create(true)
+            .append(true)
+            .open(self.log_file())
+            .expect("the log can be written");
+        let inherited =
+            std::env::vars().filter(|(key, _)| key.starts_with("SLIPWAY_") || key == "KUBECONFIG");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_slipway"));
+        for (key, _) in inherited {
+            command.env_remove(key);
+        }
+        let process = command
+            .arg("serve")
+            .envs(self.settings.iter().map(|(key, value)| (key, value)))
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().expect("the log can be written"))
+            .stderr(log)
+            .spawn()
+            .expect("slipway can be started");
+        self.process = Some(process);
+    }
+
+    /// Starts the process and waits until it is ready.
+    pub async fn up(&mut self) {
+        self.start();
+        self.ready().await;
+    }
+
+    /// Waits until `/readyz` says 200.
+    pub async fn ready(&mut self) {
+        let deadline = tokio::time::Instant::now() + READY;
+        loop {
+            if let Ok((200, _)) = self.try_get("readyz").await {
+                return;
+            }
+            let ended = self.process.as_mut().map(|process| process.try_wait());
+            assert!(
+                !matches!(ended, None | Some(Ok(Some(_)))),
+                "{} ended before it was ready:\n{}",
+                self.name,
+                self.log()
+            );
+            assert!(
+                tokio::time::Instant::now() < deadline,
+                "{} is not ready in time:\n{}",
+                self.name,
+                self.log()
+            );
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
+    /// Where it answers.
+    pub fn url(&self, path: &str) -> String {
+        format!("http://{}/{path}", self.address)
+    }
+
+    /// The process' number, while there is one.
+    pub fn pid(&self) -> Option<u32> {
+        self.process.as_ref().map(Child::id)
+    }
+
+    /// `kill -9`, and its end.
+    pub fn kill(&mut self) {
+        if let Some(mut process) = self.process.take() {
+            process.kill().expect("it can be killed");
+            process.wait().expect("it ends");
+        }
+    }
+
+    /// `kill -STOP`: it is there and does nothing.
+    pub fn pause(&self) {
+        self.signal("STOP");
+    }
+
+    /// `kill -CONT`.
+    pub fn resume(&self) {
+        self.signal("CONT");
+    }
+
+    /// `kill -TERM`, and waits for its end: whether it ended well.
+    pub async fn stop(&mut self) -> bool {
+        self.signal("TERM");
+        let mut process = self.process.take().expect("it runs");
+        let ended = tokio::task::spawn_blocking(move || process.wait());
+        let ended = tokio::time::timeout(READY, ended).await;
+        let status = ended.expect("it ends in time").expect("it is waited for");
+        status.expect("it is waited for").success()
+    }
+
+    fn signal(&self, signal: &str) {
+        let pid = self.pid().expect("it runs").to_string();
+        let status = Command::new("kill").args(["-s", signal, &pid]).status();
+        assert!(status.expect("`kill` runs").success(), "SIG{signal} is not taken");
+    }
+
+    /// Everything that it has logged.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.log_file()).unwrap_or_default()
+    }
+
+    fn log_file(&self) -> PathBuf {
+        self.home.path().join("log")
+    }
+
+    /// A request that must be answered: status and body.
+    pub async fn get(&self, path: &str) -> (u16, Value) {
+        let answer = self.try_get(path).await;
+        answer.unwrap_or_else(|error| panic!("{} does not answer: {error}\n{}", self.name, self.log()))
+    }
+
+    /// A request that may fail.
+    pub async fn try_get(&self, path: &str) -> reqwest::Result<(u16, Value)> {
+        let answer = self.http.get(self.url(path)).send().await?;
+        read(answer).await
+    }
+
+    /// A POST of JSON that may fail.
+    pub async fn try_post(&self, path: &str, body: &Value) -> reqwest::Result<(u16, Value)> {
+        let request = self.http.post(self.url(path));
+        let answer = request
+            .header("content-type", "application/json")
+            .body(body.to_string())
+            .send()
+            .await?;
+        read(answer).await
+    }
+
+    /// A POST of JSON that must be answered.
+    pub async fn post(&self, path: &str, body: &Value) -> (u16, Value) {
+        let answer = self.try_post(path, body).await;
+        answer.unwrap_or_else(|error| panic!("{} does not answer: {error}\n{}", self.name, self.log()))
+    }
+
+    /// Asks for a build: its id.
+    pub async fn create(&self, body: &Value) -> String {
+        let (status, answer) = self.post("api/v1/builds", body).await;
+        assert!(matches!(status, 200..=202), "{status} {answer}");
+        answer["id"].as_str().expect("a build has an id").to_owned()
+    }
+
+    /// Uploads a context: its id.
+    pub async fn upload(&self, project: &str, archive: Vec<u8>) -> String {
+        let request = self
+            .http
+            .post(self.url(&format!("api/v1/contexts?project={project}")));
+        let answer = request
+            .header("content-type", "application/gzip")
+            .body(archive)
+            .send()
+            .await
+            .expect("it answers");
+        let (status, answer) = read(answer).await.expect("it answers");
+        assert!(status < 300, "{status} {answer}");
+        answer["id"].as_str().expect("a context has an id").to_owned()
+    }
+
+    /// A build as it is now.
+    pub async fn build(&self, id: &str) -> Value {
+        let (status, build) = self.get(&format!("api/v1/builds/{id}")).await;
+        assert_eq!(status, 200, "{build}");
+        build
+    }
+
+    /// Waits until a build is as `done` wants it; requests that fail meanwhile are made again.
+    pub async fn until(&self, id: &str, limit: Duration, done: impl Fn(&Value) -> bool) -> Value {
+        let deadline = tokio::time::Instant::now() + limit;
+        let mut last = Value::Null;
+        loop {
+            if let Ok((200, build)) = self.try_get(&format!("api/v1/builds/{id}")).await {
+                if done(&build) {
+                    return build;
+                }
+                last = build;
+            }
+            assert!(
+                tokio::time::Instant::now() < deadline,
+                "waited in vain; last seen: {last:#}\n{}",
+                self.log()
+            );
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
+    /// Waits for a build's end.
+    pub async fn ended(&self, id: &str, limit: Duration) -> Value {
+        self.until(id, limit, |build| !build["finished_at"].is_null())
+            .await
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+async fn read(answer: reqwest::Response) -> reqwest::Result<(u16, Value)> {
+    let status = answer.status().as_u16();
+    let body = answer.bytes().await?;
+    let value = serde_json::from_slice(&body);
+    Ok((
+        status,
+        value.unwrap_or_else(|_| Value::String(String::from_utf8_lossy(&body).into_owned())),
+    ))
+}
+
+/// An address on loopback that was free a moment ago.
+fn free_address() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0")
+        .and_then(|socket| socket.local_addr())
+        .expect("a port")
+}
