@@ -7,8 +7,12 @@ use crate::world::{World, options};
 
 /// The number, the instruction and whether its end was seen, for each step of an attempt.
 async fn steps(world: &World, id: BuildId, attempt: usize) -> Vec<(u32, String, bool)> {
-    let attempts = world.store.attempts(id).await.unwrap();
-    let steps = world.store.steps(id, &attempts[attempt - 1].name).await.unwrap();
+    let attempts = world.store.attempts(id).await.expect("the database answers");
+    let steps = world
+        .store
+        .steps(id, &attempts[attempt - 1].name)
+        .await
+        .expect("the database answers");
     steps
         .into_iter()
         .map(|step| (step.number, step.instruction, step.finished_at.is_some()))
