@@ -55,9 +55,8 @@ impl Dispatcher {
         let mut after = None;
         loop {
             let page = self.store().cancelling(after, PAGE).await?;
-            let mut seen = stream::iter(&page)
-                .map(|id| self.see_cancel_through(*id))
-                .buffer_unordered(AT_ONCE);
+            let cancels: Vec<_> = page.iter().map(|id| self.see_cancel_through(*id)).collect();
+            let mut seen = stream::iter(cancels).buffer_unordered(AT_ONCE);
             while let Some(one) = seen.try_next().await? {
                 ended += usize::from(one);
             }

@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Dispatcher, backoff, failures, launching::log_failure, observer::jittered, sighted::Looked};
 use crate::{
-    domain::{BuildId, Outcome, State},
+    domain::{BuildId, Cause, State},
     store::{Live, StoreError},
 };
 
@@ -94,9 +94,8 @@ impl Dispatcher {
         loop {
             let page = self.store().live(after, PAGE).await?;
             live.extend(page.iter().map(|row| row.id));
-            let mut compared = stream::iter(&page)
-                .map(|row| self.reconcile_row(row))
-                .buffer_unordered(AT_ONCE);
+            let rows: Vec<_> = page.iter().map(|row| self.reconcile_row(row)).collect();
+            let mut compared = stream::iter(rows).buffer_unordered(AT_ONCE);
             while let Some(one) = compared.try_next().await? {
                 done += one;
             }
@@ -131,8 +130,10 @@ impl Dispatcher {
     async fn lost(&self, row: &Live) -> Result<Reconciled, StoreError> {
         if row.relaunches >= self.options().max_relaunches {
             let failure = failures::job_lost(row.relaunches);
-            let outcome = Outcome::Failed(failure.clone());
-            let ended = self.store().finish(row.id, &outcome, &[], 0).await?;
+            let ended = self
+                .store()
+                .give_up(row.id, &failure, Cause::JobLost, &[], 0)
+                .await?;
             if ended {
                 log_failure(row.id, &failure);
             }
