@@ -505,6 +505,12 @@ fn failures_are_counted_as_the_job_will_count_them() {
     assert_eq!(counted(json!({ "conditions": target })), (0, Reason::Evicted));
     let lost = json!({"containerStatuses": [terminated("kaniko", 137, "ContainerStatusUnknown", None)]});
     assert_eq!(counted(lost), (1, Reason::NodeLost));
+    // Stopped because its Job went.
+    let stopped = |log: &str| Scene::new().exited(2, "Error", log).deleting();
+    assert_eq!(stopped("").without_job().look().failed_attempts, 0);
+    assert_eq!(stopped("").look().failed_attempts, 1, "the pod alone was deleted");
+    let step = RUN_FAILED.replace("status 7", "status 2");
+    assert_eq!(stopped(&step).without_job().look().failed_attempts, 1);
 }
 
 #[test]

@@ -84,7 +84,7 @@ impl World {
         let place = Place::new().await;
         let store = connect(&database, 6);
         store.migrate().await.expect("the migrations apply");
-        let (creator, batcher) = store.creator(64);
+        let (creator, batcher) = store.creator(1024);
         tokio::spawn(batcher);
         let kubelet = Kubelet::start(&place.client, &place.namespace).await;
         let mut setup = setup(&place.namespace, &kubelet.node.name);

@@ -22,7 +22,7 @@ use self::{
     events::Events,
 };
 use crate::domain::{
-    Failure, Outcome, Phase, Sighting, failure::Retry, kaniko_log::message, outcome::Advice,
+    Failure, Outcome, Phase, Reason, Sighting, failure::Retry, kaniko_log::message, outcome::Advice,
 };
 
 /// The exit code with which `fetch-context` says that the context is invalid: it breaks a limit, or cannot be unpacked
@@ -67,7 +67,7 @@ pub fn sighting(evidence: &Evidence<'_>) -> Sighting {
     Sighting {
         external_id: uid(evidence),
         outcome: outcome(evidence, &looks, end),
-        failed_attempts: job.map_or(0, counted_failures).max(failures(&looks)),
+        failed_attempts: job.map_or(0, counted_failures).max(failures(job, &looks)),
         deleting: job.is_none_or(|job| job.metadata.deletion_timestamp.is_some()),
         advice: advice(evidence, &looks, end),
         attempts: looks.into_iter().map(Look::seen).collect(),
@@ -204,11 +204,17 @@ fn advice(evidence: &Evidence<'_>, looks: &[Look<'_>], end: Option<End<'_>>) -> 
 }
 
 /// The failures that the Job counts or will count: its own count trails the end of a pod by seconds, and may still
-/// trail when the Job has the condition that it fails. Kubernetes ignores disruptions, by their condition alone.
-fn failures(looks: &[Look<'_>]) -> u32 {
-    let counted = looks
-        .iter()
-        .filter(|look| look.failure().is_some() && !disruption::is_ignored(look.pod));
+/// trail when the Job has the condition that it fails. Kubernetes ignores disruptions, by their condition alone; and
+/// what pods end with that go with their Job counts nowhere, unless it is a failure of their own.
+fn failures(job: Option<&Job>, looks: &[Look<'_>]) -> u32 {
+    let taken_away = job.is_none_or(|job| job.metadata.deletion_timestamp.is_some());
+    let went_along = |look: &Look<'_>, failure: &Failure| {
+        taken_away && look.pod.metadata.deletion_timestamp.is_some() && failure.reason == Reason::Unknown
+    };
+    let counted = looks.iter().filter(|look| {
+        look.failure()
+            .is_some_and(|failure| !disruption::is_ignored(look.pod) && !went_along(look, failure))
+    });
     u32::try_from(counted.count()).unwrap_or(u32::MAX)
 }
 
