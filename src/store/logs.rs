@@ -153,7 +153,7 @@ impl Store {
     }
 
     /// The bytes from `offset` up to `end`, which are stored.
-    async fn log_bytes(
+    pub(super) async fn log_bytes(
         &self,
         id: BuildId,
         attempt: &str,
