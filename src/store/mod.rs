@@ -7,8 +7,11 @@ mod begin;
 mod builds;
 mod claim;
 mod contexts;
+mod counts;
 mod create;
+mod dispatchers;
 mod error;
+mod events;
 mod finish;
 mod insert;
 mod lanes;
@@ -20,8 +23,10 @@ mod logs;
 mod notifications;
 mod observe;
 mod pool;
+mod queue;
 mod rows;
 mod stats;
+mod steps;
 mod wakeups;
 mod watches;
 
@@ -35,12 +40,14 @@ pub use claim::{Claim, ClaimToken, Slots};
 pub use contexts::Context;
 pub use create::{CreateError, Created, Creator};
 pub use error::StoreError;
+pub use events::EventCursor;
 pub use list::BuildFilter;
 pub use lock::ObserverLock;
 pub use log_tail::LogState;
 pub use logs::LogSlice;
 pub use observe::{Live, Recorded, Standing};
 pub use pool::StoreOptions;
+pub use queue::{ProjectQueue, QueueView};
 pub use stats::{PoolStatus, QueueDepth};
 pub use wakeups::{Topic, Wakeup};
 pub use watches::BuildWatch;
@@ -56,4 +63,5 @@ pub struct Store {
     direct: sqlx::PgPool,
     wakeups: Arc<wakeups::Wakeups>,
     lanes: Arc<lanes::Upkeep>,
+    counts: Arc<counts::Folding>,
 }
