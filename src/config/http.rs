@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use clap::Args;
 
 use super::value;
+use crate::client::base_url;
 
 /// Where and how HTTP is answered.
 #[derive(Debug, Args)]
@@ -20,7 +21,7 @@ pub struct HttpArgs {
     pub listen: SocketAddr,
 
     /// How build pods or containers reach this service, to fetch uploaded contexts [default: http://<--listen>]
-    #[arg(long, env = "SLIPWAY_INTERNAL_URL", value_parser = value::base_url, value_name = "URL")]
+    #[arg(long, env = "SLIPWAY_INTERNAL_URL", value_parser = base_url, value_name = "URL")]
     pub internal_url: Option<url::Url>,
 
     /// Where uploaded contexts are kept: a folder, or s3://, gs:// or az:// with the cloud's usual variables
@@ -39,6 +40,10 @@ pub struct HttpArgs {
     /// Connections that are served at once; further ones wait
     #[arg(long, env = "SLIPWAY_MAX_CONNECTIONS", default_value_t = 4096, value_parser = clap::value_parser!(u32).range(1..), value_name = "N")]
     pub max_connections: u32,
+
+    /// Logs and events that are followed at once; beyond, requests are answered 503
+    #[arg(long, env = "SLIPWAY_MAX_STREAMS", default_value_t = 2048, value_parser = clap::value_parser!(u32).range(1..), value_name = "N")]
+    pub max_streams: u32,
 
     /// Creations that may wait for the database; beyond, requests are answered 503
     #[arg(long, env = "SLIPWAY_CREATE_QUEUE", default_value_t = 1024, value_parser = clap::value_parser!(u32).range(1..=65_536), value_name = "N")]
