@@ -223,12 +223,12 @@ async fn of_a_cancel_and_a_success_that_race_one_wins(_: PgPoolOptions, database
     .await;
 }
 
-/// Both within the same quarter of a second, in an order that the seed decides.
+/// Both within some two seconds, which is about what the stopping of a pod takes, in an order that the seed decides.
 async fn race(world: &World, seed: u64) -> State {
     let mut random = StdRng::seed_from_u64(seed);
     let (id, pod) = world.running_build(json!({})).await;
-    let mut pause = || tokio::time::sleep(Duration::from_millis(random.random_range(0..250)));
-    let (before_success, before_cancel) = (pause(), pause());
+    let mut pause = |most| tokio::time::sleep(Duration::from_millis(random.random_range(0..most)));
+    let (before_success, before_cancel) = (pause(2000), pause(500));
     let success = async {
         before_success.await;
         let pushed = world.kubelet.ends(&pod, 0, None).await;

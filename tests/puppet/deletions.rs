@@ -1,4 +1,4 @@
-//! What somebody else does to a build's Job and pods: deletes, suspends, orphans them; and the Job's own deadline.
+//! What somebody else does to a build's Job and pods: deletes, suspends, orphans them.
 
 use std::time::Duration;
 
@@ -10,13 +10,14 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 
 use crate::{
     recorded::Recorded,
-    world::{Setup, World, end, story},
+    setup::Setup,
+    world::{World, end, story},
 };
 
 const DIGEST: &str = "sha256:3333333333333333333333333333333333333333333333333333333333333333";
 const SUCCEEDED: (State, Option<&str>, Option<i32>) = (State::Succeeded, None, None);
 
-/// The recorded cases that are told here and in `disruptions`.
+/// The recorded cases that are told here, in `deadlines` and in `nodes`.
 pub const TOLD: [&str; 11] = [
     "backoff-1-onfailure",
     "containerd-killed",
@@ -261,41 +262,4 @@ async fn a_suspended_job_waits_until_it_is_resumed(_: PgPoolOptions, database: P
         },
     )
     .await;
-}
-
-#[sqlx::test(migrations = false)]
-#[ignore = "needs a cluster: make test-cluster"]
-async fn a_job_past_its_own_deadline_has_timed_out(_: PgPoolOptions, database: PgConnectOptions) {
-    // Twice the timeout and the time to wait, as the manifest has it: 4 s.
-    let at_once = |setup: &mut Setup| setup.kubernetes.pending_seconds = 1;
-    let request = || json!({ "timeout_seconds": 1, "max_retries": 0 });
-    story(database, at_once, async |world| {
-        let running = async {
-            let (id, pod) = world.running_build(request()).await;
-            world.kubelet.prints(&pod, Recorded::load("job-deadline").log());
-            times_out(world, id).await;
-        };
-        let waiting = async {
-            let id = world.submit(request()).await;
-            let pod = world.chronicle.pod(id, 1).await;
-            world.kubelet.bind(&pod).await;
-            assert!(
-                world
-                    .kubelet
-                    .shows(&pod, Recorded::load("image-missing").status())
-                    .await
-            );
-            times_out(world, id).await;
-        };
-        tokio::join!(running, waiting);
-    })
-    .await;
-}
-
-async fn times_out(world: &World, id: BuildId) {
-    let ended = world.until_ended(id).await;
-    assert_eq!(ended.state, State::Failed);
-    let failure = ended.failure.expect("it failed");
-    assert_eq!(failure.reason.as_str(), "timed_out");
-    println!("{}", failure.message);
 }

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use slipway::domain::{BuildId, State};
 use sqlx::types::Uuid;
 
-use crate::world::World;
+use crate::{chronicle::Seen, world::World};
 
 /// What the tables say of one build.
 #[derive(Debug, sqlx::FromRow)]
@@ -52,7 +52,14 @@ pub async fn hold(world: &World) {
             retries_are_counted_alike(world, *id, row.retries).await;
         }
     }
-    let seen = world.chronicle.seen();
+    nothing_was_wrong(&world.chronicle.seen(), &rows);
+    for name in world.jobs().await {
+        let known = BuildId::from_job_name(&name).is_some_and(|id| rows.contains_key(&id));
+        assert!(known, "a Job without a row: {name}");
+    }
+}
+
+fn nothing_was_wrong(seen: &Seen, rows: &BTreeMap<BuildId, Row>) {
     assert!(seen.wrongs.is_empty(), "{:?}", seen.wrongs);
     for job in &seen.jobs {
         assert!(
@@ -60,11 +67,6 @@ pub async fn hold(world: &World) {
             "a Job without a row: {}",
             job.build
         );
-    }
-    drop(seen);
-    for name in world.jobs().await {
-        let known = BuildId::from_job_name(&name).is_some_and(|id| rows.contains_key(&id));
-        assert!(known, "a Job without a row: {name}");
     }
 }
 

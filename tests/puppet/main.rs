@@ -7,13 +7,17 @@ mod cases;
 mod chronicle;
 #[path = "../support/cluster.rs"]
 mod cluster;
+mod deadlines;
 mod deletions;
 mod disruptions;
+mod expecting;
 mod invariants;
 mod kubelet;
 mod logs;
 mod node;
+mod nodes;
 mod observing;
 mod recorded;
+mod setup;
 mod waiting;
 mod world;

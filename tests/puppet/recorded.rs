@@ -104,8 +104,7 @@ impl Recorded {
 
 /// The objects of a file: documents, or Lists of them.
 fn objects(text: &[u8]) -> Vec<Value> {
-    let documents =
-        serde_yaml_ng::Deserializer::from_slice(text).map(|document| Value::deserialize(document));
+    let documents = serde_yaml_ng::Deserializer::from_slice(text).map(Value::deserialize);
     documents
         .map(|document| document.expect("YAML"))
         .flat_map(|mut document| match document["items"].take() {

@@ -14,7 +14,8 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 
 use crate::{
     recorded::Recorded,
-    world::{Setup, TOO_MUCH_CPU, World, end, story},
+    setup::Setup,
+    world::{TOO_MUCH_CPU, World, end, story},
 };
 
 /// Case, reason, words of the cluster's that the message must have.

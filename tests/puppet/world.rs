@@ -4,41 +4,31 @@
 use std::{
     panic::{AssertUnwindSafe, resume_unwind},
     sync::{Arc, Mutex},
-    time::Duration,
 };
 
 use futures::FutureExt;
 use kube::{Api, Client, ResourceExt, api::ListParams};
 use serde_json::{Value, json};
 use slipway::{
-    dispatcher::{Dispatcher, Options},
-    domain::{Attempt, Build, BuildId, Failure, NewBuild, State},
-    launcher::{
-        kubernetes::Kubernetes,
-        manifest::{KubernetesOptions, build_selector},
-    },
-    store::{Creator, Slots, Store, StoreOptions},
+    dispatcher::Dispatcher,
+    domain::{Attempt, Build, BuildId, NewBuild, State},
+    launcher::{kubernetes::Kubernetes, manifest::build_selector},
+    store::{Creator, Store},
 };
 use sqlx::{PgPool, postgres::PgConnectOptions};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    chronicle::{Chronicle, PATIENCE},
-    cluster::{Place, config, object},
+    chronicle::Chronicle,
+    cluster::{Place, object},
     invariants,
     kubelet::Kubelet,
-    node::PUPPET,
+    setup::{self, Setup},
 };
 
 /// CPU that no node has.
 pub const TOO_MUCH_CPU: &str = "1024";
-
-/// What a test changes before its world begins.
-pub struct Setup {
-    pub dispatcher: Options,
-    pub kubernetes: KubernetesOptions,
-}
 
 pub struct World {
     pub store: Store,
@@ -82,18 +72,18 @@ pub async fn story(
 impl World {
     async fn begin(database: PgConnectOptions, change: impl FnOnce(&mut Setup)) -> Self {
         let place = Place::new().await;
-        let store = connect(&database, 6);
+        let store = setup::connect(&database, 6);
         store.migrate().await.expect("the migrations apply");
         let (creator, batcher) = store.creator(1024);
         tokio::spawn(batcher);
         let kubelet = Kubelet::start(&place.client, &place.namespace).await;
-        let mut setup = setup(&place.namespace, &kubelet.node.name);
+        let mut setup = setup::default(&place.namespace, &kubelet.node.name);
         change(&mut setup);
         let world = Self {
-            reader: connect(&database, 4),
+            reader: setup::connect(&database, 4),
             sql: PgPool::connect_lazy_with(database),
             chronicle: Chronicle::begin(&place.client, &place.namespace),
-            launcher: dispatchers_client().await,
+            launcher: setup::dispatchers_client().await,
             store,
             place,
             kubelet,
@@ -136,6 +126,15 @@ impl World {
             soft.cancel();
             task.await.expect("the dispatcher does not panic");
         }
+    }
+
+    /// A dispatcher that ends by itself fails the test at once.
+    pub fn works(&self) {
+        let dead = self
+            .running()
+            .as_ref()
+            .is_some_and(|running| running.task.is_finished());
+        assert!(!dead, "the dispatcher ended by itself");
     }
 
     /// A build is accepted; `rest` goes into its request.
@@ -199,54 +198,6 @@ impl World {
         })
     }
 
-    /// Waits until a build's row is as expected.
-    pub async fn until(&self, id: BuildId, what: &str, accept: impl Fn(&Build) -> bool) -> Build {
-        let found = self.until_some(async || Some(self.build(id).await).filter(|build| accept(build)));
-        match found.await {
-            Some(build) => build,
-            None => panic!(
-                "waited in vain until {what}: {:?} {:?}",
-                self.build(id).await,
-                self.attempts(id).await
-            ),
-        }
-    }
-
-    pub async fn until_ended(&self, id: BuildId) -> Build {
-        self.until(id, "it has ended", |build| build.state.is_terminal())
-            .await
-    }
-
-    /// Waits until an attempt of a build is as expected.
-    pub async fn until_attempt(&self, id: BuildId, what: &str, accept: impl Fn(&Attempt) -> bool) -> Attempt {
-        let found = self.until_some(async || self.attempts(id).await.into_iter().find(&accept));
-        match found.await {
-            Some(attempt) => attempt,
-            None => panic!("waited in vain until {what}: {:?}", self.attempts(id).await),
-        }
-    }
-
-    /// Waits until the log of an attempt is as expected.
-    pub async fn until_log(&self, id: BuildId, attempt: u32, accept: impl Fn(&str, bool) -> bool) -> String {
-        let found = self.until_some(async || {
-            let (text, whole) = self.log(id, attempt).await;
-            accept(&text, whole).then_some(text)
-        });
-        match found.await {
-            Some(text) => text,
-            None => panic!(
-                "waited in vain for the log; there is {:?}",
-                self.log(id, attempt).await
-            ),
-        }
-    }
-
-    /// Waits until something else is true.
-    pub async fn until_true(&self, what: &str, look: impl AsyncFn() -> bool) {
-        let found = self.until_some(async || look().await.then_some(())).await;
-        assert!(found.is_some(), "waited in vain until {what}");
-    }
-
     /// How many builds are in a state.
     pub async fn count(&self, state: &str) -> usize {
         let count = sqlx::query_scalar::<_, i64>("SELECT count(*) FROM builds WHERE state::text = $1")
@@ -255,37 +206,6 @@ impl World {
             .await
             .expect("the rows can be counted");
         usize::try_from(count).expect("a count")
-    }
-
-    async fn until_some<T>(&self, look: impl AsyncFn() -> Option<T>) -> Option<T> {
-        let waiting = async {
-            loop {
-                if let Some(found) = look().await {
-                    return found;
-                }
-                self.works();
-                tokio::time::sleep(Duration::from_millis(50)).await;
-            }
-        };
-        tokio::time::timeout(PATIENCE, waiting).await.ok()
-    }
-
-    fn works(&self) {
-        let dead = self
-            .running()
-            .as_ref()
-            .is_some_and(|running| running.task.is_finished());
-        assert!(!dead, "the dispatcher ended by itself");
-    }
-
-    /// Waits until a build is as expected for that long, without a moment in which it is not.
-    pub async fn stays(&self, id: BuildId, span: Duration, accept: impl Fn(&Build) -> bool) {
-        let end = tokio::time::Instant::now() + span;
-        while tokio::time::Instant::now() < end {
-            let build = self.build(id).await;
-            assert!(accept(&build), "{build:?}");
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
     }
 
     /// A quota that is in force.
@@ -332,65 +252,6 @@ pub fn end(build: &Build) -> (State, Option<&str>, Option<i32>) {
     (
         build.state,
         failure.map(|failure| failure.reason.as_str()),
-        failure.and_then(exit_code),
+        failure.and_then(|failure| failure.exit_code),
     )
-}
-
-fn exit_code(failure: &Failure) -> Option<i32> {
-    failure.exit_code
-}
-
-fn setup(namespace: &str, node: &str) -> Setup {
-    let mut kubernetes = KubernetesOptions {
-        namespace: namespace.to_owned(),
-        ..KubernetesOptions::default()
-    };
-    kubernetes
-        .node_selector
-        .insert(PUPPET.to_owned(), node.to_owned());
-    kubernetes
-        .tolerations
-        .push(object(json!({ "key": PUPPET, "operator": "Exists" })));
-    let dispatcher = Options {
-        slots: Slots {
-            total: 1000,
-            per_project: 1000,
-        },
-        lease: Duration::from_secs(60),
-        launches: 16,
-        pending_deadline: Duration::from_secs(600),
-        waiting_recheck: Duration::from_secs(5),
-        job_grace: Duration::from_secs(600),
-        // Longer than anything is waited for: what is seen at once must not be left to this.
-        reconcile_interval: Duration::from_secs(300),
-        max_relaunches: 3,
-        max_log_bytes: 1 << 20,
-        internal_url: "http://slipway.internal:8080/".parse().expect("a URL"),
-    };
-    Setup {
-        dispatcher,
-        kubernetes,
-    }
-}
-
-/// With the rights that the deployment grants the service, and no others.
-async fn dispatchers_client() -> Client {
-    let mut config = config().await;
-    config.auth_info.impersonate = Some("system:serviceaccount:slipway:slipway".into());
-    Client::try_from(config).expect("a usable configuration")
-}
-
-fn connect(database: &PgConnectOptions, max_connections: u32) -> Store {
-    let name = database.get_database().expect("a test has a database");
-    let url = std::env::var("DATABASE_URL").expect("DATABASE_URL names the server");
-    let mut url: url::Url = url.parse().expect("DATABASE_URL is a URL");
-    url.set_path(name);
-    Store::connect(&StoreOptions {
-        url: String::from(url).into(),
-        direct_url: None,
-        max_connections,
-        acquire_timeout: PATIENCE,
-        notify: false,
-    })
-    .expect("the address is valid")
 }
