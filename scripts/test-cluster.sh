@@ -57,7 +57,7 @@ stop_everything() {
   trap '' INT TERM HUP
   trap - EXIT
   postgres_stop postgres
-  [[ -n "${KEEP:-}" ]] || cluster_release
+  if [[ -n "${KEEP:-}" ]]; then info "the cluster stays up: make cluster-down ends it"; else cluster_release; fi
   exit "$status"
 }
 
