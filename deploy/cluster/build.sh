@@ -13,8 +13,12 @@ has_programs() {
   for name in "${PROGRAMS[@]}" pause; do [[ -x "$BIN/$name" ]] || return 1; done
 }
 
-# Debian 12 has one of 2020, which crashes on most of what it is asked.
-has_kubectl() { kubectl create token --help >/dev/null 2>&1; }
+# Debian 12 has one of version 1.20, which crashes on most of what it is asked.
+has_kubectl() {
+  local words
+  words=$(kubectl version --client 2>/dev/null) || return 1
+  [[ "$words" =~ v1\.([0-9]+)\. ]] && ((BASH_REMATCH[1] >= 24))
+}
 
 # linker_flags MODULE: with its version.
 linker_flags() {

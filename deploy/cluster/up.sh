@@ -59,6 +59,7 @@ import_images() {
 # write_contract KUBECONFIG HOME: scripts/test-cluster.sh says what each of these is.
 write_contract() {
   {
+    # shellcheck disable=SC2016 # whoever reads it expands it
     [[ ! -x "$KUBECTL/kubectl" ]] || printf 'export PATH=%q:$PATH\n' "$KUBECTL"
     printf 'export SLIPWAY_TEST_KUBECONFIG=%q\n' "$1"
     printf 'export SLIPWAY_TEST_CLUSTER_HOME=%q\n' "$2"
