@@ -56,13 +56,13 @@ import_images() {
   import_own_image
 }
 
-# write_contract KUBECONFIG HOME: scripts/test-cluster.sh says what each of these is.
+# write_contract KUBECONFIG [HOME]: scripts/test-cluster.sh says what each of these is.
 write_contract() {
   {
     # shellcheck disable=SC2016 # whoever reads it expands it
     [[ ! -x "$KUBECTL/kubectl" ]] || printf 'export PATH=%q:$PATH\n' "$KUBECTL"
     printf 'export SLIPWAY_TEST_KUBECONFIG=%q\n' "$1"
-    printf 'export SLIPWAY_TEST_CLUSTER_HOME=%q\n' "$2"
+    if [[ -n "${2:-}" ]]; then printf 'export SLIPWAY_TEST_CLUSTER_HOME=%q\n' "$2"; else echo 'unset SLIPWAY_TEST_CLUSTER_HOME'; fi
     printf 'export SLIPWAY_TEST_HOST=%q\n' "$HOST_ADDRESS"
     printf 'export SLIPWAY_TEST_EXECUTOR_IMAGE=%q\n' "${EXECUTOR_IMAGE:-}"
     printf 'export SLIPWAY_TEST_FETCHER_IMAGE=%q\n' "${OWN_IMAGE:-}"
