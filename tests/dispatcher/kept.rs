@@ -181,7 +181,7 @@ async fn killed_in_mid_log_nothing_is_missing_doubled_or_shown(_: PgPoolOptions,
                 whole.extend_from_slice(part);
                 world.cluster.prints_bytes(id, part);
                 let two_at_once = random.random_bool(0.3);
-                let lives = [0, 1].map(|_| Duration::from_millis(random.random_range(0..60)));
+                let lives = [0, 1].map(|_| Duration::from_millis(random.random_range(0..120)));
                 let first = lives_for(&world, id, lives[0]);
                 if two_at_once {
                     tokio::join!(first, lives_for(&world, id, lives[1]));
