@@ -71,10 +71,11 @@ impl Dispatcher {
     /// before it could be stopped is a success all the same.
     pub(super) async fn see_cancel_through(&self, id: BuildId) -> Result<bool, StoreError> {
         match self.launcher().look(id).await {
-            Ok(Some(sighting)) if has_succeeded(&sighting) => {
-                Ok(self.record(id, &sighting).await? == Looked::Ended)
-            }
             Ok(Some(sighting)) => {
+                let sighting = self.without_secrets(id, &sighting).await?;
+                if has_succeeded(&sighting) {
+                    return Ok(self.record(id, &sighting).await? == Looked::Ended);
+                }
                 self.store()
                     .observe(
                         id,
@@ -83,7 +84,7 @@ impl Dispatcher {
                         sighting.failed_attempts,
                     )
                     .await?;
-                if !sighting.deleting {
+                if !sighting.goes_by_itself() {
                     self.remove(id).await;
                 }
                 Ok(false)
@@ -93,6 +94,7 @@ impl Dispatcher {
                 if ended {
                     metrics::counter!("slipway_builds_finished_total", "state" => "cancelled").increment(1);
                     tracing::info!(build.id = %id, "cancelled");
+                    self.no_more_logs(id).await?;
                 }
                 Ok(ended)
             }

@@ -48,6 +48,8 @@ pub fn default(namespace: &str, node: &str) -> Setup {
         reconcile_interval: Duration::from_secs(300),
         max_relaunches: 3,
         max_log_bytes: 1 << 20,
+        max_log_line: 1 << 16,
+        secrets: std::sync::Arc::default(),
         internal_url: "http://slipway.internal:8080/".parse().expect("a URL"),
     };
     Setup {
