@@ -64,11 +64,12 @@ pub fn sighting(evidence: &Evidence<'_>) -> Sighting {
     let looks = attempt::all(evidence);
     let job = evidence.job;
     let end = job.and_then(end);
+    let deleting = job.is_none_or(|job| job.metadata.deletion_timestamp.is_some());
     Sighting {
         external_id: uid(evidence),
         outcome: outcome(evidence, &looks, end),
-        failed_attempts: job.map_or(0, counted_failures).max(failures(&looks)),
-        deleting: job.is_none_or(|job| job.metadata.deletion_timestamp.is_some()),
+        failed_attempts: job.map_or(0, counted_failures).max(failures(&looks, deleting)),
+        deleting,
         advice: advice(evidence, &looks, end),
         attempts: looks.into_iter().map(Look::seen).collect(),
     }
@@ -205,12 +206,20 @@ fn advice(evidence: &Evidence<'_>, looks: &[Look<'_>], end: Option<End<'_>>) -> 
 
 /// The failures that the Job counts or will count: its own count trails the end of a pod by seconds, and may still
 /// trail when the Job has the condition that it fails.
-fn failures(looks: &[Look<'_>]) -> u32 {
-    let counted = looks
-        .iter()
-        .filter_map(Look::failure)
-        .filter(|failure| failure.reason.retry() != Retry::Free);
+fn failures(looks: &[Look<'_>], deleting: bool) -> u32 {
+    let counted = looks.iter().filter(|look| {
+        let went_along = deleting && look.pod.metadata.deletion_timestamp.is_some();
+        look.failure().is_some_and(|failure| {
+            // The Job's `podFailurePolicy` leaves out the disrupted. What was deleted with its Job is made again.
+            let made_again = went_along && failure.reason.retryable();
+            !is_disrupted(look.pod) && !made_again
+        })
+    });
     u32::try_from(counted.count()).unwrap_or(u32::MAX)
+}
+
+fn is_disrupted(pod: &Pod) -> bool {
+    pod.status.as_ref().and_then(disruption::target).is_some()
 }
 
 fn counted_failures(job: &Job) -> u32 {
