@@ -8,5 +8,14 @@ mod registry;
 #[path = "../support/service.rs"]
 mod service;
 
+mod by_hand;
+mod case;
+mod expected;
+mod failures;
+mod git;
+mod refusing;
+mod registries;
+mod report;
 mod sources;
+mod waiting;
 mod world;
