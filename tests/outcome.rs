@@ -831,10 +831,21 @@ fn a_quota_may_stop_the_second_attempt() {
 }
 
 #[test]
+fn a_pod_that_was_left_behind_by_its_job_is_not_going_until_it_is_deleted_itself() {
+    let running = || Scene::new().pod("Running", json!({"containerStatuses": [running("kaniko")]}));
+    assert!(!running().look().deleting);
+    let orphan = running().without_job().look();
+    assert!(
+        !orphan.deleting,
+        "it goes on, and whoever cancels the build must stop it"
+    );
+    assert!(running().deleting().without_job().look().deleting);
+}
+
+#[test]
 fn of_a_job_that_is_gone_its_pods_tell() {
     let gone = |scene: Scene| {
         let seen = scene.without_job().look();
-        assert!(seen.deleting);
         assert_eq!(seen.advice, Advice::None);
         seen
     };

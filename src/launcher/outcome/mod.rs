@@ -64,12 +64,11 @@ pub fn sighting(evidence: &Evidence<'_>) -> Sighting {
     let looks = attempt::all(evidence);
     let job = evidence.job;
     let end = job.and_then(end);
-    let deleting = job.is_none_or(|job| job.metadata.deletion_timestamp.is_some());
     Sighting {
         external_id: uid(evidence),
         outcome: outcome(evidence, &looks, end),
-        failed_attempts: job.map_or(0, counted_failures).max(failures(&looks, deleting)),
-        deleting,
+        failed_attempts: job.map_or(0, counted_failures).max(failures(&looks, job)),
+        deleting: is_deleting(evidence),
         advice: advice(evidence, &looks, end),
         attempts: looks.into_iter().map(Look::seen).collect(),
     }
@@ -204,11 +203,23 @@ fn advice(evidence: &Evidence<'_>, looks: &[Look<'_>], end: Option<End<'_>>) -> 
     }
 }
 
+/// Whether everything is going already. A Job may have been deleted without its pods: they go on, and push.
+fn is_deleting(evidence: &Evidence<'_>) -> bool {
+    match evidence.job {
+        Some(job) => job.metadata.deletion_timestamp.is_some(),
+        None => evidence
+            .pods
+            .iter()
+            .all(|pod| pod.metadata.deletion_timestamp.is_some()),
+    }
+}
+
 /// The failures that the Job counts or will count: its own count trails the end of a pod by seconds, and may still
 /// trail when the Job has the condition that it fails.
-fn failures(looks: &[Look<'_>], deleting: bool) -> u32 {
+fn failures(looks: &[Look<'_>], job: Option<&Job>) -> u32 {
+    let job_goes = job.is_none_or(|job| job.metadata.deletion_timestamp.is_some());
     let counted = looks.iter().filter(|look| {
-        let went_along = deleting && look.pod.metadata.deletion_timestamp.is_some();
+        let went_along = job_goes && look.pod.metadata.deletion_timestamp.is_some();
         look.failure().is_some_and(|failure| {
             // The Job's `podFailurePolicy` leaves out the disrupted. What was deleted with its Job is made again.
             let made_again = went_along && failure.reason.retryable();
