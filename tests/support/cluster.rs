@@ -36,15 +36,22 @@ const BUILDS: &str = "slipway-builds";
 /// The service's own namespace and ServiceAccount.
 const SERVICE: &str = "slipway";
 
+/// What `scripts/test-cluster.sh` says of the cluster.
+pub fn contract(name: &str) -> String {
+    match std::env::var(name) {
+        Ok(value) if !value.is_empty() => value,
+        _ => panic!("{name} is not set: make test-cluster sets it"),
+    }
+}
+
 /// The address at which pods reach this machine.
 pub fn host() -> String {
-    std::env::var("SLIPWAY_TEST_HOST").unwrap_or_else(|_| "10.213.0.1".into())
+    contract("SLIPWAY_TEST_HOST")
 }
 
 /// The executor's image.
 pub fn executor_image() -> String {
-    std::env::var("SLIPWAY_TEST_EXECUTOR_IMAGE")
-        .unwrap_or_else(|_| slipway::launcher::kaniko_args::KanikoOptions::default().image)
+    contract("SLIPWAY_TEST_EXECUTOR_IMAGE")
 }
 
 /// Whether the executor is the stand-in, which has no layer cache and knows no archives behind HTTPS.
@@ -54,7 +61,12 @@ pub fn is_standin() -> bool {
 
 /// Our own image.
 pub fn fetcher_image() -> String {
-    std::env::var("SLIPWAY_TEST_FETCHER_IMAGE").unwrap_or_else(|_| "slipway:test".into())
+    contract("SLIPWAY_TEST_FETCHER_IMAGE")
+}
+
+/// Whether the nodes' processes and images are on this machine: whether the cluster is the one of `make cluster`.
+pub fn nodes_are_here() -> bool {
+    std::env::var("SLIPWAY_TEST_CLUSTER_HOME").is_ok_and(|home| !home.is_empty())
 }
 
 /// An administrator's configuration.
@@ -71,8 +83,7 @@ pub async fn client() -> Client {
 }
 
 fn kubeconfig() -> Kubeconfig {
-    let path = std::env::var("SLIPWAY_TEST_KUBECONFIG").expect("SLIPWAY_TEST_KUBECONFIG names a kubeconfig");
-    Kubeconfig::read_from(path).expect("the kubeconfig can be read")
+    Kubeconfig::read_from(contract("SLIPWAY_TEST_KUBECONFIG")).expect("the kubeconfig can be read")
 }
 
 /// What JSON describes, as the type that Kubernetes has for it.
