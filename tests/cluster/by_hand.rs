@@ -11,8 +11,9 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 
 use crate::{
     case::{Case, within},
+    cluster,
     expected::{Expected, failed, succeeded},
-    report::not_run,
+    report::{Row, not_run},
     world::World,
 };
 
@@ -84,7 +85,7 @@ async fn what_is_done_to_a_build_behind_our_back(_: PgPoolOptions, database: PgC
         case("a builder killed, and tried again", 1, succeeded().attempts(2)),
     ];
     for case in killed {
-        if nodes_are_here() {
+        if cluster::nodes_are_here() {
             cases.push((Act::KillProcess, case));
         } else {
             not_run(case.name, "the nodes' processes are not on this machine");
@@ -94,12 +95,8 @@ async fn what_is_done_to_a_build_behind_our_back(_: PgPoolOptions, database: PgC
     world.report(&rows.await);
 }
 
-fn nodes_are_here() -> bool {
-    std::env::var_os("SLIPWAY_TEST_CLUSTER_HOME").is_some()
-}
-
 impl World {
-    async fn disturbed(&self, act: Act, case: &Case) -> crate::report::Row {
+    async fn disturbed(&self, act: Act, case: &Case) -> Row {
         let id = self.begin(case).await;
         let begun = within(Duration::from_secs(120), async || {
             self.log(&id).await.contains("begun\n")

@@ -253,7 +253,7 @@ async fn for_a_namespace_under_pod_security_restricted(_: PgPoolOptions, databas
 async fn a_builders_image_without_a_program_is_not_waited_for(_: PgPoolOptions, database: PgConnectOptions) {
     let name = "a builder's image that has no program";
     // A registry on loopback is one that nodes speak to without TLS, if they are on this machine.
-    if std::env::var_os("SLIPWAY_TEST_CLUSTER_HOME").is_none() {
+    if !cluster::nodes_are_here() {
         not_run(
             name,
             "the nodes have no registry that they would pull the image from",
