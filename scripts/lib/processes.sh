@@ -13,11 +13,11 @@ started_at() {
   awk '{print $20}' <<<"${stat##*) }"
 }
 
-# Only one script at a time works in $STATE.
+# lock_state [SECONDS]: only one script at a time works in $STATE; another one waits so long for its turn.
 lock_state() {
   mkdir -p "$STATE"
   exec 9>"$STATE/lock"
-  flock --nonblock 9 || fail "another one is running in $STATE: stop it first (Ctrl-C where it runs)"
+  flock --timeout "${1:-0}" 9 || fail "another one is running in $STATE: stop it first (Ctrl-C where it runs)"
 }
 
 # spawn NAME COMMAND…: runs in the background; the output goes to $STATE/NAME.log.
@@ -70,9 +70,9 @@ wait_until() {
   done
 }
 
-# The first port from the given one on that nobody listens on.
+# free_port PORT [ADDRESS]: the first port from the given one on that nobody listens on.
 free_port() {
-  local port=$1
-  while (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; do port=$((port + 1)); done
+  local port=$1 address=${2:-127.0.0.1}
+  while (exec 3<>"/dev/tcp/$address/$port") 2>/dev/null; do port=$((port + 1)); done
   printf '%s\n' "$port"
 }

@@ -86,10 +86,11 @@ fn rest(args: &ServeArgs, shutdown: &Shutdown, store: &Store, health: HealthStat
     let (creator, batcher) = store.creator(args.http.create_queue as usize);
     let options = ApiOptions {
         max_context_size: args.http.max_context_size,
+        max_streams: args.http.max_streams as usize,
         ..ApiOptions::default()
     };
     let soft = shutdown.tokens().soft;
-    let router = api::router(ApiState::new(health, creator, blobs, options));
+    let router = api::router(ApiState::new(health, creator, blobs, options).until(soft.clone()));
     // The batcher ends when the last handle to it is dropped, which the router holds until the listener has ended.
     shutdown.spawn("creations", async move {
         batcher.await;

@@ -87,7 +87,11 @@ impl Store {
         )
         .execute(&self.pool)
         .await?;
-        Ok(added.rows_affected() == 1)
+        let added = added.rows_affected() == 1;
+        if added {
+            self.log_grew(id);
+        }
+        Ok(added)
     }
 
     /// Says that an attempt's log is whole.
@@ -100,6 +104,7 @@ impl Store {
         )
         .execute(&self.pool)
         .await?;
+        self.log_grew(id);
         Ok(())
     }
 
@@ -148,7 +153,7 @@ impl Store {
     }
 
     /// The bytes from `offset` up to `end`, which are stored.
-    async fn log_bytes(
+    pub(super) async fn log_bytes(
         &self,
         id: BuildId,
         attempt: &str,

@@ -7,20 +7,28 @@ mod begin;
 mod builds;
 mod claim;
 mod contexts;
+mod counts;
 mod create;
+mod dispatchers;
 mod error;
+mod events;
 mod finish;
 mod insert;
 mod lanes;
 mod launch;
 mod list;
 mod lock;
+mod log_tail;
 mod logs;
+mod notifications;
 mod observe;
 mod pool;
+mod queue;
 mod rows;
 mod stats;
+mod steps;
 mod wakeups;
+mod watches;
 
 #[cfg(test)]
 mod tests;
@@ -32,13 +40,17 @@ pub use claim::{Claim, ClaimToken, Slots};
 pub use contexts::Context;
 pub use create::{CreateError, Created, Creator};
 pub use error::StoreError;
+pub use events::EventCursor;
 pub use list::BuildFilter;
 pub use lock::ObserverLock;
+pub use log_tail::LogState;
 pub use logs::LogSlice;
 pub use observe::{Live, Recorded, Standing};
 pub use pool::StoreOptions;
+pub use queue::{ProjectQueue, QueueView};
 pub use stats::{PoolStatus, QueueDepth};
 pub use wakeups::{Topic, Wakeup};
+pub use watches::BuildWatch;
 
 /// The database. Cheap to clone.
 #[derive(Clone)]
@@ -51,4 +63,5 @@ pub struct Store {
     direct: sqlx::PgPool,
     wakeups: Arc<wakeups::Wakeups>,
     lanes: Arc<lanes::Upkeep>,
+    counts: Arc<counts::Folding>,
 }
