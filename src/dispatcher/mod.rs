@@ -13,6 +13,7 @@ mod leftovers;
 mod logs;
 mod measured;
 mod observer;
+mod outage;
 mod presence;
 mod reconcile;
 mod sighted;
@@ -31,7 +32,9 @@ use tokio::sync::{Notify, Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
-use self::{gate::Gate, leftovers::Strangers, logs::Followers, sighted::Rechecks, tasks::Tasks};
+use self::{
+    gate::Gate, leftovers::Strangers, logs::Followers, outage::Outage, sighted::Rechecks, tasks::Tasks,
+};
 use crate::{
     domain::BuildId,
     launcher::Launcher,
@@ -73,6 +76,7 @@ struct Inner {
     options: Options,
     launches: Arc<Semaphore>,
     gate: Gate,
+    outage: Outage,
     followers: Followers,
     rechecks: Rechecks,
     strangers: Strangers,
@@ -97,6 +101,7 @@ impl Dispatcher {
             launches: Arc::new(Semaphore::new(options.launches)),
             options,
             gate: Gate::default(),
+            outage: Outage::default(),
             followers: Followers::default(),
             rechecks: Rechecks::default(),
             strangers: Strangers::default(),
