@@ -43,7 +43,10 @@ async fn a_cancel_at_any_time_leads_to_one_end() {
         match status {
             200 | 202 => assert!(cancelled, "seed {seed}: {id} was promised to be cancelled"),
             409 => assert!(!cancelled, "seed {seed}: {id} was said to have ended"),
-            other => panic!("seed {seed}: a cancel was answered {other}\n{}", world.account().await),
+            other => panic!(
+                "seed {seed}: a cancel was answered {other}\n{}",
+                world.account().await
+            ),
         }
     }
     world.close().await;

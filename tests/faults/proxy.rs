@@ -36,6 +36,8 @@ pub enum Calls {
     Create,
     /// The beginning of a watch.
     Watch,
+    /// The beginning of a watch of what came after this version, or an older one.
+    OldWatch(u64),
     /// Every POST, of whatever server.
     Post,
 }
@@ -84,7 +86,8 @@ struct Sky {
     client: reqwest::Client,
     upstream: String,
     rules: Mutex<Vec<Rule>>,
-    breaks: watch::Sender<Break>,
+    /// Of watches, and of all other answers.
+    breaks: [watch::Sender<Break>; 2],
 }
 
 /// The proxy. Ends when dropped.
@@ -128,7 +131,7 @@ impl Proxy {
             client,
             upstream: upstream.trim_end_matches('/').to_owned(),
             rules: Mutex::default(),
-            breaks: watch::Sender::new(Break::None),
+            breaks: [watch::Sender::new(Break::None), watch::Sender::new(Break::None)],
         });
         let task = tokio::spawn(accept(listener, Arc::clone(&sky)));
         Self { url, sky, task }
@@ -168,12 +171,14 @@ impl Proxy {
 
     /// Breaks off every answer that is being streamed.
     pub fn cut_streams(&self) {
-        self.sky.breaks.send_replace(Break::Cut);
+        for breaks in &self.sky.breaks {
+            breaks.send_replace(Break::Cut);
+        }
     }
 
-    /// Nothing more comes of any answer that is being streamed; its connection stays.
-    pub fn freeze_streams(&self) {
-        self.sky.breaks.send_replace(Break::Freeze);
+    /// Nothing more comes of any watch that goes on; its connection stays.
+    pub fn freeze_watches(&self) {
+        self.sky.breaks[0].send_replace(Break::Freeze);
     }
 }
 
@@ -206,8 +211,19 @@ impl Calls {
             Self::Post => method == Method::POST,
             Self::Create => method == Method::POST && uri.path().ends_with("/jobs"),
             Self::Watch => uri.query().is_some_and(|query| query.contains("watch=true")),
+            Self::OldWatch(newest) => {
+                Self::Watch.mean(request) && version(request).is_some_and(|version| version <= newest)
+            }
         }
     }
+}
+
+fn version(request: &Request<Incoming>) -> Option<u64> {
+    let pairs = request.uri().query()?.split('&');
+    let version = pairs
+        .filter_map(|pair| pair.strip_prefix("resourceVersion="))
+        .next()?;
+    version.parse().ok()
 }
 
 async fn accept(listener: TcpListener, sky: Arc<Sky>) {
@@ -267,6 +283,8 @@ async fn hold(to: &mpsc::UnboundedSender<Held>) {
 
 /// Passes a call on, to its end: also when whoever called is killed meanwhile, as networks do.
 async fn pass(request: Request<Incoming>, sky: Arc<Sky>) -> io::Result<Response<Body>> {
+    let breaks = &sky.breaks[usize::from(!Calls::Watch.mean(&request))];
+    let breaks = breaks.subscribe();
     let (parts, body) = request.into_parts();
     let body = body.collect().await.map_err(io::Error::other)?.to_bytes();
     let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
@@ -288,7 +306,6 @@ async fn pass(request: Request<Incoming>, sky: Arc<Sky>) -> io::Result<Response<
             passed = passed.header(name, value);
         }
     }
-    let breaks = sky.breaks.subscribe();
     let pieces = breakable(answer.bytes_stream().map_err(io::Error::other), breaks);
     Ok(passed
         .body(StreamBody::new(pieces.map_ok(Frame::data)).boxed_unsync())

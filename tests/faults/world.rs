@@ -92,6 +92,16 @@ impl World {
         Self::make(replicas, settings, turn).await
     }
 
+    /// Whether things may be done to the cluster itself.
+    pub fn owns_the_cluster() -> bool {
+        let home = std::env::var_os("SLIPWAY_TEST_CLUSTER_HOME");
+        let owns = home.is_some_and(|home| !home.is_empty());
+        if !owns {
+            println!("NOT RUN: the cluster is not ours to stop (SLIPWAY_TEST_CLUSTER_HOME)");
+        }
+        owns
+    }
+
     /// While no other story uses the cluster.
     pub async fn alone(replicas: usize, settings: &[(&str, &str)]) -> Self {
         let turn = Turn::Alone(CLUSTER.write().await);
@@ -303,7 +313,10 @@ impl World {
         }
         for (number, replica) in self.replicas.iter().enumerate() {
             let log = replica.service.log();
-            let lines: Vec<&str> = log.lines().filter(|line| !line.contains("http.route") || !line.contains("DEBUG")).collect();
+            let lines: Vec<&str> = log
+                .lines()
+                .filter(|line| !line.contains("http.route") || !line.contains("DEBUG"))
+                .collect();
             let lines: Vec<&str> = lines
                 .into_iter()
                 .filter(|line| !line.contains("kube_client::client"))
