@@ -5,6 +5,8 @@
 
 pub mod api;
 pub mod app;
+pub mod cli;
+pub mod client;
 pub mod config;
 pub mod dispatcher;
 pub mod domain;

@@ -6,11 +6,12 @@ use anyhow::{Context, Result};
 use axum::Router;
 use tokio::{net::TcpListener, sync::watch};
 
-use super::launcher;
+use super::{launcher, secrets};
 use crate::{
     api::{self, ApiOptions, ApiState, Blobs, Condition, HealthState, ListenerOptions, Readiness},
     config::{Role, ServeArgs},
     dispatcher::{self, Dispatcher},
+    domain::log::Known,
     launcher::Launcher,
     shutdown::Shutdown,
     store::Store,
@@ -32,6 +33,7 @@ pub(super) async fn serve(args: ServeArgs) -> Result<()> {
     let listener = TcpListener::bind(args.http.listen)
         .await
         .with_context(|| format!("--listen={}: the address cannot be listened on", args.http.listen))?;
+    let secrets = Arc::new(secrets::known(&args)?);
     let shutdown = Shutdown::new(args.shutdown_grace);
 
     let mut readiness = Readiness::default();
@@ -68,7 +70,13 @@ pub(super) async fn serve(args: ServeArgs) -> Result<()> {
     });
     shutdown.spawn(
         "background",
-        background(args.migrate, store, work, dispatcher_options(&args), tokens),
+        background(
+            args.migrate,
+            store,
+            work,
+            dispatcher_options(&args, secrets),
+            tokens,
+        ),
     );
     tracing::info!(
         listen = %args.http.listen, role = ?args.role, launcher = ?args.launcher,
@@ -140,7 +148,7 @@ async fn migrated(store: &Store) {
     tracing::info!("the database is up to date");
 }
 
-fn dispatcher_options(args: &ServeArgs) -> dispatcher::Options {
+fn dispatcher_options(args: &ServeArgs, secrets: Arc<Known>) -> dispatcher::Options {
     dispatcher::Options {
         slots: args.dispatch.slots(),
         lease: args.dispatch.launch_lease,
@@ -151,6 +159,8 @@ fn dispatcher_options(args: &ServeArgs) -> dispatcher::Options {
         reconcile_interval: args.dispatch.reconcile_interval,
         max_relaunches: MAX_RELAUNCHES,
         max_log_bytes: args.dispatch.max_log_size,
+        max_log_line: args.dispatch.max_log_line,
+        secrets,
         internal_url: args.http.internal_url(),
     }
 }

@@ -29,6 +29,14 @@ pub(super) fn bytes(text: &str) -> Result<u64, String> {
     Ok(memory.bytes())
 }
 
+/// The length of a line: from 1Ki to 1Mi.
+pub(super) fn line_length(text: &str) -> Result<usize, String> {
+    usize::try_from(bytes(text)?)
+        .ok()
+        .filter(|length| (1 << 10..=1 << 20).contains(length))
+        .ok_or_else(|| "must be from 1Ki to 1Mi".to_owned())
+}
+
 /// A setting that is never shown.
 #[expect(clippy::unnecessary_wraps, reason = "clap wants a Result of its parsers")]
 pub(super) fn secret(text: &str) -> Result<SecretString, String> {
@@ -43,19 +51,6 @@ pub(super) fn database_url(text: &str) -> Result<SecretString, String> {
     }
     url::Url::parse(text).map_err(|error| format!("is no address: {error}"))?;
     secret(text)
-}
-
-/// An address that begins with `http://` or `https://`, and ends in a folder.
-pub(super) fn base_url(text: &str) -> Result<url::Url, String> {
-    let mut url = url::Url::parse(text).map_err(|error| format!("is no address: {error}"))?;
-    if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
-        return Err("write http://host:port or https://host".to_owned());
-    }
-    if !url.path().ends_with('/') {
-        let path = format!("{}/", url.path());
-        url.set_path(&path);
-    }
-    Ok(url)
 }
 
 /// `KEY=VALUE`.

@@ -72,6 +72,7 @@ impl Dispatcher {
         };
         match self.launcher().look(id).await {
             Ok(Some(sighting)) => {
+                let sighting = self.without_secrets(id, &sighting).await?;
                 self.store()
                     .observe(
                         id,
@@ -91,6 +92,7 @@ impl Dispatcher {
                 if ended {
                     metrics::counter!("slipway_builds_finished_total", "state" => "cancelled").increment(1);
                     tracing::info!(build.id = %id, "cancelled");
+                    self.no_more_logs(id).await?;
                 }
                 Ok(ended)
             }

@@ -45,7 +45,10 @@ impl Dispatcher {
     /// When the store cannot be written to: what was seen is seen again at the next look.
     pub async fn observe_once(&self, id: BuildId) -> Result<Looked, StoreError> {
         match self.launcher().look(id).await {
-            Ok(Some(sighting)) => self.record(id, &sighting).await,
+            Ok(Some(sighting)) => {
+                let sighting = self.without_secrets(id, &sighting).await?;
+                self.record(id, &sighting).await
+            }
             Ok(None) => Ok(Looked::Nothing),
             Err(error) => Ok(self.unanswered(id, &error)),
         }

@@ -180,9 +180,13 @@ impl Cluster {
     }
 
     pub fn prints(&self, id: BuildId, text: &str) {
+        self.prints_bytes(id, text.as_bytes());
+    }
+
+    pub fn prints_bytes(&self, id: BuildId, bytes: &[u8]) {
         self.job(id, |job| {
             let last = job.logs.values_mut().next_back().expect("an attempt runs");
-            last.0.extend_from_slice(text.as_bytes());
+            last.0.extend_from_slice(bytes);
         });
     }
 
@@ -213,6 +217,21 @@ impl Cluster {
             } else {
                 Outcome::Failed(failure)
             };
+        });
+    }
+
+    /// What the last attempt's failure says.
+    pub fn says(&self, id: BuildId, message: &str, snippet: &str) {
+        let failure = Failure {
+            log_snippet: Some(snippet.to_owned()),
+            ..Failure::new(Reason::BuildStepFailed, message)
+        };
+        self.job(id, |job| {
+            let last = job.sighting.attempts.last_mut().expect("an attempt ran");
+            last.failure = Some(failure.clone());
+            if let Outcome::Failed(said) = &mut job.sighting.outcome {
+                *said = failure;
+            }
         });
     }
 
