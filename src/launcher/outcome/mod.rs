@@ -32,6 +32,8 @@ pub const EXIT_CONTEXT_INVALID: i32 = 65;
 pub const EXIT_FETCH_FAILED: i32 = 75;
 /// The init container that fetches an uploaded context.
 pub const FETCH_CONTAINER: &str = "fetch-context";
+/// The label by which the Job controller knows its pods.
+const JOB_UID: &str = "batch.kubernetes.io/controller-uid";
 /// The container that runs kaniko.
 pub const KANIKO_CONTAINER: &str = "kaniko";
 
@@ -238,7 +240,7 @@ fn counted_failures(job: &Job) -> u32 {
     u32::try_from(failed).unwrap_or(0)
 }
 
-/// The Job's uid. Of a Job that is gone, its pods still name it.
+/// The Job's uid. Of a Job that is gone, its pods still name it: their owner, or if they were orphaned, a label.
 fn uid(evidence: &Evidence<'_>) -> String {
     let owner = || {
         let owners = evidence
@@ -250,9 +252,17 @@ fn uid(evidence: &Evidence<'_>) -> String {
             .map(|owner| owner.uid.clone())
             .next()
     };
+    let label = || {
+        let mut labels = evidence
+            .pods
+            .iter()
+            .filter_map(|pod| pod.metadata.labels.as_ref());
+        labels.find_map(|labels| labels.get(JOB_UID).cloned())
+    };
     evidence
         .job
         .and_then(|job| job.metadata.uid.clone())
         .or_else(owner)
+        .or_else(label)
         .unwrap_or_default()
 }
