@@ -487,30 +487,28 @@ fn an_eviction_before_a_success_is_history() {
 }
 
 #[test]
-fn failures_are_counted_as_the_job_will_count_them() {
-    let counted = |status: Value| {
-        let seen = Scene::new()
-            .pod("Failed", status)
-            .condition("FailureTarget", "x", 0)
-            .look();
-        (
-            seen.failed_attempts,
-            seen.attempts[0].failure.as_ref().expect("it failed").reason,
-        )
+fn a_pod_that_outgrew_its_own_limit_is_counted_before_the_job_says_so() {
+    // The kubelet evicts it without a DisruptionTarget, and so the Job counts it.
+    let words = "Pod ephemeral local storage usage exceeds the total limit of containers 1Gi. ";
+    let seen = Scene::new()
+        .pod("Failed", json!({"reason": "Evicted", "message": words}))
+        .condition("FailureTarget", "BackoffLimitExceeded", 0)
+        .look();
+    let Outcome::Failed(failure) = &seen.outcome else {
+        panic!("{seen:?}")
     };
-    let full =
-        json!({"reason": "Evicted", "message": "Pod ephemeral local storage usage exceeds the total limit."});
-    assert_eq!(counted(full), (1, Reason::DiskFull), "it is the pod's own limit");
-    let target = json!([{"type": "DisruptionTarget", "status": "True", "reason": "EvictionByEvictionAPI"}]);
-    assert_eq!(counted(json!({ "conditions": target })), (0, Reason::Evicted));
-    let lost = json!({"containerStatuses": [terminated("kaniko", 137, "ContainerStatusUnknown", None)]});
-    assert_eq!(counted(lost), (1, Reason::NodeLost));
-    // Stopped because its Job went.
-    let stopped = |log: &str| Scene::new().exited(2, "Error", log).deleting();
-    assert_eq!(stopped("").without_job().look().failed_attempts, 0);
-    assert_eq!(stopped("").look().failed_attempts, 1, "the pod alone was deleted");
-    let step = RUN_FAILED.replace("status 7", "status 2");
-    assert_eq!(stopped(&step).without_job().look().failed_attempts, 1);
+    assert_eq!((failure.reason, seen.failed_attempts), (Reason::DiskFull, 1));
+}
+
+#[test]
+fn a_pod_that_goes_with_its_job_has_not_failed_unless_it_had_before() {
+    let killed = Scene::new()
+        .exited(2, "Error", "INFO[0000] RUN make\n")
+        .deleting();
+    assert_eq!(killed.look().failed_attempts, 1, "the Job is there and counts it");
+    assert_eq!(killed.without_job().look().failed_attempts, 0);
+    let broken = Scene::new().exited(7, "Error", RUN_FAILED).deleting();
+    assert_eq!(broken.without_job().look().failed_attempts, 1);
 }
 
 #[test]
@@ -847,10 +845,21 @@ fn a_quota_may_stop_the_second_attempt() {
 }
 
 #[test]
+fn a_pod_that_was_left_behind_by_its_job_is_not_going_until_it_is_deleted_itself() {
+    let running = || Scene::new().pod("Running", json!({"containerStatuses": [running("kaniko")]}));
+    assert!(!running().look().deleting);
+    let orphan = running().without_job().look();
+    assert!(
+        !orphan.deleting,
+        "it goes on, and whoever cancels the build must stop it"
+    );
+    assert!(running().deleting().without_job().look().deleting);
+}
+
+#[test]
 fn of_a_job_that_is_gone_its_pods_tell() {
     let gone = |scene: Scene| {
         let seen = scene.without_job().look();
-        assert!(seen.deleting);
         assert_eq!(seen.advice, Advice::None);
         seen
     };

@@ -70,11 +70,21 @@ impl Dispatcher {
     /// Removes what there is of a cancelling build; records the end when nothing is left. An image that was pushed
     /// before it could be stopped is a success all the same.
     pub(super) async fn see_cancel_through(&self, id: BuildId) -> Result<bool, StoreError> {
+        // Asked before the look: of a launch that ends in between, the look may have come too early.
+        let Some(launching) = self.store().launch_goes_on(id).await? else {
+            return Ok(false);
+        };
         match self.launcher().look(id).await {
             Ok(Some(sighting)) => {
                 let sighting = self.without_secrets(id, &sighting).await?;
                 if has_succeeded(&sighting) {
-                    return Ok(self.record(id, &sighting).await? == Looked::Ended);
+                    match self.record(id, &sighting).await? {
+                        Looked::Ended => return Ok(true),
+                        // Its Job is about to say so.
+                        Looked::GoesOn => return Ok(false),
+                        // It was another Job's.
+                        Looked::Nothing | Looked::Stale | Looked::Unknown => {}
+                    }
                 }
                 self.store()
                     .observe(
@@ -89,6 +99,7 @@ impl Dispatcher {
                 }
                 Ok(false)
             }
+            Ok(None) if launching => Ok(false),
             Ok(None) => {
                 let ended = self.store().cancelled(id).await?;
                 if ended {

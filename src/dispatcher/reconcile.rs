@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use super::{Dispatcher, backoff, failures, launching::log_failure, observer::jittered, sighted::Looked};
 use crate::{
     domain::{BuildId, Cause, State},
-    store::{Live, StoreError},
+    store::{Live, OfJob, StoreError},
 };
 
 /// Rows that are read at once.
@@ -118,7 +118,8 @@ impl Dispatcher {
             State::Running => match self.observe_once(row.id).await? {
                 Looked::Nothing => self.lost(row).await,
                 Looked::Ended => Ok(Reconciled::ended(true)),
-                Looked::GoesOn | Looked::Stale | Looked::Unknown => Ok(Reconciled::default()),
+                Looked::Stale => self.replaced(row).await,
+                Looked::GoesOn | Looked::Unknown => Ok(Reconciled::default()),
             },
             State::Cancelling => Ok(Reconciled::ended(self.see_cancel_through(row.id).await?)),
             // A launching build belongs to whoever holds its claim, until the lease runs out.
@@ -126,13 +127,25 @@ impl Dispatcher {
         }
     }
 
+    /// A build that was not seen as it is recorded: it ended meanwhile, or somebody deleted its Job and made another one
+    /// of the name. A launch finds that one, and adopts it if it is the build's.
+    async fn replaced(&self, row: &Live) -> Result<Reconciled, StoreError> {
+        match self.launcher().ask(row.id).await {
+            Ok(Some(now)) if row.external_id.as_ref() != Some(&now.external_id) && !now.deleting => {
+                self.lost(row).await
+            }
+            _ => Ok(Reconciled::default()),
+        }
+    }
+
     /// A running build of which nothing is left: made again, a bounded number of times.
     async fn lost(&self, row: &Live) -> Result<Reconciled, StoreError> {
+        let recorded = OfJob::recorded(row.id, row.external_id.as_deref());
         if row.relaunches >= self.options().max_relaunches {
             let failure = failures::job_lost(row.relaunches);
             let ended = self
                 .store()
-                .give_up(row.id, &failure, Cause::JobLost, &[], 0)
+                .give_up(recorded, &failure, Cause::JobLost, &[], 0)
                 .await?;
             if ended {
                 log_failure(row.id, &failure);
@@ -140,7 +153,7 @@ impl Dispatcher {
             return Ok(Reconciled::ended(ended));
         }
         let mut done = Reconciled::default();
-        if let Some(claim) = self.store().relaunch(row.id, self.options().lease).await? {
+        if let Some(claim) = self.store().relaunch(recorded, self.options().lease).await? {
             metrics::counter!("slipway_relaunches_total").increment(1);
             tracing::warn!(build.id = %row.id, relaunches = row.relaunches, "the Job vanished; it is made again");
             self.launch(claim).await;

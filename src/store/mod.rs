@@ -23,6 +23,7 @@ mod log_tail;
 mod logs;
 mod notifications;
 mod observe;
+mod of_job;
 mod pool;
 mod queue;
 mod rows;
@@ -48,6 +49,7 @@ pub use log_append::LogEnd;
 pub use log_tail::LogState;
 pub use logs::LogSlice;
 pub use observe::{Live, Recorded, Standing};
+pub use of_job::OfJob;
 pub use pool::StoreOptions;
 pub use queue::{ProjectQueue, QueueView};
 pub use stats::{PoolStatus, QueueDepth};
@@ -66,4 +68,5 @@ pub struct Store {
     wakeups: Arc<wakeups::Wakeups>,
     lanes: Arc<lanes::Upkeep>,
     counts: Arc<counts::Folding>,
+    shares: Arc<queue::Shares>,
 }

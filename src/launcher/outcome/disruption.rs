@@ -1,6 +1,6 @@
 //! What was done to a pod from outside: read before its containers, which only show that they were stopped.
 
-use k8s_openapi::api::core::v1::{Pod, PodCondition, PodStatus};
+use k8s_openapi::api::core::v1::{PodCondition, PodStatus};
 
 use crate::domain::Reason;
 
@@ -30,12 +30,8 @@ pub(super) fn read(status: &PodStatus) -> Option<(Reason, String)> {
     by_reason.or_else(|| by_condition(status))
 }
 
-/// Whether our Jobs do not count the pod's failure. A full disk may be the pod's own doing, and is counted.
-pub(super) fn is_ignored(pod: &Pod) -> bool {
-    pod.status.as_ref().and_then(target).is_some()
-}
-
-fn target(status: &PodStatus) -> Option<&PodCondition> {
+/// The condition that somebody disrupted the pod: an eviction, a drain, a node that went away.
+pub(super) fn target(status: &PodStatus) -> Option<&PodCondition> {
     let conditions = status.conditions.as_deref().unwrap_or_default();
     conditions
         .iter()
