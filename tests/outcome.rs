@@ -506,6 +506,12 @@ fn a_pod_that_goes_with_its_job_has_not_failed_unless_it_had_before() {
         .exited(2, "Error", "INFO[0000] RUN make\n")
         .deleting();
     assert_eq!(killed.look().failed_attempts, 1, "the Job is there and counts it");
+    let killed = killed.job(|job| job["spec"]["suspend"] = json!(true));
+    assert_eq!(
+        killed.look().failed_attempts,
+        0,
+        "it was stopped with the suspended Job"
+    );
     assert_eq!(killed.without_job().look().failed_attempts, 0);
     let broken = Scene::new().exited(7, "Error", RUN_FAILED).deleting();
     assert_eq!(broken.without_job().look().failed_attempts, 1);

@@ -162,7 +162,7 @@ fn between(evidence: &Evidence<'_>, looks: &[Look<'_>]) -> Outcome {
     let Some(job) = evidence.job else {
         return Outcome::Failed(failed_job::lost(evidence));
     };
-    if job.spec.as_ref().and_then(|spec| spec.suspend) == Some(true) {
+    if is_suspended(job) {
         return Outcome::Waiting {
             reason: None,
             message: Some("The Job is suspended.".to_owned()),
@@ -216,14 +216,19 @@ fn is_deleting(evidence: &Evidence<'_>) -> bool {
     }
 }
 
+fn is_suspended(job: &Job) -> bool {
+    job.spec.as_ref().and_then(|spec| spec.suspend) == Some(true)
+}
+
 /// The failures that the Job counts or will count: its own count trails the end of a pod by seconds, and may still
 /// trail when the Job has the condition that it fails.
 fn failures(looks: &[Look<'_>], job: Option<&Job>) -> u32 {
-    let job_goes = job.is_none_or(|job| job.metadata.deletion_timestamp.is_some());
+    let job_goes = job.is_none_or(|job| job.metadata.deletion_timestamp.is_some() || is_suspended(job));
     let counted = looks.iter().filter(|look| {
         let went_along = job_goes && look.pod.metadata.deletion_timestamp.is_some();
         look.failure().is_some_and(|failure| {
-            // The Job's `podFailurePolicy` leaves out the disrupted. What was deleted with its Job is made again.
+            // The Job's `podFailurePolicy` leaves out the disrupted. What was deleted with its Job, or stopped because
+            // that was suspended, is made again.
             let made_again = went_along && failure.reason.retryable();
             !is_disrupted(look.pod) && !made_again
         })
