@@ -78,8 +78,8 @@ mod tests {
         let known = known(&serve(&settings)).expect("both can be read");
         let masker = Masker::new(Arc::new(known), Known::default());
         assert_eq!(
-            masker.text("1: first value, second value, hunter22 and robot"),
-            "1: ***, ***, *** and robot"
+            masker.text("1: first value, second value, hunter22 of robot 7"),
+            "1: ***, ***, *** of robot 7"
         );
     }
 

@@ -77,7 +77,7 @@ impl Dispatcher {
                         sighting.failed_attempts,
                     )
                     .await?;
-                if !sighting.deleting {
+                if !sighting.goes_by_itself() {
                     self.remove(id).await;
                 }
                 Ok(false)

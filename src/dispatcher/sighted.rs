@@ -105,7 +105,7 @@ impl Dispatcher {
             return Ok(Looked::Stale);
         };
         if let (Outcome::Waiting { .. }, Some(waited)) = (&sighting.outcome, waiting_for) {
-            if waited >= self.options().pending_deadline && !sighting.deleting {
+            if waited >= self.options().pending_deadline && !sighting.goes_by_itself() {
                 return self.give_up_waiting(id, sighting, waited).await;
             }
             let left = self.options().pending_deadline.saturating_sub(waited);

@@ -5,6 +5,7 @@
 mod builds;
 mod contexts;
 mod cut;
+mod events;
 mod following;
 mod harness;
 mod health;
@@ -12,4 +13,6 @@ mod input;
 mod listener;
 mod logs;
 mod outages;
+mod queue;
 mod stream;
+mod waiting;

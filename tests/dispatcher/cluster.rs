@@ -222,6 +222,14 @@ impl Cluster {
         self.job(id, |job| job.sighting.deleting = true);
     }
 
+    /// Somebody deletes the Job and leaves its pod, which nobody owns any more.
+    pub fn is_orphaned(&self, id: BuildId) {
+        self.job(id, |job| {
+            job.sighting.deleting = true;
+            job.sighting.external_id = String::new();
+        });
+    }
+
     /// Nothing is left of it, by whatever hand.
     pub fn vanishes(&self, id: BuildId) {
         self.state().jobs.remove(&id);
