@@ -8,6 +8,8 @@ use super::{Store, StoreError};
 
 /// How long the database may take to say that the lock is still held.
 const PING: Duration = Duration::from_secs(5);
+/// How long it may take to get the lock, or to be told that another has it.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The observer's role, as long as this is held and [`ObserverLock::held`] says so.
 ///
@@ -21,15 +23,17 @@ impl Store {
     /// Becomes the one observer among all replicas, if there is none: a session advisory lock on a connection of its
     /// own. Dropping it, or losing the connection, gives the role up.
     pub async fn become_observer(&self) -> Result<Option<ObserverLock>, StoreError> {
+        // A connection may have been dead for long without anybody having been told.
+        match tokio::time::timeout(PATIENCE, self.ask_for_role()).await {
+            Ok(answer) => answer,
+            Err(_) => Err(StoreError::unavailable("no answer about the observer's lock")),
+        }
+    }
+
+    async fn ask_for_role(&self) -> Result<Option<ObserverLock>, StoreError> {
         // Of no pool from here on: dropping it, even within this call, is what gives the lock back.
         let mut connection = self.direct.acquire().await?.detach();
-        let taken = sqlx::query_scalar!(r#"SELECT pg_try_advisory_lock(1936484471, 2) AS "taken!""#)
-            .fetch_one(&mut connection)
-            .await?;
-        if !taken {
-            connection.close().await?;
-            return Ok(None);
-        }
+        // First: whoever is stopped right after it got the lock must lose it, too.
         sqlx::query!(
             r#"
             SELECT set_config('idle_session_timeout', '30s', false) AS silent,
@@ -40,6 +44,13 @@ impl Store {
         )
         .fetch_one(&mut connection)
         .await?;
+        let taken = sqlx::query_scalar!(r#"SELECT pg_try_advisory_lock(1936484471, 2) AS "taken!""#)
+            .fetch_one(&mut connection)
+            .await?;
+        if !taken {
+            connection.close().await?;
+            return Ok(None);
+        }
         Ok(Some(ObserverLock { connection }))
     }
 }
