@@ -5,6 +5,7 @@
 
 mod latency;
 mod load;
+mod logs;
 mod postgres;
 mod queue;
 mod service;
@@ -73,6 +74,9 @@ async fn run() -> Result<()> {
     }
     if only.is_empty() || only == "latency" {
         latency::measure(&Postgres::start()?).await?;
+    }
+    if only.is_empty() || only == "logs" {
+        logs::measure(&Postgres::start()?).await?;
     }
     Ok(())
 }

@@ -133,7 +133,7 @@ impl Dispatcher {
             if waited >= deadline {
                 deadline += self.pause(id).await?;
             }
-            if waited >= deadline && !sighting.goes_by_itself() {
+            if waited >= deadline && !sighting.deleting {
                 return self.past_deadline(id, waited).await;
             }
             let left = deadline.saturating_sub(waited).max(SOONEST_RECHECK);
@@ -161,7 +161,7 @@ impl Dispatcher {
     /// may trail, or have been cut off.
     async fn past_deadline(&self, id: BuildId, waited: Duration) -> Result<Looked, StoreError> {
         match self.launcher().ask(id).await {
-            Ok(Some(now)) if matches!(now.outcome, Outcome::Waiting { .. }) && !now.goes_by_itself() => {
+            Ok(Some(now)) if matches!(now.outcome, Outcome::Waiting { .. }) && !now.deleting => {
                 self.give_up_waiting(id, &now, waited).await
             }
             // It has started, or is gone.
