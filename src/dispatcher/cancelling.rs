@@ -81,7 +81,7 @@ impl Dispatcher {
                         sighting.failed_attempts,
                     )
                     .await?;
-                if !sighting.goes_by_itself() {
+                if !sighting.deleting {
                     self.remove(id).await;
                 }
                 Ok(false)

@@ -109,7 +109,7 @@ impl Dispatcher {
         };
         if let (Outcome::Waiting { .. }, Some(waited)) = (&sighting.outcome, waiting_for) {
             let waited = self.0.outage.since(waited);
-            if waited >= self.options().pending_deadline && !sighting.goes_by_itself() {
+            if waited >= self.options().pending_deadline && !sighting.deleting {
                 return self.past_deadline(id, waited).await;
             }
             let left = self.options().pending_deadline.saturating_sub(waited);
@@ -123,7 +123,7 @@ impl Dispatcher {
     /// may trail, or have been cut off.
     async fn past_deadline(&self, id: BuildId, waited: Duration) -> Result<Looked, StoreError> {
         match self.launcher().ask(id).await {
-            Ok(Some(now)) if matches!(now.outcome, Outcome::Waiting { .. }) && !now.goes_by_itself() => {
+            Ok(Some(now)) if matches!(now.outcome, Outcome::Waiting { .. }) && !now.deleting => {
                 self.give_up_waiting(id, &now, waited).await
             }
             // It has started, or is gone.

@@ -16,17 +16,10 @@ pub struct Sighting {
     pub attempts: Vec<AttemptSeen>,
     /// How many attempts failed, as the Job counts them.
     pub failed_attempts: u32,
-    /// Whether the Job is being deleted, or all that is left of it.
+    /// Whether the Job is being deleted, or, where it is gone, every pod that is left: it goes without our doing.
     pub deleting: bool,
     /// What must be done about the attempts that have failed.
     pub advice: Advice,
-}
-
-impl Sighting {
-    /// Whether what there is goes without our doing: it is being deleted, and somebody owns what is left of it.
-    pub fn goes_by_itself(&self) -> bool {
-        self.deleting && !self.external_id.is_empty()
-    }
 }
 
 /// What the latest failed attempt calls for.

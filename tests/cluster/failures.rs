@@ -15,8 +15,10 @@ use crate::{
     world::World,
 };
 
-/// Fills what memory there is.
-const HUNGRY: &str = "tail /dev/zero";
+/// Fills what memory there is. There may be no /dev/zero.
+const HUNGRY: &str = "sh -c 'x=0123456789abcdef; while true; do x=$x$x; done'";
+/// Fills 300 MB of the disk, and waits for what comes of it.
+const GREEDY: &str = "i=0; while test $i -lt 150; do cat /bin/busybox; i=$((i + 1)); done > /big; sleep 100";
 
 #[sqlx::test(migrations = false)]
 #[ignore = "needs a cluster: make test-cluster"]
@@ -206,7 +208,7 @@ async fn what_takes_too_much(_: PgPoolOptions, database: PgConnectOptions) {
         ),
         world.case(
             "disk: RUN writes more than the limit",
-            "FROM BASE\nRUN dd if=/dev/zero of=/big bs=1048576 count=200; sleep 100\n",
+            &format!("FROM BASE\nRUN {GREEDY}\n"),
             json!({ "max_retries": 0 }),
             failed("disk_full", "infrastructure")
                 .any_exit()

@@ -2,6 +2,7 @@
 
 use std::{fs, path::Path};
 
+use base64::prelude::{BASE64_STANDARD, Engine as _};
 use flate2::{Compression, write::GzEncoder};
 use k8s_openapi::api::core::v1::Secret;
 use serde_json::{Value, json};
@@ -84,7 +85,8 @@ impl World {
 
     /// The registry's credentials as a `config.json`.
     pub fn docker_config(&self, password: &str) -> String {
-        let login = json!({ "username": "builder", "password": password });
+        let auth = BASE64_STANDARD.encode(format!("builder:{password}"));
+        let login = json!({ "username": "builder", "password": password, "auth": auth });
         json!({ "auths": { (self.registry.host.as_str()): login } }).to_string()
     }
 
@@ -109,7 +111,7 @@ pub fn service(
     let mut settings = vec![
         ("SLIPWAY_DATABASE_URL", url(database)),
         // Few, for a connection takes a debug build long, and patience, for the machine is busy.
-        ("SLIPWAY_DATABASE_CONNECTIONS", "8".to_owned()),
+        ("SLIPWAY_DATABASE_CONNECTIONS", "4".to_owned()),
         ("SLIPWAY_DATABASE_ACQUIRE_TIMEOUT", "60s".to_owned()),
         ("SLIPWAY_LISTEN", listen),
         ("SLIPWAY_NAMESPACE", namespace.to_owned()),

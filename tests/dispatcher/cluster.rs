@@ -251,10 +251,7 @@ impl Cluster {
 
     /// Somebody deletes the Job and leaves its pod, which nobody owns any more.
     pub fn is_orphaned(&self, id: BuildId) {
-        self.job(id, |job| {
-            job.sighting.deleting = true;
-            job.sighting.external_id = String::new();
-        });
+        self.job(id, |job| job.sighting.external_id = String::new());
     }
 
     /// Nothing is left of it, by whatever hand.

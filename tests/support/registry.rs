@@ -23,8 +23,8 @@ const HTPASSWD: &str = "builder:$2b$05$abcdefghijklmnopqrstuuZ0Fx87Pb/Aqb0E90lfv
 /// Where Debian's busybox-static puts its program.
 const BUSYBOX: &str = "/bin/busybox";
 /// The names by which the base image has it.
-const APPLETS: [&str; 14] = [
-    "sh", "echo", "cat", "sleep", "ls", "id", "test", "mkdir", "true", "env", "head", "grep", "tail", "dd",
+const APPLETS: [&str; 12] = [
+    "sh", "echo", "cat", "sleep", "ls", "id", "test", "mkdir", "true", "env", "head", "grep",
 ];
 
 const DOCKER_MANIFEST: &str = "application/vnd.docker.distribution.manifest.v2+json";
