@@ -5,10 +5,12 @@
 
 pub mod api;
 pub mod app;
+pub mod blobs;
 pub mod config;
 pub mod dispatcher;
 pub mod domain;
 pub mod launcher;
+pub mod retention;
 pub mod shutdown;
 pub mod store;
 pub mod telemetry;

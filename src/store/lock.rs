@@ -1,4 +1,4 @@
-//! The observer's role: one replica at a time.
+//! Roles that one replica has at a time: session advisory locks, each on a connection of its own.
 
 use std::time::Duration;
 
@@ -9,23 +9,42 @@ use super::{Store, StoreError};
 /// How long the database may take to say that the lock is still held.
 const PING: Duration = Duration::from_secs(5);
 
-/// The observer's role, as long as this is held and [`ObserverLock::held`] says so.
+/// What only one replica does at a time. The numbers name the locks.
+#[derive(Debug, Clone, Copy)]
+enum Role {
+    Observer = 2,
+    Sweeper = 5,
+}
+
+/// A role, as long as this is held and [`RoleLock::held`] says so.
 ///
 /// Ask at least every ten seconds: the database takes the role away from a holder that is silent for thirty, so that
 /// one that was stopped, or cut off, does not keep it.
-pub struct ObserverLock {
+pub struct RoleLock {
     connection: PgConnection,
 }
 
 impl Store {
-    /// Becomes the one observer among all replicas, if there is none: a session advisory lock on a connection of its
-    /// own. Dropping it, or losing the connection, gives the role up.
-    pub async fn become_observer(&self) -> Result<Option<ObserverLock>, StoreError> {
+    /// Becomes the one observer among all replicas, if there is none. Dropping it, or losing the connection, gives the
+    /// role up.
+    pub async fn become_observer(&self) -> Result<Option<RoleLock>, StoreError> {
+        self.take(Role::Observer).await
+    }
+
+    /// Becomes the one among all replicas that removes what is old, likewise.
+    pub async fn become_sweeper(&self) -> Result<Option<RoleLock>, StoreError> {
+        self.take(Role::Sweeper).await
+    }
+
+    async fn take(&self, role: Role) -> Result<Option<RoleLock>, StoreError> {
         // Of no pool from here on: dropping it, even within this call, is what gives the lock back.
         let mut connection = self.direct.acquire().await?.detach();
-        let taken = sqlx::query_scalar!(r#"SELECT pg_try_advisory_lock(1936484471, 2) AS "taken!""#)
-            .fetch_one(&mut connection)
-            .await?;
+        let taken = sqlx::query_scalar!(
+            r#"SELECT pg_try_advisory_lock(1936484471, $1) AS "taken!""#,
+            role as i32
+        )
+        .fetch_one(&mut connection)
+        .await?;
         if !taken {
             connection.close().await?;
             return Ok(None);
@@ -40,11 +59,11 @@ impl Store {
         )
         .fetch_one(&mut connection)
         .await?;
-        Ok(Some(ObserverLock { connection }))
+        Ok(Some(RoleLock { connection }))
     }
 }
 
-impl ObserverLock {
+impl RoleLock {
     /// Asks the database whether the lock's connection still lives.
     pub async fn held(&mut self) -> bool {
         matches!(

@@ -1,19 +1,38 @@
 //! Logs of attempts, in compressed chunks that follow one another without a gap.
 
-use std::io::{Read, Write};
-
-use flate2::{Compression, read::ZlibDecoder, write::ZlibEncoder};
-
 use super::{
     Store, StoreError,
     rows::{column, length},
 };
-use crate::domain::BuildId;
+use crate::domain::{
+    BuildId,
+    log_chunk::{CHUNK, pack, unpack},
+};
 
-/// The most that one chunk holds, so that reading a slice never unpacks much more than it needs.
-const CHUNK: usize = 256 * 1024;
+/// How often a log is looked for that moves meanwhile, which it does once.
+const TRIES: usize = 3;
 
-/// A stretch of an attempt's stored log.
+/// Where a stretch of an attempt's log is.
+#[derive(Debug, Clone)]
+pub enum StoredLog {
+    /// In the database.
+    Here(LogSlice),
+    /// In the archive, from the slice's offset up to `end`; the slice itself holds no bytes.
+    Archived {
+        /// The slice as it would be.
+        slice: LogSlice,
+        /// The attempt's name.
+        attempt: String,
+        /// Where the object's chunks end.
+        ends: Vec<u64>,
+        /// Where the stretch ends.
+        end: u64,
+    },
+    /// Nowhere: its time was over.
+    Removed,
+}
+
+/// A stretch of an attempt's log.
 #[derive(Debug, Clone)]
 pub struct LogSlice {
     /// The byte that it begins at.
@@ -73,7 +92,7 @@ impl Store {
                 RETURNING 1
             ), continued AS (
                 UPDATE logs SET bytes = bytes + $4
-                WHERE build_id = $1 AND attempt = $2 AND bytes = $3 AND $3 > 0::bigint
+                WHERE build_id = $1 AND attempt = $2 AND bytes = $3 AND $3 > 0::bigint AND archive_ends IS NULL
                 RETURNING 1
             )
             INSERT INTO log_chunks (build_id, attempt, byte_offset, length, body)
@@ -122,10 +141,45 @@ impl Store {
         attempt: u32,
         offset: u64,
         limit: u32,
-    ) -> Result<Option<LogSlice>, StoreError> {
-        let Some(log) = sqlx::query!(
+    ) -> Result<Option<StoredLog>, StoreError> {
+        for _ in 0..TRIES {
+            let Some(log) = self.log_row(id, attempt).await? else {
+                return Ok(None);
+            };
+            if log.removed {
+                return Ok(Some(StoredLog::Removed));
+            }
+            let total = length(log.bytes);
+            let end = total.min(offset.saturating_add(u64::from(limit)));
+            let mut slice = LogSlice {
+                offset,
+                bytes: Vec::new(),
+                total,
+                complete: log.complete,
+            };
+            if let Some(ends) = log.archive_ends {
+                return Ok(Some(StoredLog::Archived {
+                    slice,
+                    attempt: log.name,
+                    ends: ends.into_iter().map(length).collect(),
+                    end,
+                }));
+            }
+            slice.bytes = self.log_bytes(id, &log.name, offset, end).await?;
+            // Else it was moved or removed after its row had been read.
+            if slice.bytes.len() as u64 == end.saturating_sub(offset) {
+                return Ok(Some(StoredLog::Here(slice)));
+            }
+        }
+        Err(StoreError::unavailable("the log is being moved"))
+    }
+
+    async fn log_row(&self, id: BuildId, attempt: u32) -> Result<Option<LogRow>, sqlx::Error> {
+        sqlx::query_as!(
+            LogRow,
             r#"
-            SELECT a.name, coalesce(l.bytes, 0) AS "bytes!", coalesce(l.complete, false) AS "complete!"
+            SELECT a.name, coalesce(l.bytes, 0) AS "bytes!", coalesce(l.complete, false) AS "complete!",
+                l.archive_ends, a.log_removed OR l.removed_at IS NOT NULL AS "removed!"
             FROM attempts a LEFT JOIN logs l ON l.build_id = a.build_id AND l.attempt = a.name
             WHERE a.build_id = $1 AND a.number = $2
             "#,
@@ -133,22 +187,11 @@ impl Store {
             column::<_, i32>(attempt)
         )
         .fetch_optional(&self.pool)
-        .await?
-        else {
-            return Ok(None);
-        };
-        let total = length(log.bytes);
-        let end = total.min(offset.saturating_add(u64::from(limit)));
-        Ok(Some(LogSlice {
-            offset,
-            bytes: self.log_bytes(id, &log.name, offset, end).await?,
-            total,
-            complete: log.complete,
-        }))
+        .await
     }
 
     /// The bytes from `offset` up to `end`, which are stored.
-    async fn log_bytes(
+    pub(super) async fn log_bytes(
         &self,
         id: BuildId,
         attempt: &str,
@@ -177,7 +220,8 @@ impl Store {
         let mut bytes = Vec::new();
         for chunk in chunks {
             let start = length(chunk.byte_offset);
-            let whole = unpack(&chunk.body, chunk.length)?;
+            let whole = unpack(&chunk.body, usize::try_from(chunk.length).unwrap_or_default())
+                .map_err(|error| StoreError::Query(sqlx::Error::Decode(error.into())))?;
             let within = |at: u64| {
                 usize::try_from(at.saturating_sub(start))
                     .unwrap_or(usize::MAX)
@@ -189,18 +233,11 @@ impl Store {
     }
 }
 
-fn pack(bytes: &[u8]) -> Vec<u8> {
-    let mut encoder = ZlibEncoder::new(Vec::new(), Compression::fast());
-    encoder
-        .write_all(bytes)
-        .and_then(|()| encoder.finish())
-        .expect("writing to a vector cannot fail")
-}
-
-fn unpack(body: &[u8], length: i32) -> Result<Vec<u8>, StoreError> {
-    let mut bytes = Vec::with_capacity(usize::try_from(length).unwrap_or_default());
-    ZlibDecoder::new(body)
-        .read_to_end(&mut bytes)
-        .map_err(|error| StoreError::Query(sqlx::Error::Decode(error.into())))?;
-    Ok(bytes)
+/// Where a log is, and how long it is.
+struct LogRow {
+    name: String,
+    bytes: i64,
+    complete: bool,
+    archive_ends: Option<Vec<i64>>,
+    removed: bool,
 }

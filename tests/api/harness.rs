@@ -8,7 +8,8 @@ use http_body_util::BodyExt;
 use metrics_exporter_prometheus::PrometheusBuilder;
 use serde_json::{Value, json};
 use slipway::{
-    api::{self, ApiOptions, ApiState, Blobs, Condition, HealthState, Readiness},
+    api::{self, ApiOptions, ApiState, Condition, HealthState, Readiness},
+    blobs::Blobs,
     domain::BuildId,
     store::{Slots, Store, StoreOptions},
 };

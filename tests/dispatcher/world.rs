@@ -6,7 +6,7 @@ use serde_json::json;
 use slipway::{
     dispatcher::{Dispatcher, Options},
     domain::{Build, BuildId, NewBuild, State},
-    store::{Creator, Slots, Store, StoreOptions},
+    store::{Creator, Slots, Store, StoreOptions, StoredLog},
 };
 use sqlx::{PgPool, postgres::PgConnectOptions};
 
@@ -139,7 +139,9 @@ impl World {
             .log(id, attempt, 0, 1 << 20)
             .await
             .expect("the database answers");
-        let slice = slice.expect("the attempt is known");
+        let StoredLog::Here(slice) = slice.expect("the attempt is known") else {
+            panic!("the log is in the database")
+        };
         (
             String::from_utf8(slice.bytes).expect("the log is text"),
             slice.complete,

@@ -12,7 +12,7 @@ use crate::{
     api::{
         ApiState,
         extract::PathId,
-        problem::{Code, Problem},
+        problem::{Code, Problem, ProblemBody},
         query::Query,
     },
     domain::BuildId,
@@ -49,6 +49,8 @@ const DEFAULT_BYTES: u64 = 1 << 20;
                 ("Slipway-Log-Total" = u64, description = "Bytes stored so far"),
                 ("Slipway-Log-Complete" = bool, description = "Whether nothing will be added any more"),
             )),
+        (status = 410, description = "The log was removed after its time: `log_removed`", body = ProblemBody,
+            content_type = "application/problem+json"),
     )
 )]
 pub(super) async fn log(
@@ -69,7 +71,7 @@ pub(super) async fn log(
     let Some(attempt) = attempt else {
         return Ok(answer(0, not_begun(&state, id, offset).await?));
     };
-    let slice = state.store.log(id, attempt, offset, limit).await?;
+    let slice = state.logs.slice(id, attempt, offset, limit).await?;
     slice
         .map(|slice| answer(attempt, slice))
         .ok_or_else(|| Problem::new(Code::NotFound))

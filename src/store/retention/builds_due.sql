@@ -1,0 +1,13 @@
+-- A batch of builds after $1 with those marked that ended longer than $2 seconds ago. One that still has a log waits:
+-- the log may be an object, which goes first.
+WITH seen AS MATERIALIZED (
+    SELECT id, finished_at FROM builds
+    WHERE id > $1 AND id < first_id_at(now() - make_interval(secs => $2))
+    ORDER BY id LIMIT 500
+)
+SELECT s.id AS "id!", coalesce(
+    s.finished_at < now() - make_interval(secs => $2)
+        AND NOT EXISTS (SELECT FROM logs l WHERE l.build_id = s.id),
+    false
+) AS "due!"
+FROM seen s ORDER BY s.id
