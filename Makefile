@@ -1,15 +1,24 @@
-# Two commands matter: `make demo` and `make test`.
+# Two commands matter: `make demo` and `make test`; on a real cluster, `make demo CLUSTER=1` and `make test-cluster`.
 .DEFAULT_GOAL := help
-.PHONY: help demo test check fmt openapi sqlx image ci
+.PHONY: help demo test test-cluster cluster cluster-down check fmt openapi sqlx image ci
 
 help: ## Say what there is
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
 
-demo: ## Run four builds through the service, and leave it up until Ctrl-C (ONCE=1: end after them)
-	@ONCE=$(ONCE) bash scripts/demo.sh
+demo: ## Run four builds through the service, and leave it up until Ctrl-C (ONCE=1: end after them; CLUSTER=1: as Jobs)
+	@ONCE=$(ONCE) CLUSTER=$(CLUSTER) bash scripts/demo.sh
 
 test: ## Run all tests, on a Postgres of their own and a container engine (ARGS=… goes to cargo test)
 	@bash scripts/test.sh $(ARGS)
+
+test-cluster: ## Run the tests that need a real cluster (ARGS=… goes to cargo test; KEEP=1: leave the cluster up)
+	@KEEP=$(KEEP) bash scripts/test-cluster.sh $(ARGS)
+
+cluster: ## Bring up a real Kubernetes of one node, or fill the one of KUBECONFIG (CONTROL_PLANE=1: without a node)
+	@bash deploy/cluster/up.sh $(if $(CONTROL_PLANE),--control-plane)
+
+cluster-down: ## Stop what `make cluster` started (PURGE=1: and remove its data)
+	@bash deploy/cluster/down.sh $(if $(PURGE),--purge)
 
 check: ## Format, clippy and docs, as CI checks them
 	cargo fmt --check

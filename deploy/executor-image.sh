@@ -2,7 +2,8 @@
 # Prints the executor's image to build with: kaniko's from the engine's own store, else pulled, else the stand-in.
 #
 # SLIPWAY_EXECUTOR=kaniko allows nothing else, SLIPWAY_EXECUTOR=standin takes the stand-in at once.
-# Only the name goes to standard output; what is done is said on standard error.
+# Only the name goes to standard output; what is done is said on standard error. With --name it is kaniko's, whatever
+# can be had.
 set -euo pipefail
 
 KANIKO=ghcr.io/osscontainertools/kaniko:v1.28.3
@@ -12,6 +13,11 @@ DOCKER=${DOCKER:-docker}
 STANDIN=$(dirname "${BASH_SOURCE[0]}")/standin/build.sh
 
 say() { printf 'executor: %s\n' "$*" >&2; }
+
+if [[ "${1:-}" == --name ]]; then
+  printf '%s\n' "$KANIKO"
+  exit
+fi
 
 have_kaniko() { "$DOCKER" image inspect "$KANIKO" >/dev/null 2>&1; }
 

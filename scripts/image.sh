@@ -1,25 +1,64 @@
 #!/usr/bin/env bash
 # Our own image, compiled by the cargo at hand: the same as the Dockerfile's, for where no registry has its first stage.
+#
+# IMAGE is its name; ARCHIVE=FILE writes an archive in place of loading it into the container engine.
+# IMAGE_PROFILE=dev takes the program that `cargo build` makes for the demo and the tests, with this machine's libraries:
+# nothing is compiled for the image alone.
 set -euo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
+STATE=$(mktemp --directory)
+trap 'rm -rf "$STATE"' EXIT
+for part in output packages archive; do
+  # shellcheck source=/dev/null
+  source "scripts/lib/$part.sh"
+done
 IMAGE=${IMAGE:-slipway:dev}
-TARGET=$(rustc -vV | sed -n 's/^host: //p')
 CERTIFICATES=${SSL_CERT_FILE:-/etc/ssl/certs/ca-certificates.crt}
+ROOTFS=$STATE/root
 
-# A folder of its own, since other flags would have everything else compiled again.
-SQLX_OFFLINE=true RUSTFLAGS="-C target-feature=+crt-static" CARGO_TARGET_DIR=target/image \
-  cargo build --release --locked --bin slipway --target "$TARGET"
+compile() { SQLX_OFFLINE=true cargo build --locked --bin slipway "$@" 9>&- >&2; }
 
-context=$(mktemp -d)
-trap 'rm -rf "$context"' EXIT
-install -D -m 755 "target/image/$TARGET/release/slipway" "$context/files/slipway"
-install -D -m 644 "$CERTIFICATES" "$context/files/etc/ssl/certs/ca-certificates.crt"
-mkdir "$context/data"
-{
-  printf 'FROM scratch\nCOPY files/ /\nCOPY --chown=65532:65532 data/ /data/\n'
-  # Everything else as in the Dockerfile's last stage.
-  sed '1,/^FROM scratch/d' Dockerfile | grep -v '^COPY --from=build'
-} >"$context/Dockerfile"
-docker build --quiet --tag "$IMAGE" "$context" >/dev/null
+# In a folder of its own, since other flags would have everything else compiled again.
+static_program() {
+  local target
+  target=$(rustc -vV | sed -n 's/^host: //p')
+  RUSTFLAGS="-C target-feature=+crt-static" CARGO_TARGET_DIR=target/image compile --release --target "$target"
+  install -D -m 755 "target/image/$target/release/slipway" "$ROOTFS/slipway"
+}
+
+shared_program() {
+  local library
+  compile
+  install -D -m 755 "${CARGO_TARGET_DIR:-target}/debug/slipway" "$ROOTFS/slipway"
+  strip --strip-debug "$ROOTFS/slipway"
+  while read -r library; do
+    install -D -m 755 "$library" "$ROOTFS$library"
+  done < <(ldd "$ROOTFS/slipway" | grep --only-matching '/[^ )]*')
+}
+
+# instruction NAME: its arguments in the Dockerfile's last stage, on one line.
+instruction() {
+  sed -e '1,/^FROM scratch/d' Dockerfile | sed -e ':join' -e '/\\$/{N;s/\\\n *//;b join' -e '}' | sed -n "s/^$1 //p"
+}
+
+describe() {
+  jq --null-input --compact-output --arg user "$(instruction USER)" --arg port "$(instruction EXPOSE)" \
+    --arg environment "$(instruction ENV)" \
+    --argjson entrypoint "$(instruction ENTRYPOINT)" --argjson command "$(instruction CMD)" \
+    '{User: $user, Env: ($environment | split(" ")), ExposedPorts: {"\($port)/tcp": {}}, Entrypoint: $entrypoint, Cmd: $command}'
+}
+
+need jq=jq
+case ${IMAGE_PROFILE:-release} in
+  release) static_program ;;
+  dev) shared_program ;;
+  *) fail "IMAGE_PROFILE must be release or dev, not $IMAGE_PROFILE" ;;
+esac
+install -D -m 644 "$CERTIFICATES" "$ROOTFS/etc/ssl/certs/ca-certificates.crt"
+mkdir -p "$STATE/own/data"
+image_layer "$STATE/program.tar" "$ROOTFS"
+image_layer "$STATE/data.tar" "$STATE/own" 65532
+image_archive "${ARCHIVE:-$STATE/image.tar}" "$IMAGE" "$(describe)" "$STATE/program.tar" "$STATE/data.tar"
+[[ -n "${ARCHIVE:-}" ]] || docker load --quiet --input "$STATE/image.tar" >/dev/null
 echo "$IMAGE"

@@ -5,25 +5,13 @@
 set -euo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
+# shellcheck disable=SC2034 # what is sourced reads it
 STATE=$PWD/.local/test
 for part in output processes packages postgres engine; do
   # shellcheck source=/dev/null
   source "scripts/lib/$part.sh"
 done
 NOT_RUN=()
-
-start_postgres() {
-  local folder port password=test
-  folder=$(postgres_home "$STATE/postgres")
-  # A cluster of an earlier run is of no use.
-  find "$folder" -mindepth 1 -delete
-  postgres_init "$folder" "$password"
-  port=$(free_port 5440)
-  # Nothing here outlives the run: nothing has to reach the disk.
-  postgres_start postgres "$folder" "$port" fsync=off synchronous_commit=off full_page_writes=off max_connections=300
-  export DATABASE_URL=postgres://postgres:$password@127.0.0.1:$port/postgres
-  info "Postgres answers on 127.0.0.1:$port"
-}
 
 # Without an engine its tests say that they did not run; with one, they must.
 start_engine() {
@@ -54,7 +42,7 @@ closing_lines() {
   local line
   for line in "${NOT_RUN[@]}"; do printf 'not run: %s\n' "$line"; done
   printf 'not run: measurements (cargo test --release --lib store::tests::speed -- --ignored --nocapture)\n'
-  printf 'not run: builds as Jobs on a real cluster (deploy/cluster/up.sh, then cargo test --test kubernetes -- --ignored)\n'
+  printf 'not run: builds as Jobs on a real cluster, faults of its parts, races of Job controllers: make test-cluster\n'
 }
 
 lock_state
@@ -66,7 +54,7 @@ trap 'exit 130' INT TERM HUP
 step "What the tests need"
 need curl=curl postgres=postgresql
 need_rust
-start_postgres
+postgres_for_tests
 start_engine
 
 step "cargo test"

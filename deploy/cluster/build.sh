@@ -1,22 +1,64 @@
 #!/usr/bin/env bash
 # Compiles Kubernetes' own programs, once for each version of tools/go.sum: 8 minutes on 2 cores.
+# shellcheck source=/dev/null
 . "$(dirname "$0")/lib.sh"
-need go golang
-cd "$here/tools"
-version=$(go list -m -f '{{.Version}}' k8s.io/kubernetes)
-version=${version#v}
-stamp=k8s.io/component-base/version
-minor=${version#*.}
-flags="-s -w -X $stamp.gitVersion=v$version -X $stamp.gitMajor=${version%%.*} -X $stamp.gitMinor=${minor%%.*}"
-mkdir -p "$bin"
-export CGO_ENABLED=0
-for name in kube-apiserver kube-controller-manager kube-scheduler kubelet; do
-    [ -x "$bin/$name" ] && continue
-    say "compiling $name $version"
-    go build -trimpath -ldflags "$flags" -o "$bin/$name.part" "k8s.io/kubernetes/cmd/$name"
-    mv "$bin/$name.part" "$bin/$name"
-done
-if [ ! -x "$bin/pause" ]; then
-    go build -trimpath -ldflags "-s -w" -o "$bin/pause.part" ./pause
-    mv "$bin/pause.part" "$bin/pause"
+. "$CLUSTER/go.sh"
+
+PROGRAMS=(kube-apiserver kube-controller-manager kube-scheduler kubelet)
+PACKAGES=("${PROGRAMS[@]/#/k8s.io/kubernetes/cmd/}" ./pause)
+
+complete() {
+  local name
+  for name in "${PROGRAMS[@]}" pause; do [[ -x "$BIN/$name" ]] || return 1; done
+}
+
+linker_flags() {
+  local version stamp=k8s.io/component-base/version
+  version=$(go list -m -f '{{.Version}}' k8s.io/kubernetes)
+  version=${version#v}
+  local major=${version%%.*} rest=${version#*.}
+  printf '%s' "-s -w -X $stamp.gitVersion=v$version -X $stamp.gitMajor=$major -X $stamp.gitMinor=${rest%%.*}"
+}
+
+# The compiler names each package that it begins; those that an earlier run compiled are not among them.
+show_progress() {
+  local compiler=$1 total=$2 log=$3
+  while kill -0 "$compiler" 2>/dev/null; do
+    sleep 1
+    ((SECONDS % 15 == 0)) || continue
+    info "$(grep --count . "$log") of $total packages; the last: $(tail -n 1 "$log")"
+  done
+}
+
+compile() {
+  local log=$BIN.log part=$BIN.part flags total compiler
+  cd "$CLUSTER/tools" || exit 1
+  flags=$(linker_flags)
+  info "downloading the modules that are missing"
+  total=$(go list -deps "${PACKAGES[@]}" | wc -l)
+  info "compiling ${PROGRAMS[*]} with $(go env GOVERSION): about 8 minutes on 2 idle cores"
+  mkdir -p "$part"
+  go build -v -trimpath -ldflags "$flags" -o "$part/" "${PACKAGES[@]}" >"$log" 2>&1 9>&- &
+  compiler=$!
+  show_progress "$compiler" "$total" "$log"
+  wait "$compiler" || {
+    tail -n 25 "$log" | quoted >&2
+    fail "Kubernetes did not compile"
+  }
+  mkdir -p "$BIN"
+  mv "$part"/* "$BIN/"
+  rmdir "$part"
+  info "compiled into $BIN"
+}
+
+! complete || exit 0
+mkdir -p "$CACHE"
+exec 9>"$CACHE/lock"
+if ! flock --nonblock 9; then
+  info "another script compiles Kubernetes: waiting for it (its progress: $BIN.log)"
+  flock 9
 fi
+! complete || exit 0
+export CGO_ENABLED=0
+find_go
+compile

@@ -1,64 +1,58 @@
-# Sourced by up.sh, down.sh and load.sh: where everything is, and how processes are started and ended.
+# shellcheck shell=bash
+# shellcheck disable=SC2034 # others read what is set here
+# Sourced by the scripts here: where everything lies, and what keeps two clusters on one machine apart.
 set -euo pipefail
 
-here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-home=${SLIPWAY_CLUSTER_HOME:-$(cd "$here/../.." && pwd)/.local/cluster}
-cache=${XDG_CACHE_HOME:-$HOME/.cache}/slipway/cluster
-bin=$cache/$(sha256sum "$here/tools/go.sum" | cut -c1-16)
+CLUSTER=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+TREE=$(cd "$CLUSTER/../.." && pwd)
+# All that a cluster keeps: data, certificates, settings, logs, and the processes' pids.
+STATE=$(realpath --canonicalize-missing "${SLIPWAY_CLUSTER_HOME:-$TREE/.local/cluster}")
+for part in output processes packages; do
+  # shellcheck source=/dev/null
+  source "$TREE/scripts/lib/$part.sh"
+done
 
-run=$home/run pki=$home/pki conf=$home/conf logs=$home/logs
-socket=$run/containerd.sock
-kubeconfig=$home/kubeconfig
+# Outside the tree, so that a clean checkout does not compile Kubernetes again.
+CACHE=${XDG_CACHE_HOME:-$HOME/.cache}/slipway/cluster
+BIN=$CACHE/$(sha256sum "$CLUSTER/tools/go.sum" | cut -c1-16)
 
-# Ports and addresses of our own, so that a cluster that is there already is left in peace.
-api_port=${SLIPWAY_CLUSTER_API_PORT:-16443}
-etcd_port=12379 etcd_peer_port=12380 manager_port=11257 scheduler_port=11259 kubelet_port=11250
-bridge=slipway0
-pod_net=10.213.0 service_net=10.214.0
+RUN=$STATE/run PKI=$STATE/pki CONF=$STATE/conf IMAGES=$STATE/images
+SOCKET=$RUN/containerd.sock
+ADMIN=$STATE/kubeconfig
+# What tests and the demo need to know of the cluster.
+CONTRACT=$STATE/env
+# The components in the order of their start.
+COMPONENTS=(etcd kube-apiserver kube-controller-manager containerd kube-scheduler kubelet)
 
-say() { printf 'cluster: %s\n' "$*"; }
-die() { printf 'cluster: %s\n' "$*" >&2; exit 1; }
-
-need() {
-    command -v "$1" >/dev/null || die "$1 is missing: install the package $2"
+# Everything that two clusters could quarrel about comes of the first port: the given one, the one of the last start, or
+# the first that nobody listens on.
+choose_port() {
+  local port=16443
+  if [[ -n "${SLIPWAY_CLUSTER_PORT:-}" ]]; then
+    port=$SLIPWAY_CLUSTER_PORT
+  elif [[ -s "$STATE/port" ]]; then
+    port=$(<"$STATE/port")
+  else
+    while [[ "$(free_port "$port")" != "$port" ]]; do port=$((port + 10)); done
+  fi
+  printf '%s\n' "$port"
 }
+API_PORT=$(choose_port)
+ETCD_PORT=$((API_PORT + 1)) ETCD_PEER_PORT=$((API_PORT + 2)) MANAGER_PORT=$((API_PORT + 3))
+SCHEDULER_PORT=$((API_PORT + 4)) KUBELET_PORT=$((API_PORT + 5))
+BRIDGE=slipway$API_PORT CGROUP=/slipway$API_PORT
+POD_NET=10.213.$((API_PORT % 256)) SERVICE_NET=10.214.$((API_PORT % 256))
 
-alive() {
-    [ -s "$run/$1.pid" ] && kill -0 "$(cat "$run/$1.pid")" 2>/dev/null
-}
-
-# start NAME COMMAND…: in the background, unless it runs already.
-start() {
-    local name=$1
-    shift
-    alive "$name" && return
-    setsid "$@" >>"$logs/$name.log" 2>&1 </dev/null &
-    echo $! >"$run/$name.pid"
-}
-
-# stop NAME: and waits until it has ended.
-stop() {
-    local name=$1 pid tries=0
-    [ -s "$run/$name.pid" ] || return 0
-    pid=$(cat "$run/$name.pid")
-    kill "$pid" 2>/dev/null || true
-    while kill -0 "$pid" 2>/dev/null; do
-        tries=$((tries + 1))
-        [ "$tries" -le 100 ] || kill -9 "$pid" 2>/dev/null || true
-        sleep 0.2
-    done
-    rm -f "$run/$name.pid"
-}
+k() { kubectl --kubeconfig "$ADMIN" "$@"; }
+in_containerd() { ctr --address "$SOCKET" --namespace k8s.io "$@"; }
+api_answers() { k get --raw /readyz; }
 
 # until_true SECONDS WHAT COMMAND…
 until_true() {
-    local limit=$((SECONDS + $1)) what=$2
-    shift 2
-    until "$@" >/dev/null 2>&1; do
-        [ "$SECONDS" -lt "$limit" ] || die "$what: not within the time; see $logs"
-        sleep 0.3
-    done
+  local until=$((SECONDS + $1)) what=$2
+  shift 2
+  until "$@" >/dev/null 2>&1; do
+    ((SECONDS < until)) || fail "$what: not within the time; the logs are in $STATE"
+    sleep 0.3
+  done
 }
-
-k() { kubectl --kubeconfig "$kubeconfig" "$@"; }
-images() { ctr --address "$socket" --namespace k8s.io images "$@"; }

@@ -1,12 +1,15 @@
 #!/usr/bin/env bash
-# load.sh IMAGE…: brings images into the cluster's store, from the local engine where it has them, else by pulling.
+# load.sh IMAGE…: brings images into our own cluster's store, from the local engine where it has them, else by pulling.
+# shellcheck source=/dev/null
 . "$(dirname "$0")/lib.sh"
+. "$CLUSTER/images.sh"
+
+mkdir -p "$IMAGES"
 for image in "$@"; do
-    if docker image inspect "$image" >/dev/null 2>&1; then
-        docker save "$image" | images import - >/dev/null
-        say "loaded $image from the engine"
-    else
-        images pull "$image" >/dev/null || die "$image is neither in the engine's store nor to be pulled"
-        say "pulled $image"
-    fi
+  if engine_has "$image"; then
+    import_from_engine "$image"
+  else
+    in_containerd images pull "$image" >/dev/null || fail "$image is neither in the engine's store nor to be pulled"
+    info "pulled $image"
+  fi
 done

@@ -1,41 +1,46 @@
+# shellcheck shell=bash
 # Sourced by up.sh: one authority, a certificate for each program, a kubeconfig for each client.
 
-ca() {
-    [ -s "$pki/ca.crt" ] && return
-    openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 3650 -subj /CN=slipway-cluster \
-        -keyout "$pki/ca.key" -out "$pki/ca.crt" 2>/dev/null
-    openssl genrsa -out "$pki/sa.key" 2048 2>/dev/null
-    openssl rsa -in "$pki/sa.key" -pubout -out "$pki/sa.pub" 2>/dev/null
+authority() {
+  [[ ! -s "$PKI/sa.pub" ]] || return 0
+  openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 3650 -subj /CN=slipway-cluster \
+    -keyout "$PKI/ca.key" -out "$PKI/ca.crt" 2>/dev/null
+  openssl genrsa -out "$PKI/sa.key" 2048 2>/dev/null
+  openssl rsa -in "$PKI/sa.key" -pubout -out "$PKI/sa.pub" 2>/dev/null
 }
 
 # certificate NAME SUBJECT [ALTERNATIVE NAMES]
 certificate() {
-    [ -s "$pki/$1.crt" ] && return
-    openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj "$2" \
-        -keyout "$pki/$1.key" -out "$pki/$1.csr" 2>/dev/null
-    openssl x509 -req -in "$pki/$1.csr" -CA "$pki/ca.crt" -CAkey "$pki/ca.key" -CAcreateserial -days 3650 \
-        -extfile <(printf 'extendedKeyUsage=serverAuth,clientAuth\n%s' "${3:+subjectAltName=$3}") \
-        -out "$pki/$1.crt" 2>/dev/null
+  [[ ! -s "$PKI/$1.crt" ]] || return 0
+  openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj "$2" \
+    -keyout "$PKI/$1.key" -out "$PKI/$1.csr" 2>/dev/null
+  openssl x509 -req -in "$PKI/$1.csr" -CA "$PKI/ca.crt" -CAkey "$PKI/ca.key" -CAcreateserial -days 3650 \
+    -extfile <(printf 'extendedKeyUsage=serverAuth,clientAuth\n%s' "${3:+subjectAltName=$3}") \
+    -out "$PKI/$1.crt" 2>/dev/null
 }
 
 # client NAME SUBJECT FILE
 client() {
-    certificate "$1" "$2"
-    [ -s "$3" ] && return
-    local set=(kubectl config --kubeconfig "$3")
-    "${set[@]}" set-cluster slipway --server "https://127.0.0.1:$api_port" --embed-certs \
-        --certificate-authority "$pki/ca.crt" >/dev/null
-    "${set[@]}" set-credentials "$1" --embed-certs --client-certificate "$pki/$1.crt" \
-        --client-key "$pki/$1.key" >/dev/null
-    "${set[@]}" set-context slipway --cluster slipway --user "$1" >/dev/null
-    "${set[@]}" use-context slipway >/dev/null
+  local configure=(kubectl config --kubeconfig "$3")
+  certificate "$1" "$2"
+  [[ ! -s "$3" ]] || return 0
+  "${configure[@]}" set-cluster slipway --server "https://127.0.0.1:$API_PORT" --embed-certs \
+    --certificate-authority "$PKI/ca.crt" >/dev/null
+  "${configure[@]}" set-credentials "$1" --embed-certs --client-certificate "$PKI/$1.crt" \
+    --client-key "$PKI/$1.key" >/dev/null
+  "${configure[@]}" set-context slipway --cluster slipway --user "$1" >/dev/null
+  "${configure[@]}" use-context slipway >/dev/null
 }
 
-ca
-certificate apiserver /CN=kube-apiserver \
-    "IP:127.0.0.1,IP:$service_net.1,DNS:localhost,DNS:kubernetes,DNS:kubernetes.default,DNS:kubernetes.default.svc"
-client admin /O=system:masters/CN=admin "$kubeconfig"
-client controller-manager /CN=system:kube-controller-manager "$conf/controller-manager.kubeconfig"
-client scheduler /CN=system:kube-scheduler "$conf/scheduler.kubeconfig"
-# A node named localhost is how the API server reaches the kubelet, and with it the logs, on the loopback.
-client kubelet /O=system:nodes/CN=system:node:localhost "$conf/kubelet.kubeconfig"
+make_credentials() {
+  mkdir -p "$PKI" "$CONF"
+  chmod 700 "$PKI" "$CONF"
+  authority
+  certificate apiserver /CN=kube-apiserver \
+    "IP:127.0.0.1,IP:$SERVICE_NET.1,DNS:localhost,DNS:kubernetes,DNS:kubernetes.default,DNS:kubernetes.default.svc"
+  client admin /O=system:masters/CN=admin "$ADMIN"
+  client controller-manager /CN=system:kube-controller-manager "$CONF/controller-manager.kubeconfig"
+  client scheduler /CN=system:kube-scheduler "$CONF/scheduler.kubeconfig"
+  # A node named localhost is how the API server reaches the kubelet, and with it the logs, on the loopback.
+  client kubelet /O=system:nodes/CN=system:node:localhost "$CONF/kubelet.kubeconfig"
+}

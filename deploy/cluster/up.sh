@@ -1,45 +1,91 @@
 #!/usr/bin/env bash
-# A real single-node Kubernetes from its own programs, on this machine, as root: etcd, API server, controllers,
-# scheduler, containerd, kubelet. up.sh --control-plane leaves out the last three: then nothing runs, and tests play
-# the kubelet. Everything lies under .local/cluster; down.sh ends it.
+# A real Kubernetes for development and tests: the one that KUBECONFIG points at, if it answers, else one of a single
+# node from its own programs, on this machine, as root: etcd, API server, controllers, scheduler, containerd, kubelet.
+# up.sh --control-plane leaves out the last three: then nothing runs, and tests play the kubelet.
+#
+# Everything lies under .local/cluster (or SLIPWAY_CLUSTER_HOME), on the ports from SLIPWAY_CLUSTER_PORT on. What is up
+# stays up; images that have changed are brought in again. down.sh ends it.
+# shellcheck source=/dev/null
 . "$(dirname "$0")/lib.sh"
-node=yes
-[ "${1:-}" = --control-plane ] && node=no
+. "$TREE/scripts/lib/archive.sh"
+for part in components pki node images foreign; do
+  . "$CLUSTER/$part.sh"
+done
 
-need etcd etcd-server
-need openssl openssl
-need kubectl "kubernetes-client, or any kubectl"
-if [ $node = yes ]; then
-    [ "$(id -u)" = 0 ] || die "a node needs root; up.sh --control-plane does not"
-    need containerd containerd
-    need runc runc
-    need iptables iptables
-    [ -x /usr/lib/cni/bridge ] || die "/usr/lib/cni/bridge is missing: install the package containernetworking-plugins"
+install_programs() {
+  need curl=curl etcd=etcd-server openssl=openssl kubectl=kubernetes-client jq=jq
+  [[ $NODE == yes ]] || return 0
+  [[ $EUID -eq 0 ]] || fail "a node needs root; the control plane alone does not: make cluster CONTROL_PLANE=1"
+  need containerd=containerd runc=runc cni-plugins=containernetworking-plugins iptables=iptables ip=iproute2
+  need_rust
+}
+
+# The certificates and the clients' settings name the port.
+remember_port() {
+  mkdir -p "$STATE" "$RUN" "$IMAGES"
+  if [[ -s "$STATE/port" && "$(<"$STATE/port")" != "$API_PORT" ]]; then
+    fail "this cluster was made for port $(<"$STATE/port"): down.sh --purge removes it"
+  fi
+  printf '%s\n' "$API_PORT" >"$STATE/port"
+}
+
+start_control_plane() {
+  step "The control plane, on 127.0.0.1:$API_PORT"
+  make_credentials
+  start_component etcd
+  start_component kube-apiserver
+  start_component kube-controller-manager
+}
+
+start_node() {
+  step "The node"
+  containerd_settings
+  network_settings
+  kubelet_settings
+  cgroup_make
+  bridge_make
+  start_component containerd
+  import_pause_image
+  start_component kube-scheduler
+  start_component kubelet
+}
+
+import_images() {
+  step "Images"
+  import_executor
+  import_own_image
+}
+
+# write_contract KUBECONFIG HOME: scripts/test-cluster.sh says what each of these is.
+write_contract() {
+  {
+    printf 'export SLIPWAY_TEST_KUBECONFIG=%q\n' "$(realpath "$1")"
+    printf 'export SLIPWAY_TEST_CLUSTER_HOME=%q\n' "$2"
+    printf 'export SLIPWAY_TEST_HOST=%q\n' "$HOST_ADDRESS"
+    printf 'export SLIPWAY_TEST_EXECUTOR_IMAGE=%q\n' "${EXECUTOR_IMAGE:-}"
+    printf 'export SLIPWAY_TEST_FETCHER_IMAGE=%q\n' "${OWN_IMAGE:-}"
+  } >"$CONTRACT"
+  step "Ready: export KUBECONFIG=$(realpath "$1")"
+}
+
+NODE=yes
+[[ "${1:-}" != --control-plane ]] || NODE=no
+lock_state 600
+if find_foreign; then
+  use_foreign
+  exit
 fi
-"$here/build.sh"
-mkdir -p "$run" "$pki" "$conf" "$logs"
-
-. "$here/pki.sh"
-
-start etcd etcd --data-dir "$home/etcd" --unsafe-no-fsync --log-level warn \
-    --listen-client-urls "http://127.0.0.1:$etcd_port" --advertise-client-urls "http://127.0.0.1:$etcd_port" \
-    --listen-peer-urls "http://127.0.0.1:$etcd_peer_port" \
-    --initial-advertise-peer-urls "http://127.0.0.1:$etcd_peer_port" \
-    --initial-cluster "default=http://127.0.0.1:$etcd_peer_port"
-start kube-apiserver "$bin/kube-apiserver" --etcd-servers "http://127.0.0.1:$etcd_port" \
-    --bind-address 127.0.0.1 --secure-port "$api_port" --endpoint-reconciler-type none \
-    --authorization-mode Node,RBAC --service-cluster-ip-range "$service_net.0/24" \
-    --client-ca-file "$pki/ca.crt" --tls-cert-file "$pki/apiserver.crt" --tls-private-key-file "$pki/apiserver.key" \
-    --service-account-issuer https://kubernetes.default.svc --service-account-key-file "$pki/sa.pub" \
-    --service-account-signing-key-file "$pki/sa.key" --kubelet-preferred-address-types Hostname \
-    --kubelet-client-certificate "$pki/admin.crt" --kubelet-client-key "$pki/admin.key"
-until_true 90 "the API server" k get --raw /readyz
-start kube-controller-manager "$bin/kube-controller-manager" --kubeconfig "$conf/controller-manager.kubeconfig" \
-    --bind-address 127.0.0.1 --secure-port "$manager_port" --leader-elect=false --use-service-account-credentials \
-    --service-account-private-key-file "$pki/sa.key" --root-ca-file "$pki/ca.crt" \
-    --kube-api-qps 200 --kube-api-burst 400 --concurrent-job-syncs 20
-until_true 60 "the namespaces' service accounts" k get serviceaccount default -n default
-if [ $node = yes ]; then
-    . "$here/node.sh"
+step "What the cluster needs"
+remember_port
+install_programs
+bash "$CLUSTER/build.sh"
+start_control_plane
+HOST_ADDRESS=127.0.0.1
+if [[ $NODE == yes ]]; then
+  start_node
+  import_images
+  HOST_ADDRESS=$POD_NET.1
+else
+  OWN_IMAGE=''
 fi
-say "ready: export KUBECONFIG=$kubeconfig"
+write_contract "$ADMIN" "$STATE"

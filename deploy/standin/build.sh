@@ -1,13 +1,19 @@
 #!/usr/bin/env bash
 # Makes the image of the stand-in executor out of this machine's Debian packages, and prints its name.
 #
-# Does nothing where the engine has it already, made of the same files. DOCKER names another engine's command.
+# Does nothing where the engine has it already, made of the same files. DOCKER names another engine's command;
+# ARCHIVE=FILE writes an archive in place of asking an engine.
 set -euo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")"
 IMAGE=${1:-slipway/standin-executor:dev}
 DOCKER=${DOCKER:-docker}
 PACKAGES=(umoci skopeo git busybox-static perl-base ca-certificates)
+
+for part in output packages archive; do
+  # shellcheck source=/dev/null
+  source "../../scripts/lib/$part.sh"
+done
 
 say() { printf 'standin: %s\n' "$*" >&2; }
 
@@ -71,22 +77,44 @@ fill() {
   cp --recursive StandIn "$root/kaniko/standin/lib/"
 }
 
+description() {
+  jq --null-input --compact-output --arg made_of "$made_of" '{
+    Entrypoint: ["/kaniko/executor"], WorkingDir: "/workspace",
+    Env: ["HOME=/root", "USER=root", "PATH=/usr/bin:/bin:/kaniko", "DOCKER_CONFIG=/kaniko/.docker/"],
+    Labels: {"slipway.dev/executor": "standin", "slipway.dev/made-of": $made_of}}'
+}
+
+# Whether the archive, or the engine's image, is made of the same.
+is_there() {
+  if [[ -n "${ARCHIVE:-}" ]]; then
+    [[ -s "$ARCHIVE" && "$(cat "$ARCHIVE.made-of" 2>/dev/null)" == "$made_of" ]]
+  else
+    [[ "$("$DOCKER" image inspect --format '{{index .Config.Labels "slipway.dev/made-of"}}' "$IMAGE" 2>/dev/null)" == "$made_of" ]]
+  fi
+}
+
+make_image() {
+  local work=$1 root=$1/root
+  mkdir "$root"
+  fill
+  image_layer "$work/layer.tar" "$root"
+  image_archive "${ARCHIVE:-$work/image.tar}" "$IMAGE" "$(description)" "$work/layer.tar"
+  if [[ -n "${ARCHIVE:-}" ]]; then
+    printf '%s\n' "$made_of" >"$ARCHIVE.made-of"
+  else
+    "$DOCKER" load --input "$work/image.tar" >/dev/null
+  fi
+}
+
+need jq=jq >&2
 need_packages
 made_of=$(fingerprint)
-if [[ $("$DOCKER" image inspect --format '{{index .Config.Labels "slipway.dev/made-of"}}' "$IMAGE" 2>/dev/null) == "$made_of" ]]; then
+if is_there; then
   say "$IMAGE is there already"
 else
   say "making $IMAGE of ${PACKAGES[*]}"
-  root=$(mktemp --directory)
-  trap 'rm --recursive --force "$root"' EXIT
-  fill
-  tar --create --numeric-owner --owner=0 --group=0 --directory "$root" . |
-    "$DOCKER" import \
-      --change 'ENTRYPOINT ["/kaniko/executor"]' \
-      --change 'WORKDIR /workspace' \
-      --change 'ENV HOME=/root USER=root PATH=/usr/bin:/bin:/kaniko DOCKER_CONFIG=/kaniko/.docker/' \
-      --change 'LABEL slipway.dev/executor=standin' \
-      --change "LABEL slipway.dev/made-of=$made_of" \
-      - "$IMAGE" >/dev/null
+  work=$(mktemp --directory)
+  trap 'rm --recursive --force "$work"' EXIT
+  make_image "$work"
 fi
 printf '%s\n' "$IMAGE"

@@ -16,10 +16,11 @@ need() {
   install_packages "${packages[@]}" || exit 1
 }
 
-# Debian keeps some servers out of the PATH.
+# Debian keeps some programs out of the PATH.
 have() {
   case $1 in
     postgres) [[ -n "$(postgres_bin)" ]] ;;
+    cni-plugins) [[ -x /usr/lib/cni/bridge ]] ;;
     *) command -v "$1" >/dev/null ;;
   esac
 }

@@ -65,3 +65,17 @@ postgres_start() {
 
 # A fast shutdown: open sessions are ended, everything is written.
 postgres_stop() { stop "$1" INT 30; }
+
+# postgres_for_tests: an empty one, whose address is exported. It ends with `postgres_stop postgres`.
+postgres_for_tests() {
+  local folder port password=test
+  folder=$(postgres_home "$STATE/postgres")
+  # A cluster of an earlier run is of no use.
+  find "$folder" -mindepth 1 -delete
+  postgres_init "$folder" "$password"
+  port=$(free_port 5440)
+  # Nothing here outlives the run: nothing has to reach the disk.
+  postgres_start postgres "$folder" "$port" fsync=off synchronous_commit=off full_page_writes=off max_connections=300
+  export DATABASE_URL=postgres://postgres:$password@127.0.0.1:$port/postgres
+  info "Postgres answers on 127.0.0.1:$port"
+}

@@ -13,11 +13,11 @@ started_at() {
   awk '{print $20}' <<<"${stat##*) }"
 }
 
-# Only one script at a time works in $STATE.
+# lock_state [SECONDS]: only one script at a time works in $STATE; another one waits so long for its turn.
 lock_state() {
   mkdir -p "$STATE"
   exec 9>"$STATE/lock"
-  flock --nonblock 9 || fail "another one is running in $STATE: stop it first (Ctrl-C where it runs)"
+  flock --timeout "${1:-0}" 9 || fail "another one is running in $STATE: stop it first (Ctrl-C where it runs)"
 }
 
 # spawn NAME COMMAND…: runs in the background; the output goes to $STATE/NAME.log.

@@ -13,9 +13,9 @@ use bytes::Bytes;
 use futures::{StreamExt, stream::BoxStream};
 use tokio_util::sync::CancellationToken;
 
-use super::{Dispatcher, backoff};
+use super::{Dispatcher, backoff, steps::Steps};
 use crate::{
-    domain::{AttemptSeen, BuildId, Sighting, kaniko_log::Progress},
+    domain::{AttemptSeen, BuildId, Sighting},
     launcher::LauncherError,
     store::StoreError,
 };
@@ -103,7 +103,7 @@ impl Dispatcher {
     /// Whether the log is stored whole now.
     async fn follow(&self, id: BuildId, attempt: &str, ended: bool) -> bool {
         for tries in 0..TRIES {
-            match self.copy_log(id, attempt).await {
+            match self.copy_log(id, attempt, !ended).await {
                 Ok(Copied::Whole) if ended => {}
                 // Its container still ran when this began: the next look tells whether that was the end.
                 Ok(Copied::Whole) => return false,
@@ -117,7 +117,7 @@ impl Dispatcher {
                     }
                 }
             }
-            if self.store().complete_log(id, attempt).await.is_ok() {
+            if self.complete(id, attempt).await.is_ok() {
                 return true;
             }
         }
@@ -125,7 +125,12 @@ impl Dispatcher {
         false
     }
 
-    async fn copy_log(&self, id: BuildId, attempt: &str) -> Result<Copied, FollowError> {
+    async fn complete(&self, id: BuildId, attempt: &str) -> Result<(), StoreError> {
+        self.store().end_steps(id, attempt).await?;
+        self.store().complete_log(id, attempt).await
+    }
+
+    async fn copy_log(&self, id: BuildId, attempt: &str, live: bool) -> Result<Copied, FollowError> {
         let mut at = self.store().log_length(id, attempt).await?;
         let max = self.options().max_log_bytes;
         if at >= max {
@@ -133,7 +138,7 @@ impl Dispatcher {
         }
         let stream = self.launcher().log(id, attempt, at).await?;
         let mut batches = Batches::new(stream);
-        let mut progress = Progress::default();
+        let mut steps = Steps::resume(self, id, attempt, at, live).await?;
         loop {
             let batch = tokio::select! {
                 batch = batches.next() => batch?,
@@ -142,8 +147,6 @@ impl Dispatcher {
             let Some(mut batch) = batch else {
                 return Ok(Copied::Whole);
             };
-            let phase = progress.phase();
-            progress.feed(&batch);
             let left = usize::try_from(max - at).unwrap_or(usize::MAX);
             let full = batch.len() >= left;
             if full {
@@ -158,12 +161,10 @@ impl Dispatcher {
                 return Err(FollowError::OutOfStep);
             }
             at += batch.len() as u64;
+            steps.stored(&batch).await?;
             metrics::counter!("slipway_log_bytes_total").increment(batch.len() as u64);
             if full {
                 return Ok(Copied::Whole);
-            }
-            if progress.phase() != phase {
-                self.nudge(id);
             }
         }
     }

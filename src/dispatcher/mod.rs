@@ -13,8 +13,10 @@ mod leftovers;
 mod logs;
 mod measured;
 mod observer;
+mod presence;
 mod reconcile;
 mod sighted;
+mod steps;
 mod tasks;
 
 use std::{
@@ -112,7 +114,11 @@ impl Dispatcher {
     /// When one of its tasks has: the process must not go on without it.
     pub async fn run(self, soft: CancellationToken, hard: CancellationToken) {
         let work = async {
-            tokio::join!(self.run_claims(&soft), self.run_observer(&soft));
+            tokio::join!(
+                self.run_claims(&soft),
+                self.run_observer(&soft),
+                self.run_presence(&soft)
+            );
             self.0.followers.stop();
             self.0.tasks.all_ended().await;
         };

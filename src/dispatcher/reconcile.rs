@@ -6,7 +6,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Dispatcher, backoff, failures, launching::log_failure, observer::jittered, sighted::Looked};
 use crate::{
-    domain::{BuildId, Outcome, State},
+    domain::{BuildId, Cause, State},
     store::{Live, StoreError},
 };
 
@@ -116,7 +116,7 @@ impl Dispatcher {
             let failure = failures::job_lost(row.relaunches);
             if self
                 .store()
-                .finish(row.id, &Outcome::Failed(failure.clone()), &[], 0)
+                .give_up(row.id, &failure, Cause::JobLost, &[], 0)
                 .await?
             {
                 log_failure(row.id, &failure);

@@ -8,7 +8,7 @@ use std::{
 
 use super::{Dispatcher, failures, launching::log_failure};
 use crate::{
-    domain::{BuildId, Outcome, Sighting, State, outcome::Advice},
+    domain::{BuildId, Cause, Outcome, Sighting, State, outcome::Advice},
     launcher::{LaunchError, LauncherError},
     store::{Recorded, StoreError},
 };
@@ -122,16 +122,18 @@ impl Dispatcher {
             return Ok(Looked::GoesOn);
         };
         let failure = failures::pending_too_long(*reason, message.as_deref(), waited);
-        let ended = Sighting {
-            outcome: Outcome::Failed(failure),
-            ..sighting.clone()
-        };
-        let looked = self.record_end(id, &ended).await?;
-        if looked == Looked::Ended {
-            // Left alone, it would start as soon as the cluster lets it, long after the caller was told otherwise.
-            self.remove(id).await;
+        let (attempts, retries) = (&sighting.attempts, sighting.failed_attempts);
+        if !self
+            .store()
+            .give_up(id, &failure, Cause::PendingDeadline, attempts, retries)
+            .await?
+        {
+            return Ok(Looked::Stale);
         }
-        Ok(looked)
+        log_failure(id, &failure);
+        // Left alone, it would start as soon as the cluster lets it, long after the caller was told otherwise.
+        self.remove(id).await;
+        Ok(Looked::Ended)
     }
 
     async fn follow_advice(&self, id: BuildId, advice: Advice) -> Result<(), StoreError> {

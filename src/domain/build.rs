@@ -97,3 +97,16 @@ pub struct Attempt {
     /// Bytes of its log that are stored.
     pub log_bytes: u64,
 }
+
+/// A step of an attempt: an instruction of the Dockerfile, and when it was executed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StepRun {
+    /// Counted from 1 over all stages.
+    pub number: u32,
+    /// The instruction, such as `RUN make`.
+    pub instruction: String,
+    /// When the log announced it.
+    pub started_at: Timestamp,
+    /// When it had ended; also unknown where the log was read long after it was written.
+    pub finished_at: Option<Timestamp>,
+}

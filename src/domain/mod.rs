@@ -15,15 +15,16 @@ pub mod outcome;
 pub mod path;
 pub mod project;
 pub mod quantity;
+pub mod queue;
 pub mod source;
 pub mod spec;
 pub mod state;
 pub mod text;
 mod web;
 
-pub use build::{Attempt, AttemptState, Build, NewBuild};
+pub use build::{Attempt, AttemptState, Build, NewBuild, StepRun};
 pub use clock::{Clock, SystemClock};
-pub use event::{BuildEvent, EventKind};
+pub use event::{BuildEvent, Cause, EventKind};
 pub use failure::{Class, Failure, Reason};
 pub use id::{BuildId, ContextId};
 pub use image::{Digest, ImageReference, ImageRepository};

@@ -6,9 +6,9 @@ use uuid::Uuid;
 
 use super::{
     Store, StoreError, Topic,
-    rows::{AttemptRow, BuildRow, EventRow, Named, StoredAttemptState},
+    rows::{AttemptRow, BuildRow, Named, StoredAttemptState},
 };
-use crate::domain::{Attempt, Build, BuildEvent, BuildId, BuildSpec, Digest, Phase, Reason, State};
+use crate::domain::{Attempt, Build, BuildId, BuildSpec, Digest, Phase, Reason, State};
 
 /// What came of a request to cancel.
 #[derive(Debug, Clone)]
@@ -55,22 +55,6 @@ impl Store {
         Ok(attempts(&self.pool, id).await?)
     }
 
-    /// The events of a build, oldest first.
-    pub async fn events(&self, id: BuildId) -> Result<Vec<BuildEvent>, StoreError> {
-        let rows = sqlx::query_as!(
-            EventRow,
-            r#"
-            SELECT id, build_id, state AS "state: Named<State>", reason AS "reason: Named<Reason>", message,
-                at AS "at: Timestamp"
-            FROM build_events WHERE build_id = $1 ORDER BY id
-            "#,
-            id.0
-        )
-        .fetch_all(&self.pool)
-        .await?;
-        Ok(rows.into_iter().map(BuildEvent::from).collect())
-    }
-
     /// Asks for a build to be cancelled. `None`: no such build.
     pub async fn cancel(&self, id: BuildId) -> Result<Option<Cancelled>, StoreError> {
         // A queued build that was never launched has no pod to wait for: both steps at once. One whose launch was put
@@ -78,19 +62,26 @@ impl Store {
         // yet appear.
         let changed = sqlx::query_scalar!(
             r#"
-            WITH changed AS (
-                UPDATE builds SET
-                    state = CASE WHEN state = 'queued' AND launches = 0 THEN 'cancelled' ELSE 'cancelling'
+            WITH old AS MATERIALIZED (
+                SELECT id, state, launches FROM builds
+                WHERE id = $1 AND state IN ('queued', 'launching', 'running') FOR NO KEY UPDATE
+            ), changed AS (
+                UPDATE builds b SET
+                    state = CASE WHEN old.state = 'queued' AND old.launches = 0 THEN 'cancelled' ELSE 'cancelling'
                         END::build_state,
-                    finished_at = CASE WHEN state = 'queued' AND launches = 0 THEN now() END,
+                    finished_at = CASE WHEN old.state = 'queued' AND old.launches = 0 THEN now() END,
                     cancel_requested_at = now(), version = version + 1
-                WHERE id = $1 AND state IN ('queued', 'launching', 'running')
-                RETURNING id, state
+                FROM old WHERE b.id = old.id AND b.state IN ('queued', 'launching', 'running')
+                RETURNING b.id, b.project_id, b.priority, b.state, old.state AS before
             ), event AS (
-                INSERT INTO build_events (build_id, state)
-                SELECT id, step FROM changed, unnest(enum_range('cancelling'::build_state, 'cancelled')) step
+                INSERT INTO build_events (build_id, project_id, state, cause)
+                SELECT id, project_id, step, 'cancel_request'
+                FROM changed, unnest(enum_range('cancelling'::build_state, 'cancelled')) step
                 WHERE step IN ('cancelling', state)
                 ORDER BY step
+            ), counted AS (
+                INSERT INTO lane_counts (project_id, priority, queued)
+                SELECT project_id, priority, -1 FROM changed WHERE before = 'queued'
             )
             SELECT state AS "state: Named<State>" FROM changed
             "#,
@@ -98,6 +89,9 @@ impl Store {
         )
         .fetch_optional(&self.pool)
         .await?;
+        if changed.is_some() {
+            self.build_changed(id);
+        }
         if let Some(Named(State::Cancelling)) = changed {
             self.wake(Topic::Cancel);
         }

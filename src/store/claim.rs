@@ -87,6 +87,11 @@ impl Store {
             }
         }
         db.commit().await?;
+        let ids: Vec<BuildId> = rows.iter().map(|row| BuildId(row.id)).collect();
+        self.builds_changed(&ids);
+        if !ids.is_empty() {
+            self.queue_changed();
+        }
         let mut claims = Vec::with_capacity(rows.len());
         for row in rows {
             claims.extend(self.read(row).await);

@@ -37,9 +37,13 @@ WITH held AS MATERIALIZED (
     UPDATE builds b SET state = 'launching', claim_token = gen_random_uuid(),
         lease_until = now() + make_interval(secs => $5), launches = b.launches + 1, version = b.version + 1
     FROM locked WHERE b.id = locked.id AND b.state = 'queued'
-    RETURNING b.id, b.claim_token, b.launches, locked.turn
+    RETURNING b.id, b.project_id, b.priority, b.claim_token, b.launches, locked.turn
 ), event AS (
-    INSERT INTO build_events (build_id, state) SELECT id, 'launching' FROM taken
+    INSERT INTO build_events (build_id, project_id, state, cause)
+    SELECT id, project_id, 'launching', 'claim' FROM taken
+), counted AS (
+    INSERT INTO lane_counts (project_id, priority, queued)
+    SELECT project_id, priority, -count(*) FROM taken GROUP BY project_id, priority
 )
 SELECT free.n AS "free!", (SELECT count(*) FROM lane) AS "lanes!",
     t.id AS "id?", t.claim_token AS "token?", t.launches - 1 AS "launches?",

@@ -109,6 +109,7 @@ impl Store {
         };
         if inserted.iter().any(|one| matches!(one, Inserted::New(_))) {
             self.wake(Topic::Queue);
+            self.queue_changed();
         }
         for ((build, answer), inserted) in builds.into_iter().zip(answers).zip(inserted) {
             let result = match inserted {
@@ -157,6 +158,7 @@ impl Store {
             match self.insert(std::slice::from_ref(&build)).await?.pop() {
                 Some(Inserted::New(created_at)) => {
                     self.wake(Topic::Queue);
+                    self.queue_changed();
                     return Ok(Created::New(fresh(build, created_at)));
                 }
                 Some(Inserted::NoSuchContext) => return Err(CreateError::NoSuchContext),

@@ -3,7 +3,7 @@
 use sqlx::{Postgres, Transaction};
 
 use super::{Store, StoreError, Topic, attempts, begin};
-use crate::domain::{AttemptSeen, BuildId, Digest, Failure, Outcome};
+use crate::domain::{AttemptSeen, BuildId, Cause, Digest, Failure, Outcome};
 
 impl Store {
     /// Records the end of a running build: succeeded or failed, its attempts, and the event, in one transaction.
@@ -15,21 +15,45 @@ impl Store {
         seen: &[AttemptSeen],
         retries: u32,
     ) -> Result<bool, StoreError> {
-        let (state, digest, failure) = match outcome {
-            Outcome::Succeeded { digest } => ("succeeded", digest.as_ref(), None),
-            Outcome::Failed(failure) => ("failed", None, Some(failure)),
+        let result = match outcome {
+            Outcome::Succeeded { digest } => Ok(digest.as_ref()),
+            Outcome::Failed(failure) => Err(failure),
             Outcome::Waiting { .. } | Outcome::Running { .. } => return Ok(false),
         };
+        self.end(id, (result, Cause::Observation), seen, retries).await
+    }
+
+    /// Records that a running build failed although nothing of the kind was seen of it in the cluster. False when it
+    /// was no longer running.
+    pub async fn give_up(
+        &self,
+        id: BuildId,
+        failure: &Failure,
+        cause: Cause,
+        seen: &[AttemptSeen],
+        retries: u32,
+    ) -> Result<bool, StoreError> {
+        self.end(id, (Err(failure), cause), seen, retries).await
+    }
+
+    async fn end(
+        &self,
+        id: BuildId,
+        (result, cause): (Result<Option<&Digest>, &Failure>, Cause),
+        seen: &[AttemptSeen],
+        retries: u32,
+    ) -> Result<bool, StoreError> {
         let mut db = begin::begin(&self.pool).await?;
-        let started = seen.iter().any(|attempt| attempt.started_at.is_some());
-        if !end(&mut db, id, (state, started), digest, failure, retries).await? {
+        let started = result.is_ok() || seen.iter().any(|attempt| attempt.started_at.is_some());
+        if !end(&mut db, id, started, (result, cause), retries).await? {
             return Ok(false);
         }
         attempts::record(&mut db, id, seen).await?;
-        if failure.is_some() {
+        if result.is_err() {
             cut_off(&mut db, id).await?;
         }
         db.commit().await?;
+        self.build_changed(id);
         self.wake(Topic::Queue);
         Ok(true)
     }
@@ -43,9 +67,11 @@ impl Store {
                 UPDATE builds SET state = 'cancelled', finished_at = now(), phase = NULL, waiting_since = NULL,
                     waiting_reason = NULL, waiting_message = NULL, lease_until = NULL, claim_token = NULL,
                     version = version + 1
-                WHERE id = $1 AND state = 'cancelling' AND (lease_until IS NULL OR lease_until < now()) RETURNING id
+                WHERE id = $1 AND state = 'cancelling' AND (lease_until IS NULL OR lease_until < now())
+                RETURNING id, project_id
             ), event AS (
-                INSERT INTO build_events (build_id, state) SELECT id, 'cancelled' FROM changed
+                INSERT INTO build_events (build_id, project_id, state, cause)
+                SELECT id, project_id, 'cancelled', 'pod_gone' FROM changed
             ), cut AS (
                 UPDATE attempts SET state = 'failed', finished_at = coalesce(finished_at, now())
                 WHERE build_id IN (SELECT id FROM changed) AND state IN ('pending', 'running')
@@ -57,6 +83,7 @@ impl Store {
         .fetch_optional(&self.pool)
         .await?;
         if changed.is_some() {
+            self.build_changed(id);
             self.wake(Topic::Queue);
         }
         Ok(changed.is_some())
@@ -66,36 +93,43 @@ impl Store {
 async fn end(
     db: &mut Transaction<'_, Postgres>,
     id: BuildId,
-    (state, started): (&str, bool),
-    digest: Option<&Digest>,
-    failure: Option<&Failure>,
+    started: bool,
+    (result, cause): (Result<Option<&Digest>, &Failure>, Cause),
     retries: u32,
 ) -> Result<bool, sqlx::Error> {
+    let failure = result.err();
     let changed = sqlx::query_scalar!(
         "
         WITH changed AS (
             UPDATE builds SET state = $2::text::build_state, finished_at = now(),
-                started_at = coalesce(started_at, CASE WHEN $9 OR $2 = 'succeeded' THEN now() END),
+                started_at = coalesce(started_at, CASE WHEN $9 THEN now() END),
                 retries = greatest(retries, $3), phase = NULL, waiting_since = NULL, waiting_reason = NULL,
                 waiting_message = NULL, version = version + 1
-            WHERE id = $1 AND state = 'running' RETURNING id, state
+            WHERE id = $1 AND state = 'running' RETURNING id, project_id, state
         ), event AS (
-            INSERT INTO build_events (build_id, state, reason, message) SELECT id, state, $5, $6 FROM changed
+            INSERT INTO build_events (build_id, project_id, state, cause, reason, message)
+            SELECT id, project_id, state, $10, $5, $6 FROM changed
         ), result AS (
-            INSERT INTO results (build_id, digest, reason, message, exit_code, log_snippet)
-            SELECT id, $4, $5, $6, $7, $8 FROM changed
+            INSERT INTO results (build_id, digest, reason, message, exit_code, log_snippet, project_id, repository,
+                held_seconds)
+            SELECT id, $4, $5, $6, $7, $8, c.project_id, s.repository, CASE WHEN $2 = 'succeeded' THEN (
+                SELECT extract(epoch FROM clock_timestamp() - max(e.at)) FROM build_events e
+                WHERE e.build_id = c.id AND e.cause = 'claim' AND e.at < clock_timestamp()
+            ) END
+            FROM changed c JOIN specs s ON s.build_id = c.id
         )
         SELECT id FROM changed
         ",
         id.0,
-        state,
+        if failure.is_none() { "succeeded" } else { "failed" },
         super::rows::column::<_, i32>(retries),
-        digest.map(Digest::as_str),
+        result.ok().flatten().map(Digest::as_str),
         failure.map(|failure| failure.reason.as_str()),
         failure.map(|failure| failure.message.as_str()),
         failure.and_then(|failure| failure.exit_code),
         failure.and_then(|failure| failure.log_snippet.as_deref()),
-        started
+        started,
+        cause.as_str()
     )
     .fetch_optional(&mut **db)
     .await?;

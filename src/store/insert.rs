@@ -120,7 +120,12 @@ impl Store {
                 INSERT INTO specs (build_id, project_id, rebuild_of, repository, git_ref, spec)
                 SELECT id, project_id, rebuild_of, repository, git_ref, spec::jsonb FROM fresh ORDER BY nth
             ), event AS (
-                INSERT INTO build_events (build_id, state) SELECT id, 'queued' FROM fresh ORDER BY nth
+                INSERT INTO build_events (build_id, project_id, state, cause)
+                SELECT id, project_id, 'queued', CASE WHEN rebuild_of IS NULL THEN 'request' ELSE 'rebuild' END
+                FROM fresh ORDER BY nth
+            ), counted AS (
+                INSERT INTO lane_counts (project_id, priority, queued)
+                SELECT project_id, priority, count(*) FROM fresh GROUP BY project_id, priority
             ), lane AS (
                 INSERT INTO lanes (project_id, priority, floor)
                 SELECT DISTINCT project_id, priority, now() - interval '10 s' FROM fresh f

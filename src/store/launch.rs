@@ -21,12 +21,13 @@ impl Store {
             WITH changed AS (
                 UPDATE builds SET state = 'running', phase = 'pending', waiting_since = now(), external_id = $3,
                     lease_until = NULL, claim_token = NULL, version = version + 1
-                WHERE id = $1 AND state = 'launching' AND claim_token = $2 RETURNING id
+                WHERE id = $1 AND state = 'launching' AND claim_token = $2 RETURNING id, project_id
             ), unwanted AS (
                 UPDATE builds SET external_id = $3, lease_until = NULL, claim_token = NULL, version = version + 1
                 WHERE id = $1 AND state = 'cancelling' AND claim_token = $2
             ), event AS (
-                INSERT INTO build_events (build_id, state) SELECT id, 'running' FROM changed
+                INSERT INTO build_events (build_id, project_id, state, cause)
+                SELECT id, project_id, 'running', 'launch' FROM changed
             )
             SELECT id FROM changed
             ",
@@ -36,6 +37,7 @@ impl Store {
         )
         .fetch_optional(&self.pool)
         .await?;
+        self.build_changed(id);
         Ok(changed.is_some())
     }
 
@@ -48,7 +50,10 @@ impl Store {
                     lease_until = NULL, claim_token = NULL, version = version + 1
                 WHERE id = $1 AND state = 'launching' AND claim_token = $2 RETURNING id, project_id, priority
             ), event AS (
-                INSERT INTO build_events (build_id, state) SELECT id, 'queued' FROM changed
+                INSERT INTO build_events (build_id, project_id, state, cause)
+                SELECT id, project_id, 'queued', 'launch_deferred' FROM changed
+            ), counted AS (
+                INSERT INTO lane_counts (project_id, priority, queued) SELECT project_id, priority, 1 FROM changed
             ), lane AS (
                 INSERT INTO lanes (project_id, priority, floor)
                 SELECT project_id, priority, now() - interval '10 s' FROM changed
@@ -67,6 +72,7 @@ impl Store {
         .fetch_optional(&self.pool)
         .await?;
         if changed.is_some() {
+            self.build_changed(id);
             self.wake(Topic::Queue);
         }
         Ok(changed.is_some())
@@ -85,12 +91,13 @@ impl Store {
             WITH changed AS (
                 UPDATE builds SET state = 'failed', finished_at = now(), lease_until = NULL, claim_token = NULL,
                     version = version + 1
-                WHERE id = $1 AND state = 'launching' AND claim_token = $2 RETURNING id
+                WHERE id = $1 AND state = 'launching' AND claim_token = $2 RETURNING id, project_id
             ), unwanted AS (
                 UPDATE builds SET lease_until = NULL, claim_token = NULL, version = version + 1
                 WHERE id = $1 AND state = 'cancelling' AND claim_token = $2
             ), event AS (
-                INSERT INTO build_events (build_id, state, reason, message) SELECT id, 'failed', $3, $4 FROM changed
+                INSERT INTO build_events (build_id, project_id, state, cause, reason, message)
+                SELECT id, project_id, 'failed', 'launch_failed', $3, $4 FROM changed
             ), result AS (
                 INSERT INTO results (build_id, reason, message, exit_code, log_snippet)
                 SELECT id, $3, $4, $5, $6 FROM changed
@@ -106,6 +113,7 @@ impl Store {
         )
         .fetch_optional(&self.pool)
         .await?;
+        self.build_changed(id);
         if changed.is_some() {
             self.wake(Topic::Queue);
         }
@@ -123,9 +131,10 @@ impl Store {
                     lease_until = now() + make_interval(secs => $2), launches = launches + 1,
                     relaunches = relaunches + 1, phase = NULL, external_id = NULL, waiting_since = NULL,
                     waiting_reason = NULL, waiting_message = NULL, version = version + 1
-                WHERE id = $1 AND state = 'running' RETURNING id, claim_token, launches
+                WHERE id = $1 AND state = 'running' RETURNING id, project_id, claim_token, launches
             ), event AS (
-                INSERT INTO build_events (build_id, state) SELECT id, 'launching' FROM changed
+                INSERT INTO build_events (build_id, project_id, state, cause)
+                SELECT id, project_id, 'launching', 'job_lost' FROM changed
             )
             SELECT c.id, c.claim_token AS "token!", c.launches - 1 AS "launches!",
                 s.spec AS "spec: Json<serde_json::Value>"
@@ -136,6 +145,7 @@ impl Store {
         )
         .fetch_optional(&self.pool)
         .await?;
+        self.build_changed(id);
         match row {
             Some(row) => Ok(self.read(row).await),
             None => Ok(None),

@@ -106,7 +106,11 @@ impl Store {
         )
         .execute(&self.pool)
         .await?;
-        Ok(added.rows_affected() == 1)
+        let added = added.rows_affected() == 1;
+        if added {
+            self.log_grew(id);
+        }
+        Ok(added)
     }
 
     /// Says that an attempt's log is whole.
@@ -119,6 +123,7 @@ impl Store {
         )
         .execute(&self.pool)
         .await?;
+        self.log_grew(id);
         Ok(())
     }
 

@@ -7,8 +7,11 @@ mod begin;
 mod builds;
 mod claim;
 mod contexts;
+mod counts;
 mod create;
+mod dispatchers;
 mod error;
+mod events;
 mod finish;
 mod insert;
 mod lanes;
@@ -16,12 +19,16 @@ mod launch;
 mod list;
 mod lock;
 mod logs;
+mod notifications;
 mod observe;
 mod pool;
+mod queue;
 mod retention;
 mod rows;
 mod stats;
+mod steps;
 mod wakeups;
+mod watches;
 
 #[cfg(test)]
 mod tests;
@@ -33,14 +40,17 @@ pub use claim::{Claim, ClaimToken, Slots};
 pub use contexts::Context;
 pub use create::{CreateError, Created, Creator};
 pub use error::StoreError;
+pub use events::EventCursor;
 pub use list::BuildFilter;
 pub use lock::RoleLock;
 pub use logs::{LogSlice, StoredLog};
 pub use observe::{Live, Recorded, Standing};
 pub use pool::StoreOptions;
+pub use queue::{ProjectQueue, QueueView};
 pub use retention::{Batch, EventKey, LogKey, OldLog};
 pub use stats::{PoolStatus, QueueDepth};
 pub use wakeups::{Topic, Wakeup};
+pub use watches::BuildWatch;
 
 /// The database. Cheap to clone.
 #[derive(Clone)]
@@ -53,4 +63,5 @@ pub struct Store {
     direct: sqlx::PgPool,
     wakeups: Arc<wakeups::Wakeups>,
     lanes: Arc<lanes::Upkeep>,
+    counts: Arc<counts::Folding>,
 }

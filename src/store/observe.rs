@@ -159,6 +159,7 @@ impl Store {
         let new = old.after(outcome, &before, &after, retries);
         let waiting_for = write(&mut db, id, &new).await?;
         db.commit().await?;
+        self.build_changed(id);
         Ok(Recorded::Yes { waiting_for })
     }
 }

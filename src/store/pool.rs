@@ -9,7 +9,7 @@ use sqlx::{
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 
-use super::{Store, StoreError, lanes::Upkeep, wakeups::Wakeups};
+use super::{Store, StoreError, counts::Folding, lanes::Upkeep, wakeups::Wakeups};
 
 /// Every migration that this binary knows.
 static MIGRATIONS: Migrator = {
@@ -88,6 +88,7 @@ impl Store {
             direct,
             wakeups: Arc::new(Wakeups::new(notify)),
             lanes: Arc::new(Upkeep::default()),
+            counts: Arc::new(Folding::default()),
         }
     }
 

@@ -12,8 +12,8 @@ use sqlx::{
 use uuid::Uuid;
 
 use crate::domain::{
-    Attempt, AttemptState, Build, BuildEvent, BuildId, BuildSpec, Digest, EventKind, Failure, Invalid, Phase,
-    Reason, State,
+    Attempt, AttemptState, Build, BuildEvent, BuildId, BuildSpec, Cause, Digest, EventKind, Failure, Invalid,
+    Phase, Reason, State,
 };
 
 /// A column of text, or of an enum type, that holds a value of the domain by its name.
@@ -152,9 +152,11 @@ pub(super) struct EventRow {
     pub id: i64,
     pub build_id: Uuid,
     pub state: Named<State>,
+    pub cause: Option<Named<Cause>>,
     pub reason: Option<Named<Reason>>,
     pub message: Option<String>,
     pub at: Timestamp,
+    pub xid: i64,
 }
 
 impl From<EventRow> for BuildEvent {
@@ -163,6 +165,7 @@ impl From<EventRow> for BuildEvent {
             id: row.id,
             build: BuildId(row.build_id),
             kind: EventKind::State(row.state.0),
+            cause: row.cause.map(|cause| cause.0),
             reason: row.reason.map(|reason| reason.0),
             message: row.message,
             at: row.at.to_jiff(),

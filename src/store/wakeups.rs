@@ -1,26 +1,25 @@
-//! Wake-ups: a signal within the process, notifications between processes, and a poll beside both.
+//! Wake-ups by topic: a signal within the process, notifications between processes, and a poll beside both.
 
 use std::{
-    sync::atomic::{AtomicBool, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
 use rand::Rng;
-use sqlx::postgres::PgListener;
 use tokio::sync::{Notify, watch};
-use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::Store;
+use super::{
+    Store,
+    watches::{Aspect, Watches},
+};
+use crate::domain::BuildId;
 
-/// Where wake-ups of all topics are notified; the payload names the topic and who says it.
-const CHANNEL: &str = "slipway";
-/// What is signalled within this time is notified once.
-const COALESCE: Duration = Duration::from_millis(10);
 /// A waiter looks by itself after half this time to all of it.
 const POLL: Duration = Duration::from_secs(1);
-/// A listening connection that is silent this long is asked whether it lives, and has this long to answer.
-const PROBE: Duration = Duration::from_secs(5);
 
 /// What may have changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -48,6 +47,13 @@ pub struct Wakeup {
 }
 
 impl Wakeup {
+    /// Interest in a signal.
+    pub(super) fn of(signal: &watch::Sender<()>) -> Self {
+        Self {
+            signal: signal.subscribe(),
+        }
+    }
+
     /// Waits until the topic may have changed since the last wait (or since this was taken).
     pub async fn wait(&mut self) {
         let poll = jittered(POLL);
@@ -59,7 +65,7 @@ impl Wakeup {
 }
 
 /// From half of it to all of it, so that replicas do not keep step.
-fn jittered(span: Duration) -> Duration {
+pub(super) fn jittered(span: Duration) -> Duration {
     rand::rng().random_range(span / 2..=span)
 }
 
@@ -67,11 +73,14 @@ fn jittered(span: Duration) -> Duration {
 pub(super) struct Wakeups {
     queue: Signal,
     cancel: Signal,
+    /// Some build, whichever, was created or changed.
+    builds: watch::Sender<()>,
+    watches: Arc<Watches>,
     /// Something is to be told to other processes.
-    outgoing: Notify,
+    pub(super) outgoing: Notify,
     /// Tells our own notifications from others'.
     own: Uuid,
-    notify: bool,
+    pub(super) notify: bool,
 }
 
 struct Signal {
@@ -93,6 +102,8 @@ impl Wakeups {
         Self {
             queue: Signal::new(),
             cancel: Signal::new(),
+            builds: watch::Sender::new(()),
+            watches: Arc::default(),
             outgoing: Notify::new(),
             own: Uuid::new_v4(),
             notify,
@@ -106,19 +117,69 @@ impl Wakeups {
         }
     }
 
+    pub(super) fn watches(&self) -> &Arc<Watches> {
+        &self.watches
+    }
+
     /// Wakes those who wait in this process.
     fn here(&self, topic: Topic) {
         self.signal(topic).here.send_replace(());
+        // Builds are created and end with this: whoever waits for any build need not be told apart.
+        if topic == Topic::Queue {
+            self.builds.send_replace(());
+        }
+    }
+
+    /// Wakes everybody in this process: what happened meanwhile is not known.
+    pub(super) fn everything(&self) {
+        Topic::ALL.into_iter().for_each(|topic| self.here(topic));
+        self.watches.all_changed();
+    }
+
+    /// Wakes those in this process who wait for one of these builds, and has others told.
+    fn builds(&self, ids: &[BuildId], aspect: Aspect) {
+        if ids.is_empty() {
+            return;
+        }
+        self.watches.changed(ids, aspect);
+        if aspect == Aspect::State {
+            self.builds.send_replace(());
+        }
+        if self.notify {
+            self.watches.tell(ids, aspect);
+            self.outgoing.notify_one();
+        }
+    }
+
+    /// What other processes are to be told: a payload names the topic, who says it, and for builds which.
+    pub(super) fn to_tell(&self) -> Vec<String> {
+        let own = self.own;
+        let topics = Topic::ALL.into_iter().filter_map(|topic| {
+            let told = self.signal(topic).elsewhere.swap(false, Ordering::AcqRel);
+            told.then(|| format!("{} {own}", topic.as_str()))
+        });
+        let builds = Aspect::ALL.into_iter().filter_map(|aspect| {
+            let ids = self.watches.to_tell(aspect)?;
+            Some(format!("{} {own} {ids}", aspect.as_str()))
+        });
+        topics.chain(builds).collect()
     }
 
     /// Wakes this process by a notification, unless it is our own.
-    fn heard(&self, payload: &str) {
-        let (topic, from) = payload.split_once(' ').unwrap_or((payload, ""));
+    pub(super) fn heard(&self, payload: &str) {
+        let mut words = payload.split(' ');
+        let (topic, from) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
         if from == self.own.to_string() {
             return;
         }
         for known in Topic::ALL.into_iter().filter(|known| known.as_str() == topic) {
             self.here(known);
+        }
+        for aspect in Aspect::ALL.into_iter().filter(|known| known.as_str() == topic) {
+            self.watches.heard(words.next().unwrap_or_default(), aspect);
+            if aspect == Aspect::State {
+                self.builds.send_replace(());
+            }
         }
     }
 }
@@ -127,9 +188,12 @@ impl Store {
     /// Resolves when `topic` may have changed: signalled in this process, notified by another, or after the jittered
     /// poll interval. Register before looking: take the `Wakeup` first, look, then wait on it.
     pub fn wakeup(&self, topic: Topic) -> Wakeup {
-        Wakeup {
-            signal: self.wakeups.signal(topic).here.subscribe(),
-        }
+        Wakeup::of(&self.wakeups.signal(topic).here)
+    }
+
+    /// Resolves likewise when a build, whichever, may have been created or have changed its state.
+    pub fn watch_builds(&self) -> Wakeup {
+        Wakeup::of(&self.wakeups.builds)
     }
 
     /// Wakes those who wait for the topic, here at once and elsewhere through a coalesced NOTIFY.
@@ -144,68 +208,18 @@ impl Store {
         }
     }
 
-    /// Listens and notifies until `stop`. Runs as a task of the service; without it only this process is woken.
-    pub async fn run_wakeups(&self, stop: CancellationToken) {
-        if self.wakeups.notify {
-            stop.run_until_cancelled(async { tokio::join!(self.listen(), self.tell()) })
-                .await;
-        } else {
-            stop.cancelled().await;
-        }
+    /// Wakes those who watch the build, likewise. Called by every writer after its commit.
+    pub fn build_changed(&self, id: BuildId) {
+        self.wakeups.builds(&[id], Aspect::State);
     }
 
-    /// Tells other processes what was signalled here. A notification that cannot be sent is dropped: they poll.
-    async fn tell(&self) {
-        loop {
-            self.wakeups.outgoing.notified().await;
-            tokio::time::sleep(COALESCE).await;
-            for topic in Topic::ALL {
-                if !self.wakeups.signal(topic).elsewhere.swap(false, Ordering::AcqRel) {
-                    continue;
-                }
-                let payload = format!("{} {}", topic.as_str(), self.wakeups.own);
-                let told = sqlx::query!("SELECT pg_notify($1, $2)", CHANNEL, payload)
-                    .fetch_one(&self.direct)
-                    .await;
-                if let Err(error) = told {
-                    tracing::debug!(%error, "a notification was not sent; others find out by polling");
-                }
-            }
-        }
+    /// Wakes those who watch one of these builds.
+    pub(super) fn builds_changed(&self, ids: &[BuildId]) {
+        self.wakeups.builds(ids, Aspect::State);
     }
 
-    /// Hears what is signalled elsewhere, over one connection after the other.
-    async fn listen(&self) {
-        let mut pause = Duration::from_millis(100);
-        loop {
-            match self.listen_once().await {
-                // It had worked: try again at once, then ever slower.
-                Ok(()) => pause = Duration::from_millis(100),
-                Err(error) => tracing::debug!(%error, "cannot listen for notifications; polling goes on"),
-            }
-            tokio::time::sleep(jittered(pause)).await;
-            pause = (pause * 2).min(Duration::from_secs(5));
-        }
-    }
-
-    /// Listens until the connection is lost.
-    async fn listen_once(&self) -> Result<(), sqlx::Error> {
-        let mut listener = PgListener::connect_with(&self.direct).await?;
-        listener.eager_reconnect(false);
-        listener.listen(CHANNEL).await?;
-        // What was signalled while nobody listened is lost: look once.
-        Topic::ALL.into_iter().for_each(|topic| self.wakeups.here(topic));
-        loop {
-            match tokio::time::timeout(PROBE, listener.try_recv()).await {
-                Ok(Ok(Some(notification))) => self.wakeups.heard(notification.payload()),
-                Ok(Ok(None) | Err(_)) => return Ok(()),
-                Err(_) => {
-                    let alive = sqlx::query("SELECT 1").execute(&mut listener);
-                    if !matches!(tokio::time::timeout(PROBE, alive).await, Ok(Ok(_))) {
-                        return Ok(());
-                    }
-                }
-            }
-        }
+    /// Wakes those who follow the build's logs.
+    pub(super) fn log_grew(&self, id: BuildId) {
+        self.wakeups.builds(&[id], Aspect::Log);
     }
 }

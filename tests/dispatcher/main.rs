@@ -8,4 +8,5 @@ mod logs;
 mod observing;
 mod reconciling;
 mod replicas;
+mod steps;
 mod world;

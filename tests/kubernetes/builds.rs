@@ -7,7 +7,7 @@ use slipway::{
     launcher::Launcher,
 };
 
-use crate::harness::{World, config_on_a_claim, pods, read_log};
+use crate::harness::{World, config_on_a_claim, host, pods, read_log};
 
 const GOOD: &str =
     "FROM scratch\nCOPY busybox /bin/busybox\nRUN [\"/bin/busybox\", \"echo\", \"hello from the step\"]\n";
@@ -28,7 +28,7 @@ fn running(seen: Option<&Sighting>) -> bool {
 }
 
 #[tokio::test]
-#[ignore = "needs a cluster: SLIPWAY_TEST_KUBECONFIG"]
+#[ignore = "needs a cluster: make test-cluster"]
 async fn context_and_credentials_on_claims_as_in_the_article() {
     let mut world = World::with(config_on_a_claim).await;
     world
@@ -75,7 +75,7 @@ async fn context_and_credentials_on_claims_as_in_the_article() {
 }
 
 #[tokio::test]
-#[ignore = "needs a cluster: SLIPWAY_TEST_KUBECONFIG"]
+#[ignore = "needs a cluster: make test-cluster"]
 async fn a_failing_step_is_not_tried_again() {
     let mut world = World::new().await;
     let order = world
@@ -90,10 +90,10 @@ async fn a_failing_step_is_not_tried_again() {
 }
 
 #[tokio::test]
-#[ignore = "needs a cluster: SLIPWAY_TEST_KUBECONFIG"]
+#[ignore = "needs a cluster: make test-cluster"]
 async fn a_registry_that_is_away_is_tried_again() {
     let mut world = World::new().await;
-    let rest = json!({ "max_retries": 1, "destinations": ["10.213.0.1:1/team/app:1"] });
+    let rest = json!({ "max_retries": 1, "destinations": [format!("{}:1/team/app:1", host())] });
     let order = world.volume_order(GOOD, rest).await;
     world.launcher.launch(&order).await.unwrap();
     let seen = world.finish(order.id).await;
@@ -103,7 +103,7 @@ async fn a_registry_that_is_away_is_tried_again() {
 }
 
 #[tokio::test]
-#[ignore = "needs a cluster: SLIPWAY_TEST_KUBECONFIG"]
+#[ignore = "needs a cluster: make test-cluster"]
 async fn memory_beyond_the_limit_ends_the_build() {
     let mut world = World::new().await;
     let rest = json!({ "resources": { "memory": "64Mi" } });
@@ -116,7 +116,7 @@ async fn memory_beyond_the_limit_ends_the_build() {
 }
 
 #[tokio::test]
-#[ignore = "needs a cluster: SLIPWAY_TEST_KUBECONFIG"]
+#[ignore = "needs a cluster: make test-cluster"]
 async fn a_build_ends_at_its_timeout_and_its_log_stays() {
     let mut world = World::new().await;
     let rest = json!({ "timeout_seconds": 6 });
@@ -135,7 +135,7 @@ async fn a_build_ends_at_its_timeout_and_its_log_stays() {
 }
 
 #[tokio::test]
-#[ignore = "needs a cluster: SLIPWAY_TEST_KUBECONFIG"]
+#[ignore = "needs a cluster: make test-cluster"]
 async fn a_build_is_cancelled_while_it_runs_and_is_gone_with_its_pod() {
     let mut world = World::new().await;
     let order = world
@@ -160,10 +160,10 @@ async fn a_build_is_cancelled_while_it_runs_and_is_gone_with_its_pod() {
 }
 
 #[tokio::test]
-#[ignore = "needs a cluster: SLIPWAY_TEST_KUBECONFIG"]
+#[ignore = "needs a cluster: make test-cluster"]
 async fn a_git_host_that_is_away_is_named_as_the_reason() {
     let world = World::new().await;
-    let source = json!({ "git": { "url": "http://10.213.0.1:1/team/app.git" } });
+    let source = json!({ "git": { "url": format!("http://{}:1/team/app.git", host()) } });
     let order = world.order(source, json!({ "max_retries": 0 }));
     world.launcher.launch(&order).await.unwrap();
     let seen = world.finish(order.id).await;

@@ -25,7 +25,7 @@ fn failed(seen: Option<&Sighting>) -> bool {
 }
 
 #[tokio::test]
-#[ignore = "needs a cluster: SLIPWAY_TEST_KUBECONFIG"]
+#[ignore = "needs a cluster: make test-cluster"]
 async fn an_evicted_pod_is_replaced_and_not_counted() {
     let mut world = World::new().await;
     let order = sleeping(&mut world).await;
@@ -54,7 +54,7 @@ async fn an_evicted_pod_is_replaced_and_not_counted() {
 }
 
 #[tokio::test]
-#[ignore = "needs a cluster: SLIPWAY_TEST_KUBECONFIG"]
+#[ignore = "needs a cluster: make test-cluster"]
 async fn a_job_deleted_by_hand_is_no_failure_of_the_build() {
     let mut world = World::new().await;
     let order = sleeping(&mut world).await;

@@ -66,6 +66,11 @@ impl World {
         options.image_pull_policy = Some("IfNotPresent".into());
         options.kaniko.insecure_registries = vec![registry.host.clone()];
         options.resources.cpu_request = "50m".into();
+        options.kaniko.image = contract("SLIPWAY_TEST_EXECUTOR_IMAGE");
+        if options.kaniko.image.contains("standin") {
+            // It unpacks into a folder and runs there; kaniko needs no such right.
+            options.extra_capabilities = vec!["SYS_CHROOT".into()];
+        }
         change(&mut options);
         grant(&client, &options.namespace).await;
         let launcher = Arc::new(Kubernetes::new(dispatchers_client().await, options.clone()));
@@ -234,6 +239,19 @@ pub fn config_on_a_claim(options: &mut KubernetesOptions) {
     options.registry_credentials = Some(RegistryCredentials::Claim("docker-config".into()));
 }
 
+/// What scripts/test-cluster.sh says of the cluster.
+pub fn contract(name: &str) -> String {
+    match std::env::var(name) {
+        Ok(value) if !value.is_empty() => value,
+        _ => panic!("{name} is not set: make test-cluster sets it"),
+    }
+}
+
+/// The address at which pods reach this machine.
+pub fn host() -> String {
+    contract("SLIPWAY_TEST_HOST")
+}
+
 async fn client() -> Client {
     Client::try_from(config().await).unwrap()
 }
@@ -247,8 +265,7 @@ async fn dispatchers_client() -> Client {
 
 async fn config() -> Config {
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let path = std::env::var("SLIPWAY_TEST_KUBECONFIG").expect("SLIPWAY_TEST_KUBECONFIG names a kubeconfig");
-    let kubeconfig = Kubeconfig::read_from(path).unwrap();
+    let kubeconfig = Kubeconfig::read_from(contract("SLIPWAY_TEST_KUBECONFIG")).unwrap();
     Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
         .await
         .unwrap()
@@ -302,7 +319,6 @@ pub struct Registry {
 
 impl Registry {
     fn start() -> Self {
-        let address = std::env::var("SLIPWAY_TEST_HOST").unwrap_or_else(|_| "10.213.0.1".into());
         let port = TcpListener::bind("0.0.0.0:0")
             .unwrap()
             .local_addr()
@@ -324,7 +340,7 @@ impl Registry {
             .spawn()
             .expect("docker-registry is installed");
         Self {
-            host: format!("{address}:{port}"),
+            host: format!("{}:{port}", host()),
             process,
             _data: data,
         }

@@ -1,5 +1,4 @@
-//! The launcher on a real cluster, with the real kaniko: run where `SLIPWAY_TEST_KUBECONFIG` names one
-//! (`deploy/cluster/up.sh` makes one), with `cargo test --test kubernetes -- --ignored`.
+//! The launcher on a real cluster, with the real kaniko or the stand-in: `make test-cluster`.
 
 #![expect(clippy::unwrap_used, reason = "what goes wrong in the harness fails the test")]
 

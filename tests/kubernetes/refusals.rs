@@ -8,7 +8,7 @@ use slipway::{
     launcher::{LaunchError, Launcher, manifest::RegistryCredentials},
 };
 
-use crate::harness::{World, pods};
+use crate::harness::{World, host, pods};
 
 fn waits_for(reason: Reason) -> impl Fn(Option<&Sighting>) -> bool {
     move |seen| {
@@ -20,13 +20,13 @@ fn waits_for(reason: Reason) -> impl Fn(Option<&Sighting>) -> bool {
 
 fn git(world: &World) -> slipway::launcher::Order {
     world.order(
-        json!({ "git": { "url": "http://10.213.0.1:1/team/app.git" } }),
+        json!({ "git": { "url": format!("http://{}:1/team/app.git", host()) } }),
         json!({}),
     )
 }
 
 #[tokio::test]
-#[ignore = "needs a cluster: SLIPWAY_TEST_KUBECONFIG"]
+#[ignore = "needs a cluster: make test-cluster"]
 async fn launching_twice_gives_one_job() {
     let world = World::new().await;
     let order = git(&world);
@@ -40,7 +40,7 @@ async fn launching_twice_gives_one_job() {
 }
 
 #[tokio::test]
-#[ignore = "needs a cluster: SLIPWAY_TEST_KUBECONFIG"]
+#[ignore = "needs a cluster: make test-cluster"]
 async fn a_strangers_job_is_neither_adopted_nor_seen_nor_removed() {
     let world = World::new().await;
     let order = git(&world);
@@ -61,7 +61,7 @@ async fn a_strangers_job_is_neither_adopted_nor_seen_nor_removed() {
 }
 
 #[tokio::test]
-#[ignore = "needs a cluster: SLIPWAY_TEST_KUBECONFIG"]
+#[ignore = "needs a cluster: make test-cluster"]
 async fn a_quota_is_named_as_what_a_build_waits_for() {
     let world = World::new().await;
     world.quota("pods", "0").await;
@@ -74,7 +74,7 @@ async fn a_quota_is_named_as_what_a_build_waits_for() {
 }
 
 #[tokio::test]
-#[ignore = "needs a cluster: SLIPWAY_TEST_KUBECONFIG"]
+#[ignore = "needs a cluster: make test-cluster"]
 async fn a_quota_on_jobs_sends_the_build_back_to_the_queue() {
     let world = World::new().await;
     world.quota("count/jobs.batch", "0").await;
@@ -84,7 +84,7 @@ async fn a_quota_on_jobs_sends_the_build_back_to_the_queue() {
 }
 
 #[tokio::test]
-#[ignore = "needs a cluster: SLIPWAY_TEST_KUBECONFIG"]
+#[ignore = "needs a cluster: make test-cluster"]
 async fn a_missing_secret_is_named_as_what_a_build_waits_for() {
     let world = World::with(|options| {
         options.registry_credentials = Some(RegistryCredentials::Secret("absent".into()));
@@ -97,7 +97,7 @@ async fn a_missing_secret_is_named_as_what_a_build_waits_for() {
 }
 
 #[tokio::test]
-#[ignore = "needs a cluster: SLIPWAY_TEST_KUBECONFIG"]
+#[ignore = "needs a cluster: make test-cluster"]
 async fn a_builders_image_that_is_nowhere_is_named() {
     let world = World::with(|options| options.kaniko.image = "127.0.0.1:1/kaniko:none".into()).await;
     let order = git(&world);
@@ -109,7 +109,7 @@ async fn a_builders_image_that_is_nowhere_is_named() {
 }
 
 #[tokio::test]
-#[ignore = "needs a cluster: SLIPWAY_TEST_KUBECONFIG"]
+#[ignore = "needs a cluster: make test-cluster"]
 async fn a_namespace_that_is_not_there_is_the_operators_matter() {
     let world = World::new().await;
     let mut options = world.options.clone();
@@ -124,7 +124,7 @@ async fn a_namespace_that_is_not_there_is_the_operators_matter() {
 }
 
 #[tokio::test]
-#[ignore = "needs a cluster: SLIPWAY_TEST_KUBECONFIG"]
+#[ignore = "needs a cluster: make test-cluster"]
 async fn pods_that_outlive_their_job_are_removed_too() {
     let world = World::with(|options| options.kaniko.image = "127.0.0.1:1/kaniko:none".into()).await;
     let order = git(&world);
@@ -143,9 +143,9 @@ async fn pods_that_outlive_their_job_are_removed_too() {
         .delete(&order.id.job_name(), &orphan)
         .await
         .unwrap();
-    // Seen as long as its pod is there, and could push.
+    // Seen as long as its pod is there, and could push; by then without the Job's id.
     let seen = world
-        .watch(order.id, |seen| seen.is_some_and(|seen| seen.deleting))
+        .watch(order.id, |seen| seen.is_some_and(|seen| seen.external_id.is_empty()))
         .await
         .unwrap();
     assert_eq!(seen.attempts.len(), 1);
@@ -156,7 +156,7 @@ async fn pods_that_outlive_their_job_are_removed_too() {
 }
 
 #[tokio::test]
-#[ignore = "needs a cluster: SLIPWAY_TEST_KUBECONFIG"]
+#[ignore = "needs a cluster: make test-cluster"]
 async fn readiness_is_the_clusters_answer() {
     let world = World::new().await;
     world.launcher.ready().await.unwrap();

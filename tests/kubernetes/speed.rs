@@ -7,7 +7,7 @@ use kube::{Api, api::PostParams};
 use serde_json::json;
 use slipway::launcher::{Launcher, manifest::manifest};
 
-use crate::harness::World;
+use crate::harness::{World, host};
 
 fn median(mut all: Vec<Duration>) -> Duration {
     all.sort_unstable();
@@ -15,7 +15,7 @@ fn median(mut all: Vec<Duration>) -> Duration {
 }
 
 #[tokio::test]
-#[ignore = "needs a cluster: SLIPWAY_TEST_KUBECONFIG"]
+#[ignore = "needs a cluster: make test-cluster"]
 async fn a_launch_takes_one_call_and_hardly_more() {
     let world = World::new().await;
     world.quota("pods", "0").await;
@@ -24,7 +24,7 @@ async fn a_launch_takes_one_call_and_hardly_more() {
     for _ in 0..40 {
         let order = || {
             world.order(
-                json!({ "git": { "url": "http://10.213.0.1:1/team/app.git" } }),
+                json!({ "git": { "url": format!("http://{}:1/team/app.git", host()) } }),
                 json!({}),
             )
         };

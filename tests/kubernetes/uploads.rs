@@ -1,4 +1,4 @@
-//! Uploaded contexts, fetched by our own image: `SLIPWAY_TEST_FETCHER_IMAGE`, by default `slipway:test`.
+//! Uploaded contexts, fetched by our own image.
 
 use std::{io::Write, net::TcpListener};
 
@@ -10,12 +10,11 @@ use slipway::{
 };
 use wiremock::{Mock, MockServer, ResponseTemplate, matchers::header};
 
-use crate::harness::{World, read_log};
+use crate::harness::{World, contract, host, read_log};
 
 async fn world() -> World {
     World::with(|options| {
-        options.fetcher_image =
-            std::env::var("SLIPWAY_TEST_FETCHER_IMAGE").unwrap_or_else(|_| "slipway:test".into());
+        options.fetcher_image = contract("SLIPWAY_TEST_FETCHER_IMAGE");
     })
     .await
 }
@@ -48,9 +47,8 @@ async fn granted(world: &World, archive: Vec<u8>) -> (MockServer, Order) {
     let source =
         json!({ "upload": { "context_id": "01890a5d-ac96-774b-bcce-b302099a8058", "sub_path": "web" } });
     let mut order = world.order(source, json!({ "max_retries": 1 }));
-    let host = world.registry.host.rsplit_once(':').unwrap().0;
     order.context = Some(ContextGrant {
-        url: format!("http://{host}:{port}/archive").parse().unwrap(),
+        url: format!("http://{}:{port}/archive", host()).parse().unwrap(),
         token: "gr$(ant".to_owned().into(),
         sha256,
         size,
@@ -59,7 +57,7 @@ async fn granted(world: &World, archive: Vec<u8>) -> (MockServer, Order) {
 }
 
 #[tokio::test]
-#[ignore = "needs a cluster: SLIPWAY_TEST_KUBECONFIG"]
+#[ignore = "needs a cluster: make test-cluster"]
 async fn an_uploaded_context_is_fetched_verified_and_built() {
     let world = world().await;
     let dockerfile = "FROM scratch AS a\nCOPY busybox /bin/busybox\nRUN [\"/bin/busybox\", \"id\"]\n\
@@ -89,7 +87,7 @@ async fn an_uploaded_context_is_fetched_verified_and_built() {
 }
 
 #[tokio::test]
-#[ignore = "needs a cluster: SLIPWAY_TEST_KUBECONFIG"]
+#[ignore = "needs a cluster: make test-cluster"]
 async fn an_archive_that_reaches_outside_ends_the_build_before_kaniko_begins() {
     let world = world().await;
     let mut tar = tar::Builder::new(flate2::write::GzEncoder::new(

@@ -6,6 +6,10 @@ use super::{
 };
 use crate::domain::Phase;
 
+/// Steps of one log that are told one by one: no Dockerfile has more, and a `RUN` may print any number of lines that look
+/// like kaniko's.
+const MOST_STEPS: u32 = 500;
+
 /// A longer line is cut: no line of kaniko's that matters comes near it, and a `RUN` may print one without an end.
 const LONGEST_LINE: usize = 16 * 1024;
 
@@ -63,6 +67,11 @@ impl Progress {
         self.reader.phase.unwrap_or(Phase::Fetching)
     }
 
+    /// The steps that have begun since this was last asked, in their order.
+    pub fn take_steps(&mut self) -> Vec<Step> {
+        std::mem::take(&mut self.reader.begun)
+    }
+
     /// What it executes, or has executed last.
     pub fn step(&self) -> Option<&Step> {
         self.reader.step.as_ref()
@@ -83,6 +92,8 @@ pub(super) struct Reader {
     phase: Option<Phase>,
     /// The instruction that was announced last.
     pub(super) step: Option<Step>,
+    /// Those that nobody has taken yet.
+    begun: Vec<Step>,
     /// Whether the process of a `RUN` was started, and nothing shows that it has ended.
     pub(super) running: bool,
     /// Whether anything was built: whatever kaniko says before it executes the Dockerfile is out of the question.
@@ -120,10 +131,15 @@ impl Reader {
         self.reach(Phase::Building);
         self.running = false;
         self.built = true;
-        self.step = Some(Step {
+        let step = Step {
             number: self.step.as_ref().map_or(1, |step| step.number.saturating_add(1)),
-            instruction: clip(instruction, 300),
-        });
+            // JSON may bring in what has no place in a line.
+            instruction: clip(&instruction.replace(char::is_control, " "), 300),
+        };
+        if step.number <= MOST_STEPS {
+            self.begun.push(step.clone());
+        }
+        self.step = Some(step);
     }
 
     fn reach(&mut self, phase: Phase) {

@@ -145,3 +145,29 @@ async fn claims_are_those_of_the_model_in_its_order(pool: PgPool) {
         assert_eq!(claimed, model(&case, &queues), "{case:?}");
     }
 }
+
+#[sqlx::test]
+async fn a_place_in_the_queue_is_the_turn_at_which_a_claim_takes_it(pool: PgPool) {
+    let mut runner = TestRunner::deterministic();
+    for _ in 0..40 {
+        let mut case = cases().new_tree(&mut runner).unwrap().current();
+        for project in &mut case.projects {
+            project.max_running = None;
+        }
+        let queues = stored(&pool, &case).await;
+        let store = store(&pool);
+        store.look_after_lanes(true).await.unwrap();
+        store.recount().await.unwrap();
+        store.dispatcher_seen(Uuid::nil(), PLENTY, true).await.unwrap();
+        let mut places = Vec::new();
+        for (_, id) in queues.iter().flatten() {
+            let place = store.place(BuildId(*id)).await.unwrap().unwrap();
+            assert!(!place.estimated);
+            places.push((place.ahead, *id));
+        }
+        places.sort_unstable();
+        let claims = store.claim(PLENTY, LEASE, 1000).await.unwrap();
+        let claimed: Vec<_> = (0..).zip(claims.iter().map(|claim| claim.id.0)).collect();
+        assert_eq!(places, claimed, "{case:?}");
+    }
+}

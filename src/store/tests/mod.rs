@@ -1,13 +1,18 @@
 //! Every method, against a real Postgres.
 
 mod claims;
+mod counts;
 mod creating;
+mod events;
 mod fairness;
 mod lifecycle;
+mod places;
 mod plan;
 mod reading;
 mod sessions;
 mod speed;
+mod steps;
+mod watching;
 
 use std::time::Duration;
 

@@ -1,0 +1,87 @@
+#!/usr/bin/env bash
+# The tests on a real cluster: builds as Jobs, the failures that Kubernetes has in store, and faults of every part.
+#
+# The arguments go to `cargo test`; with a --test among them, only the named ones run. The cluster is the one of
+# `make cluster`; what this script started ends with it, unless KEEP=1. The closing lines say what was not run.
+#
+# What the tests find in their environment:
+#   SLIPWAY_TEST_KUBECONFIG       a kubeconfig of an administrator
+#   SLIPWAY_TEST_HOST             the address at which pods reach this machine
+#   SLIPWAY_TEST_EXECUTOR_IMAGE   the executor, as pods name it: kaniko, or the stand-in
+#   SLIPWAY_TEST_FETCHER_IMAGE    our own image, as pods name it
+#   SLIPWAY_TEST_CLUSTER_HOME     where the cluster lies, for deploy/cluster/component.sh; empty if it is not ours
+#   DATABASE_URL                  a Postgres, in which each test makes a database of its own
+set -euo pipefail
+
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+# shellcheck disable=SC2034 # what is sourced reads it
+STATE=$PWD/.local/test-cluster
+for part in output processes packages postgres cluster; do
+  # shellcheck source=/dev/null
+  source "scripts/lib/$part.sh"
+done
+RAN=() NOT_RUN=()
+
+# Every test program that has tests for a cluster.
+test_programs() { grep --recursive --files-with-matches 'needs a cluster: make test-cluster' tests | cut -d/ -f2 | sort --unique; }
+
+# What is named twice on cargo's command line runs once; what is named nowhere does not run.
+choose_tests() {
+  local program
+  CARGO_ARGUMENTS=() TEST_ARGUMENTS=(--ignored)
+  while (($#)) && [[ "$1" != -- ]]; do
+    CARGO_ARGUMENTS+=("$1")
+    shift
+  done
+  TEST_ARGUMENTS+=("${@:2}")
+  [[ " ${CARGO_ARGUMENTS[*]}" != *" --test"* ]] || return 0
+  for program in $(test_programs); do CARGO_ARGUMENTS+=(--test "$program"); done
+}
+
+describe_cluster() {
+  RAN+=("on $(cluster_words)")
+  case $SLIPWAY_TEST_EXECUTOR_IMAGE in
+    *standin*)
+      RAN+=("builds by the stand-in executor")
+      NOT_RUN+=("what kaniko itself does: its image could not be had, and the stand-in executor ran")
+      ;;
+    *) RAN+=("builds by $SLIPWAY_TEST_EXECUTOR_IMAGE") ;;
+  esac
+  [[ -n "$SLIPWAY_TEST_CLUSTER_HOME" ]] ||
+    NOT_RUN+=("faults of the cluster's own parts: this cluster is not ours to stop (unset KUBECONFIG for one that is)")
+}
+
+# shellcheck disable=SC2317 # called by the trap
+stop_everything() {
+  local status=$?
+  trap '' INT TERM HUP
+  trap - EXIT
+  postgres_stop postgres
+  [[ -n "${KEEP:-}" ]] || cluster_release
+  exit "$status"
+}
+
+closing_lines() {
+  local line
+  for line in "${RAN[@]}"; do printf 'ran: %s\n' "$line"; done
+  for line in "${NOT_RUN[@]}"; do printf 'not run: %s\n' "$line"; done
+}
+
+choose_tests "$@"
+lock_state
+postgres_stop postgres
+trap stop_everything EXIT
+trap 'exit 130' INT TERM HUP
+
+step "What the tests need"
+need curl=curl jq=jq git=git postgres=postgresql docker-registry=docker-registry busybox=busybox-static
+need_rust
+postgres_for_tests
+cluster_ensure
+describe_cluster
+
+step "cargo test ${CARGO_ARGUMENTS[*]} -- ${TEST_ARGUMENTS[*]}"
+status=0
+SQLX_OFFLINE=true cargo test --locked --no-fail-fast "${CARGO_ARGUMENTS[@]}" -- "${TEST_ARGUMENTS[@]}" 9>&- || status=$?
+closing_lines
+exit "$status"

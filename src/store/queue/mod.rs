@@ -1,0 +1,112 @@
+//! The queue as a whole: sums and heads of lanes, never a walk.
+
+mod place;
+mod rank;
+
+use sqlx::PgConnection;
+
+use super::{
+    Store, StoreError, begin, dispatchers,
+    rows::{Named, length},
+};
+use crate::domain::ProjectName;
+
+/// One snapshot for all that is read; by the indexes, since statistics of a queue are always out of date.
+pub(super) const BEGIN: &str =
+    "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL enable_seqscan = off;
+    SET LOCAL enable_bitmapscan = off; SET LOCAL jit = off; SET LOCAL plan_cache_mode = force_generic_plan";
+
+/// Projects that are shown at most.
+const PROJECTS: i64 = 1000;
+/// Lanes that are looked at to find the oldest build of all: those that have it, by what is known of them.
+const LANES: i64 = 256;
+
+/// The queue at one moment.
+#[derive(Debug, Clone, PartialEq)]
+pub struct QueueView {
+    /// Queued builds.
+    pub queued: u64,
+    /// Slots in use.
+    pub running: u64,
+    /// Slots in all; unknown while no dispatcher is there.
+    pub slots: Option<u64>,
+    /// How long the oldest queued build could have been started.
+    pub oldest_seconds: Option<f64>,
+    /// Its projects, the longest queues first.
+    pub projects: Vec<ProjectQueue>,
+    /// Whether there are more projects than are shown.
+    pub more_projects: bool,
+}
+
+/// A project's part of the queue.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ProjectQueue {
+    /// Which project.
+    pub project: ProjectName,
+    /// Queued builds.
+    pub queued: u64,
+    /// Slots in use.
+    pub running: u64,
+    /// Slots that it may use; unknown while no dispatcher is there, unless it has a limit of its own.
+    pub slots: Option<u64>,
+    /// Its weight in the sharing of slots.
+    pub weight: u64,
+    /// How long its oldest queued build could have been started.
+    pub oldest_seconds: Option<f64>,
+}
+
+impl Store {
+    /// The queue as it is now: all projects that have builds in it or hold slots, or only the one that is named.
+    pub async fn queue(&self, project: Option<&ProjectName>) -> Result<QueueView, StoreError> {
+        let mut db = begin::begin_with(&self.pool, BEGIN).await?;
+        let service = dispatchers::service(&mut *db).await?;
+        let per_project = service.map(|service| service.per_project);
+        let mut projects = projects(&mut db, project, per_project).await?;
+        let (queued, running, oldest_seconds) = sums(&mut db).await?;
+        db.commit().await?;
+        let most = usize::try_from(PROJECTS).unwrap_or(usize::MAX);
+        let more_projects = projects.len() > most;
+        projects.truncate(most);
+        Ok(QueueView {
+            queued,
+            running,
+            slots: service.map(|service| service.slots),
+            oldest_seconds,
+            projects,
+            more_projects,
+        })
+    }
+}
+
+async fn projects(
+    db: &mut PgConnection,
+    project: Option<&ProjectName>,
+    per_project: Option<u64>,
+) -> Result<Vec<ProjectQueue>, sqlx::Error> {
+    let rows = sqlx::query_file!(
+        "src/store/queue/projects.sql",
+        project.map(ProjectName::as_str),
+        PROJECTS + 1
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(rows
+        .into_iter()
+        .map(|row| ProjectQueue {
+            project: row.name.0,
+            queued: length(row.queued),
+            running: length(row.held),
+            slots: row.max_running.map(|limit| length(limit.into())).or(per_project),
+            weight: length(row.weight.into()),
+            oldest_seconds: row.oldest,
+        })
+        .collect())
+}
+
+/// Queued builds, slots in use, and the age of the oldest queued build.
+async fn sums(db: &mut PgConnection) -> Result<(u64, u64, Option<f64>), sqlx::Error> {
+    let row = sqlx::query_file!("src/store/queue/sums.sql", LANES)
+        .fetch_one(db)
+        .await?;
+    Ok((length(row.queued), length(row.held), row.oldest))
+}

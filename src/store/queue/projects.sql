@@ -1,0 +1,28 @@
+-- Projects that have queued builds or hold slots, or one by its name. $1: the name, or null; $2: projects at most.
+WITH queued AS MATERIALIZED (
+    SELECT project_id, sum(queued)::bigint AS n FROM lane_counts GROUP BY project_id
+), held AS MATERIALIZED (
+    SELECT project_id, count(*) AS n FROM builds
+    WHERE state IN ('launching', 'running', 'cancelling') GROUP BY project_id
+), shown AS MATERIALIZED (
+    SELECT p.id, p.name, p.weight, p.max_running, coalesce(h.n, 0) AS held, coalesce(q.n, 0) AS queued
+    FROM queued q FULL JOIN held h USING (project_id) JOIN projects p ON p.id = project_id
+    WHERE $1::text IS NULL AND (q.n > 0 OR h.n > 0)
+    UNION ALL
+    SELECT p.id, p.name, p.weight, p.max_running,
+        coalesce((SELECT n FROM held h WHERE h.project_id = p.id), 0),
+        coalesce((SELECT n FROM queued q WHERE q.project_id = p.id), 0)
+    FROM projects p WHERE p.name = $1
+    ORDER BY queued DESC, held DESC, name LIMIT $2
+)
+SELECT s.name AS "name!: Named<ProjectName>", s.weight AS "weight!", s.max_running, s.held AS "held!",
+    s.queued AS "queued!", (
+        SELECT extract(epoch FROM now() - min(head.run_at))::float8 FROM lanes l CROSS JOIN LATERAL (
+            SELECT run_at FROM builds b
+            WHERE b.state = 'queued' AND b.project_id = l.project_id AND b.priority = l.priority
+                AND b.run_at >= l.floor
+            ORDER BY run_at, id LIMIT 1
+        ) head
+        WHERE l.project_id = s.id
+    ) AS oldest
+FROM shown s ORDER BY s.queued DESC, s.held DESC, s.name
