@@ -14,11 +14,13 @@ mod openapi;
 mod problem;
 mod query;
 mod request_id;
+mod streams;
 
 use std::{sync::Arc, time::Duration};
 
 use axum::{Router, middleware};
 use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_swagger_ui::SwaggerUi;
 
@@ -42,6 +44,8 @@ pub struct ApiState {
     health: HealthState,
     options: Arc<ApiOptions>,
     uploads: Arc<Semaphore>,
+    streams: streams::Streams,
+    hubs: builds::Hubs,
 }
 
 /// What the API takes.
@@ -55,6 +59,8 @@ pub struct ApiOptions {
     pub max_in_flight: usize,
     /// Contexts that are uploaded at once; beyond, requests are answered 503.
     pub max_uploads: usize,
+    /// Logs and events that are followed at once; beyond, requests are answered 503.
+    pub max_streams: usize,
     /// How long a request may take, uploads and downloads excepted.
     pub request_timeout: Duration,
     /// How long the client of an upload may be silent.
@@ -68,6 +74,7 @@ impl Default for ApiOptions {
             archive_limits: Limits::default(),
             max_in_flight: 2048,
             max_uploads: 16,
+            max_streams: 2048,
             request_timeout: Duration::from_secs(30),
             upload_idle_timeout: Duration::from_secs(30),
         }
@@ -83,6 +90,8 @@ impl ApiState {
             contexts,
             logs: log_reader::LogReader::new(health.store().clone()),
             uploads: Arc::new(Semaphore::new(options.max_uploads)),
+            streams: streams::Streams::new(options.max_streams),
+            hubs: builds::Hubs::default(),
             options: Arc::new(options),
             health,
         }
@@ -93,6 +102,15 @@ impl ApiState {
     pub fn with_log_archive(mut self, archive: Option<LogArchive>) -> Self {
         self.logs = self.logs.with_archive(archive);
         self
+    }
+
+    /// The same, whose streams end at `stop`: of itself none would.
+    #[must_use]
+    pub fn until(self, stop: CancellationToken) -> Self {
+        Self {
+            streams: self.streams.until(stop),
+            ..self
+        }
     }
 }
 

@@ -133,11 +133,13 @@ fn rest(
     let (creator, batcher) = store.creator(args.http.create_queue as usize);
     let options = ApiOptions {
         max_context_size: args.http.max_context_size,
+        max_streams: args.http.max_streams as usize,
         ..ApiOptions::default()
     };
     let soft = shutdown.tokens().soft;
-    let state =
-        ApiState::new(health, creator, storages.contexts, options).with_log_archive(storages.log_archive);
+    let state = ApiState::new(health, creator, storages.contexts, options)
+        .with_log_archive(storages.log_archive)
+        .until(soft.clone());
     let router = api::router(state);
     // The batcher ends when the last handle to it is dropped, which the router holds until the listener has ended.
     shutdown.spawn("creations", async move {

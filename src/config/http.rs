@@ -40,6 +40,10 @@ pub struct HttpArgs {
     #[arg(long, env = "SLIPWAY_MAX_CONNECTIONS", default_value_t = 4096, value_parser = clap::value_parser!(u32).range(1..), value_name = "N")]
     pub max_connections: u32,
 
+    /// Logs and events that are followed at once; beyond, requests are answered 503
+    #[arg(long, env = "SLIPWAY_MAX_STREAMS", default_value_t = 2048, value_parser = clap::value_parser!(u32).range(1..), value_name = "N")]
+    pub max_streams: u32,
+
     /// Creations that may wait for the database; beyond, requests are answered 503
     #[arg(long, env = "SLIPWAY_CREATE_QUEUE", default_value_t = 1024, value_parser = clap::value_parser!(u32).range(1..=65_536), value_name = "N")]
     pub create_queue: u32,

@@ -9,42 +9,6 @@ use crate::domain::{
     log_chunk::{CHUNK, pack, unpack},
 };
 
-/// How often a log is looked for that moves meanwhile, which it does once.
-const TRIES: usize = 3;
-
-/// Where a stretch of an attempt's log is.
-#[derive(Debug, Clone)]
-pub enum StoredLog {
-    /// In the database.
-    Here(LogSlice),
-    /// In the archive, from the slice's offset up to `end`; the slice itself holds no bytes.
-    Archived {
-        /// The slice as it would be.
-        slice: LogSlice,
-        /// The attempt's name.
-        attempt: String,
-        /// Where the object's chunks end.
-        ends: Vec<u64>,
-        /// Where the stretch ends.
-        end: u64,
-    },
-    /// Nowhere: its time was over.
-    Removed,
-}
-
-/// A stretch of an attempt's log.
-#[derive(Debug, Clone)]
-pub struct LogSlice {
-    /// The byte that it begins at.
-    pub offset: u64,
-    /// The bytes.
-    pub bytes: Vec<u8>,
-    /// Bytes stored so far.
-    pub total: u64,
-    /// Whether nothing will be added any more.
-    pub complete: bool,
-}
-
 impl Store {
     /// Appends to an attempt's log at `offset`. What is stored already is not stored again; a gap is refused (false).
     pub async fn append_log(
@@ -139,63 +103,7 @@ impl Store {
         Ok(bytes.map_or(0, length))
     }
 
-    /// A stretch of an attempt's log (attempts counted from 1). `None`: no such build or attempt.
-    pub async fn log(
-        &self,
-        id: BuildId,
-        attempt: u32,
-        offset: u64,
-        limit: u32,
-    ) -> Result<Option<StoredLog>, StoreError> {
-        for _ in 0..TRIES {
-            let Some(log) = self.log_row(id, attempt).await? else {
-                return Ok(None);
-            };
-            if log.removed {
-                return Ok(Some(StoredLog::Removed));
-            }
-            let total = length(log.bytes);
-            let end = total.min(offset.saturating_add(u64::from(limit)));
-            let mut slice = LogSlice {
-                offset,
-                bytes: Vec::new(),
-                total,
-                complete: log.complete,
-            };
-            if let Some(ends) = log.archive_ends {
-                return Ok(Some(StoredLog::Archived {
-                    slice,
-                    attempt: log.name,
-                    ends: ends.into_iter().map(length).collect(),
-                    end,
-                }));
-            }
-            slice.bytes = self.log_bytes(id, &log.name, offset, end).await?;
-            // Else it was moved or removed after its row had been read.
-            if slice.bytes.len() as u64 == end.saturating_sub(offset) {
-                return Ok(Some(StoredLog::Here(slice)));
-            }
-        }
-        Err(StoreError::unavailable("the log is being moved"))
-    }
-
-    async fn log_row(&self, id: BuildId, attempt: u32) -> Result<Option<LogRow>, sqlx::Error> {
-        sqlx::query_as!(
-            LogRow,
-            r#"
-            SELECT a.name, coalesce(l.bytes, 0) AS "bytes!", coalesce(l.complete, false) AS "complete!",
-                l.archive_ends, a.log_removed OR l.removed_at IS NOT NULL AS "removed!"
-            FROM attempts a LEFT JOIN logs l ON l.build_id = a.build_id AND l.attempt = a.name
-            WHERE a.build_id = $1 AND a.number = $2
-            "#,
-            id.0,
-            column::<_, i32>(attempt)
-        )
-        .fetch_optional(&self.pool)
-        .await
-    }
-
-    /// The bytes from `offset` up to `end`, which are stored.
+    /// The bytes from `offset` up to `end`, as far as they are in the database.
     pub(super) async fn log_bytes(
         &self,
         id: BuildId,
@@ -236,13 +144,4 @@ impl Store {
         }
         Ok(bytes)
     }
-}
-
-/// Where a log is, and how long it is.
-struct LogRow {
-    name: String,
-    bytes: i64,
-    complete: bool,
-    archive_ends: Option<Vec<i64>>,
-    removed: bool,
 }

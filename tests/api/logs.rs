@@ -6,7 +6,7 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 
 use crate::harness::{Answer, Harness, wanted};
 
-fn attempt(name: &str) -> AttemptSeen {
+pub fn attempt(name: &str) -> AttemptSeen {
     AttemptSeen {
         name: name.into(),
         node: None,

@@ -5,9 +5,11 @@
 mod builds;
 mod contexts;
 mod cut;
+mod following;
 mod harness;
 mod health;
 mod input;
 mod listener;
 mod logs;
 mod outages;
+mod stream;

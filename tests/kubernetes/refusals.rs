@@ -145,7 +145,9 @@ async fn pods_that_outlive_their_job_are_removed_too() {
         .unwrap();
     // Seen as long as its pod is there, and could push; by then without the Job's id.
     let seen = world
-        .watch(order.id, |seen| seen.is_some_and(|seen| seen.external_id.is_empty()))
+        .watch(order.id, |seen| {
+            seen.is_some_and(|seen| seen.external_id.is_empty())
+        })
         .await
         .unwrap();
     assert_eq!(seen.attempts.len(), 1);

@@ -7,6 +7,8 @@ mod list;
 mod logs;
 mod read;
 
+pub(super) use self::logs::Hubs;
+
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::ApiState;

@@ -12,6 +12,8 @@ WITH build AS (
     DELETE FROM results WHERE build_id = ANY($1)
 ), attempt AS (
     DELETE FROM attempts WHERE build_id = ANY($1)
+), step AS (
+    DELETE FROM steps WHERE build_id = ANY($1)
 ), event AS (
     DELETE FROM build_events WHERE build_id = ANY($1)
 ), key AS (

@@ -208,10 +208,16 @@ async fn attempt(store: &Store, name: &str) -> BuildId {
     id
 }
 
-/// A stretch of a log that is in the database.
-async fn slice(store: &Store, id: BuildId, attempt: u32, offset: u64, limit: u32) -> Option<LogSlice> {
-    match store.log(id, attempt, offset, limit).await.unwrap()? {
-        StoredLog::Here(slice) => Some(slice),
+/// A log's state, and a stretch of it that is in the database.
+async fn slice(
+    store: &Store,
+    id: BuildId,
+    attempt: u32,
+    offset: u64,
+    limit: u32,
+) -> Option<(LogState, Vec<u8>)> {
+    match store.log_from(id, attempt, offset, limit).await.unwrap()? {
+        (state, LogBytes::Here(bytes)) => Some((state, bytes)),
         other => panic!("not in the database: {other:?}"),
     }
 }
@@ -249,14 +255,14 @@ async fn a_log_has_no_gap_and_no_repeat_whoever_writes_it(pool: PgPool) {
     assert_eq!(store.log_length(id, "pod").await.unwrap(), line.len() as u64);
     let whole = slice(&store, id, 1, 0, 1000).await.unwrap();
     assert_eq!(
-        (whole.bytes.as_slice(), whole.total, whole.complete),
+        (whole.1.as_slice(), whole.0.total, whole.0.complete),
         (&line[..], 13, false)
     );
     for from in 0..=13 {
         for limit in 0..=13 {
             let slice = slice(&store, id, 1, from as u64, limit).await.unwrap();
             assert_eq!(
-                slice.bytes,
+                slice.1,
                 line[from..]
                     .iter()
                     .take(limit as usize)
@@ -265,9 +271,9 @@ async fn a_log_has_no_gap_and_no_repeat_whoever_writes_it(pool: PgPool) {
             );
         }
     }
-    assert!(slice(&store, id, 1, 99, 10).await.unwrap().bytes.is_empty());
+    assert!(slice(&store, id, 1, 99, 10).await.unwrap().1.is_empty());
     store.complete_log(id, "pod").await.unwrap();
-    assert!(slice(&store, id, 1, 0, 1).await.unwrap().complete);
+    assert!(slice(&store, id, 1, 0, 1).await.unwrap().0.complete);
     assert!(slice(&store, id, 2, 0, 1).await.is_none());
     assert!(slice(&store, BuildId::generate(), 1, 0, 1).await.is_none());
     assert_eq!(store.attempts(id).await.unwrap()[0].log_bytes, 13);
@@ -282,7 +288,7 @@ async fn a_long_log_is_read_from_the_middle(pool: PgPool) {
         .collect();
     assert!(store.append_log(id, "pod", 0, &bytes).await.unwrap());
     let slice = slice(&store, id, 1, 500_000, 300_000).await.unwrap();
-    assert_eq!(slice.bytes, bytes[500_000..800_000]);
+    assert_eq!(slice.1, bytes[500_000..800_000]);
     let stored: i64 = sqlx::query_scalar("SELECT sum(octet_length(body))::bigint FROM log_chunks")
         .fetch_one(&pool)
         .await
