@@ -2,31 +2,29 @@
 # The demo: a private Postgres, a registry, the service and four builds through its REST API.
 #
 # Everything it keeps is in .local/demo; everything it started ends with it. ONCE=1 ends after the builds, otherwise
-# the service stays up until Ctrl-C.
+# the service stays up until Ctrl-C. With CLUSTER=1 the builds are Jobs on the cluster of `make cluster`.
 set -euo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
+if [[ -n "${CLUSTER:-}" ]]; then WHERE=cluster; else WHERE=engine; fi
 STATE=$PWD/.local/demo
-for part in output processes packages postgres engine registry builds; do
+[[ $WHERE == engine ]] || STATE+=-$WHERE
+for part in output processes packages postgres "$WHERE" archive registry builds "on-$WHERE"; do
   # shellcheck source=/dev/null
   source "scripts/lib/$part.sh"
 done
-
-# What this demo's containers are labelled with, so that no other ones are touched.
-INSTANCE=demo-$(printf '%s' "$STATE" | sha256sum | cut -c1-8)
 
 prepare() {
   step "What the demo needs"
   [[ "$(uname -s)" == Linux ]] || fail "the demo needs Linux; elsewhere: docker compose up (see the README)"
   need curl=curl jq=jq git=git python3=python3 postgres=postgresql docker-registry=docker-registry
   need_rust
-  engine_ensure || fail "no container engine answers: start Docker (or set DOCKER_HOST), or run this as root on Debian"
-  remove_containers
+  place_prepare
   info "everything is there"
 }
 
 start_postgres() {
-  step "Postgres: a private one, in .local/demo"
+  step "Postgres: a private one, in ${STATE#"$PWD/"}"
   local folder password_file=$STATE/postgres-password
   folder=$(postgres_home "$STATE/postgres")
   [[ -s "$password_file" ]] || (umask 077 && od -An -N16 -tx1 /dev/urandom | tr -d ' \n' >"$password_file")
@@ -38,31 +36,29 @@ start_postgres() {
 }
 
 start_registry() {
-  step "A registry on loopback, and a base image with a shell"
+  step "A registry on $ADDRESS, and a base image with a shell"
   local port
-  port=$(free_port 5000)
-  registry_start "$STATE/registry" "$port"
-  REGISTRY=127.0.0.1:$port
+  port=$(free_port 5000 "$ADDRESS")
+  registry_start "$STATE/registry" "$ADDRESS" "$port"
+  REGISTRY=$ADDRESS:$port
   info "the registry answers on $REGISTRY"
   base_image_ensure "$REGISTRY" library/busybox stable
 }
 
 choose_executor() {
   step "kaniko, or the stand-in where no image registry answers"
-  EXECUTOR=$(bash deploy/executor-image.sh)
-  # The stand-in unpacks into a folder and runs there; kaniko needs no such right.
-  [[ "$EXECUTOR" != *standin* ]] || export SLIPWAY_ENGINE_CAPABILITIES=SYS_CHROOT
+  place_executor
   info "the executor is $EXECUTOR"
 }
 
 start_git_host() {
-  step "A git host: repositories in .local/demo/git over HTTP"
+  step "A git host: repositories in ${STATE#"$PWD/"}/git over HTTP"
   local port
-  port=$(free_port 8090)
+  port=$(free_port 8090 "$ADDRESS")
   mkdir -p "$STATE/git"
-  spawn git-host python3 scripts/git-http.py "$STATE/git" "$port"
-  wait_until 20 git-host curl --silent "http://127.0.0.1:$port/"
-  GIT_HOST=127.0.0.1:$port
+  spawn git-host python3 scripts/git-http.py "$STATE/git" "$ADDRESS" "$port"
+  wait_until 20 git-host curl --silent "http://$ADDRESS:$port/"
+  GIT_HOST=$ADDRESS:$port
   info "it answers on $GIT_HOST"
 }
 
@@ -74,22 +70,16 @@ compile() {
 start_service() {
   step "The service"
   local port
-  port=$(free_port 8080)
-  API=http://127.0.0.1:$port
+  port=$(free_port 8080 "$ADDRESS")
+  API=http://$ADDRESS:$port
+  place_settings
   shown "target/debug/slipway serve"
-  SLIPWAY_DATABASE_URL=$DATABASE SLIPWAY_LISTEN=127.0.0.1:$port \
-    SLIPWAY_LAUNCHER=engine SLIPWAY_ENGINE_NETWORK=host SLIPWAY_ENGINE_INSTANCE=$INSTANCE \
+  SLIPWAY_DATABASE_URL=$DATABASE SLIPWAY_LISTEN=$ADDRESS:$port \
     SLIPWAY_EXECUTOR_IMAGE=$EXECUTOR SLIPWAY_INSECURE_REGISTRIES=$REGISTRY \
     SLIPWAY_CONTEXT_STORE=$STATE/contexts SLIPWAY_LOG_FORMAT=pretty \
     spawn service target/debug/slipway serve
   wait_until 60 service curl --silent --fail "$API/readyz"
-  info "it answers on $API; its log: .local/demo/service.log"
-}
-
-# Containers of this demo that an earlier run left behind, or that still run when it ends.
-remove_containers() {
-  docker ps --all --quiet --filter "label=slipway.dev/instance=$INSTANCE" 9>&- |
-    xargs --no-run-if-empty docker rm --force >/dev/null 2>&1 || true
+  info "it answers on $API; its log: ${STATE#"$PWD/"}/service.log"
 }
 
 # In the order of dependence, and only what is ours.
@@ -103,11 +93,11 @@ stop_everything() {
   fi
   step "Stopping what the demo started"
   stop service TERM 30
-  remove_containers
+  place_clear
   stop git-host
   stop registry
   postgres_stop postgres
-  engine_stop
+  place_release
   info "all of it has ended"
   exit "$status"
 }
@@ -134,7 +124,7 @@ main() {
   # What a demo that was killed left running.
   local name
   for name in service git-host registry postgres; do stop "$name"; done
-  engine_stop
+  [[ $WHERE == cluster ]] || engine_stop
   trap stop_everything EXIT
   trap 'exit 130' INT TERM HUP
 
@@ -149,7 +139,8 @@ main() {
   build_git
   build_failing
   build_cancelled
-  step "Four builds, each as it should be (executor: $EXECUTOR)"
+  step "Four builds $PLACE, each as it should be (executor: $EXECUTOR)"
+  place_closing_words
   [[ -n "${ONCE:-}" ]] || stay
 }
 

@@ -54,9 +54,9 @@ class GitBackend(BaseHTTPRequestHandler):
 
 
 def main():
-    folder, port = sys.argv[1], int(sys.argv[2])
+    folder, address, port = sys.argv[1], sys.argv[2], int(sys.argv[3])
     GitBackend.folder = os.path.abspath(folder)
-    ThreadingHTTPServer(("127.0.0.1", port), GitBackend).serve_forever()
+    ThreadingHTTPServer((address, port), GitBackend).serve_forever()
 
 
 if __name__ == "__main__":

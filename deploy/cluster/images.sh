@@ -6,6 +6,10 @@ OWN_IMAGE=slipway:test
 # Archives that are made here, and a note of what was imported last.
 record() { printf '%s/%s' "$IMAGES" "$(tr -c '[:alnum:]\n' - <<<"$1")"; }
 
+# Which kind of cluster the last up.sh found or made, and its name: for whoever brings images in later.
+write_kind() { printf '%s %s\n' "${CLUSTER_KIND:-own}" "${CLUSTER_NAME:--}" >"$STATE/kind"; }
+read_kind() { read -r CLUSTER_KIND CLUSTER_NAME <"$STATE/kind"; }
+
 # import_archive FILE NAME: into whatever cluster it is.
 import_archive() {
   case ${CLUSTER_KIND:-own} in
@@ -13,6 +17,7 @@ import_archive() {
     kind) kind load image-archive "$1" --name "$CLUSTER_NAME" ;;
     k3d) k3d image import "$1" --cluster "$CLUSTER_NAME" >/dev/null ;;
     minikube) minikube --profile "$CLUSTER_NAME" image load "$1" ;;
+    *) false ;;
   esac || fail "$2 could not be brought into the cluster"
   info "$2 is in the cluster"
 }
@@ -65,7 +70,7 @@ import_own_image() {
   local archive made_of
   archive=$(record "$OWN_IMAGE").tar
   info "our own image, $OWN_IMAGE (compiled if need be)"
-  (cd "$TREE" && SQLX_OFFLINE=true cargo build --quiet --locked --bin slipway 9>&-)
+  (cd "$TREE" && SQLX_OFFLINE=true cargo build --locked --bin slipway 9>&-)
   made_of=$(cd "$TREE" && cat "${CARGO_TARGET_DIR:-target}/debug/slipway" Dockerfile scripts/image.sh | sha256sum | cut -d' ' -f1)
   ! imported "$OWN_IMAGE" "$made_of" || return 0
   IMAGE=$OWN_IMAGE IMAGE_PROFILE=dev ARCHIVE=$archive bash "$TREE/scripts/image.sh" >/dev/null

@@ -1,15 +1,24 @@
 #!/usr/bin/env bash
-# load.sh IMAGE…: brings images into our own cluster's store, from the local engine where it has them, else by pulling.
+# load.sh IMAGE…: brings images into the cluster of the last up.sh, from the local engine where it has them, else (into
+# one of our own) by pulling. load.sh --archive FILE NAME: from what `docker save` wrote.
 # shellcheck source=/dev/null
 . "$(dirname "$0")/lib.sh"
 . "$CLUSTER/images.sh"
 
-mkdir -p "$IMAGES"
-for image in "$@"; do
-  if engine_has "$image"; then
-    import_from_engine "$image"
+load() {
+  if engine_has "$1"; then
+    import_from_engine "$1"
+  elif [[ "$CLUSTER_KIND" == own ]] && in_containerd images pull "$1" >/dev/null; then
+    info "pulled $1"
   else
-    in_containerd images pull "$image" >/dev/null || fail "$image is neither in the engine's store nor to be pulled"
-    info "pulled $image"
+    fail "$1 is neither in the engine's store nor to be pulled"
   fi
-done
+}
+
+[[ -s "$CONTRACT" ]] || fail "no cluster is up: make cluster"
+read_kind
+if [[ "${1:-}" == --archive ]]; then
+  import_archive "$2" "$3"
+else
+  for image in "$@"; do load "$image"; done
+fi

@@ -65,6 +65,7 @@ write_contract() {
     printf 'export SLIPWAY_TEST_EXECUTOR_IMAGE=%q\n' "${EXECUTOR_IMAGE:-}"
     printf 'export SLIPWAY_TEST_FETCHER_IMAGE=%q\n' "${OWN_IMAGE:-}"
   } >"$CONTRACT"
+  write_kind
   step "Ready: export KUBECONFIG=$(realpath "$1")"
 }
 

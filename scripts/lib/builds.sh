@@ -94,8 +94,7 @@ DOCKERFILE
   expect "the state" "$(field .state)" succeeded
   check_digest demo/hello 1
   info "and the image runs:"
-  docker run --rm --network none "$REGISTRY/demo/hello:1" 2>/dev/null | quoted
-  docker rmi "$REGISTRY/demo/hello:1" >/dev/null
+  run_image "$REGISTRY/demo/hello:1" | quoted
 }
 
 build_git() {
@@ -158,6 +157,5 @@ build_cancelled() {
   call POST "/api/v1/builds/$id/cancel" >/dev/null
   await_build "$id"
   expect "the state" "$(field .state)" cancelled
-  BUILD=$(docker ps --quiet --filter "label=slipway.dev/build-id=$id" | jq --raw-input --slurp '{containers: split("\n") | map(select(. != ""))}')
-  expect "the number of its containers that still run" "$(field '.containers | length')" 0
+  expect "the number of its containers that still run" "$(running_of "$id" | wc -l)" 0
 }

@@ -70,9 +70,9 @@ wait_until() {
   done
 }
 
-# The first port from the given one on that nobody listens on.
+# free_port PORT [ADDRESS]: the first port from the given one on that nobody listens on.
 free_port() {
-  local port=$1
-  while (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; do port=$((port + 1)); done
+  local port=$1 address=${2:-127.0.0.1}
+  while (exec 3<>"/dev/tcp/$address/$port") 2>/dev/null; do port=$((port + 1)); done
   printf '%s\n' "$port"
 }

@@ -1,9 +1,9 @@
 # shellcheck shell=bash
-# A registry on loopback, and the base image that the builds start from.
+# A registry on this machine, and the base image that the builds start from.
 
-# registry_start FOLDER PORT
+# registry_start FOLDER ADDRESS PORT
 registry_start() {
-  local folder=$1 port=$2
+  local folder=$1 host=$2:$3
   mkdir -p "$folder"
   cat >"$STATE/registry.yml" <<YAML
 version: 0.1
@@ -11,10 +11,10 @@ log: {level: warn}
 storage:
   filesystem: {rootdirectory: "$folder"}
   delete: {enabled: true}
-http: {addr: "127.0.0.1:$port"}
+http: {addr: "$host"}
 YAML
   spawn registry docker-registry serve "$STATE/registry.yml"
-  wait_until 30 registry curl --silent --fail "http://127.0.0.1:$port/v2/"
+  wait_until 30 registry curl --silent --fail "http://$host/v2/"
 }
 
 # registry_digest HOST REPOSITORY TAG: the digest that the registry answers for the tag; nothing if it has none.
@@ -28,26 +28,15 @@ registry_digest() {
     tr -d '\r' | awk 'tolower($1) == "docker-content-digest:" {print $2}'
 }
 
-# base_image_ensure HOST REPOSITORY TAG: Docker Hub's busybox, or the one of Debian where that is out of reach.
+# base_image_ensure HOST REPOSITORY TAG
 base_image_ensure() {
-  local host=$1 name="$1/$2:$3" origin
+  local name="$1/$2:$3"
   if [[ -n "$(registry_digest "$@" || true)" ]]; then
     info "$name is in the registry already"
     return
   fi
-  info "looking for busybox in the engine, then on Docker Hub (for at most 30 s)"
-  if docker image inspect busybox:stable >/dev/null 2>&1 || timeout 30 docker pull --quiet busybox:stable >/dev/null 2>&1; then
-    docker tag busybox:stable "$name"
-    origin="Docker Hub"
-  else
-    need busybox=busybox-static
-    busybox_root | docker import - "$name" >/dev/null
-    origin="Debian's busybox-static, since Docker Hub is out of reach"
-  fi
-  docker push --quiet "$name" >/dev/null ||
-    fail "the engine cannot push to $host: it must run on this machine itself (no virtual machine, not rootless)"
-  docker rmi "$name" >/dev/null
-  info "$name is in the registry: from $origin"
+  push_base "$name"
+  info "$name is in the registry: from $ORIGIN"
 }
 
 # The root file system of an image with a shell: one static program and its names.
