@@ -22,7 +22,7 @@ use super::{Store, begin};
 const BATCH: i64 = 500;
 
 /// The planner is told to follow the indexes whatever its statistics say, and nobody is waited for for long.
-const BEGIN: &str = "BEGIN; SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off;
+pub(super) const BEGIN: &str = "BEGIN; SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off;
     SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off; SET LOCAL jit = off;
     SET LOCAL lock_timeout = '5s'";
 

@@ -9,6 +9,7 @@ mod lifecycle;
 mod places;
 mod plan;
 mod reading;
+mod retention;
 mod sessions;
 mod speed;
 mod steps;
