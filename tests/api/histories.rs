@@ -126,8 +126,8 @@ async fn store_build(pool: &PgPool, history: &History, contexts: &[Context]) {
         "INSERT INTO results (build_id) SELECT $1 WHERE $2 > 0 AND $3 IS NOT NULL",
         "INSERT INTO attempts (build_id, number, name, state)
         SELECT $1, 1, 'pod', 'running' WHERE $2 + coalesce($3, 0) >= 0",
-        "INSERT INTO steps (build_id, attempt, number, instruction)
-        SELECT $1, 'pod', 1, 'RUN x' WHERE $2 + coalesce($3, 0) >= 0",
+        "INSERT INTO steps (build_id, attempt, number, instruction, timed)
+        SELECT $1, 'pod', 1, 'RUN x', true WHERE $2 + coalesce($3, 0) >= 0",
     ];
     if history.log {
         statements.extend([

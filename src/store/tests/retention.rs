@@ -45,7 +45,7 @@ async fn history(pool: &PgPool, builds: i32) {
         "INSERT INTO log_chunks (build_id, attempt, byte_offset, length, body) SELECT id, 'pod', 0, 1, 'x' FROM made",
         "INSERT INTO build_events (build_id, state) SELECT id, 'queued' FROM made, generate_series(1, 3)",
         "INSERT INTO results (build_id) SELECT id FROM made",
-        "INSERT INTO steps (build_id, attempt, number, instruction) SELECT id, 'pod', 1, 'RUN x' FROM made",
+        "INSERT INTO steps (build_id, attempt, number, instruction, timed) SELECT id, 'pod', 1, 'RUN x', true FROM made",
         "INSERT INTO idempotency_keys (project_id, key, build_id, request_sha256, created_at)
         SELECT 1, id::text, id, decode(repeat('00', 32), 'hex'), now() - interval '100 d' FROM made",
     ] {
