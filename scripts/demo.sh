@@ -109,10 +109,13 @@ stay() {
   The API:      $API/docs
   The registry: $REGISTRY        ran by: $EXECUTOR
 
-  Two lines to try:
+  A few lines to try:
 
+  export SLIPWAY_SERVER=$API
+  target/debug/slipway builds
+  target/debug/slipway logs -f $FIRST_BUILD
+  target/debug/slipway rebuild $FIRST_BUILD --follow
   curl -sS $API/api/v1/builds | jq '.builds[] | {id, state, digest}'
-  curl -sS -X POST $API/api/v1/builds/$FIRST_BUILD/rebuild | jq
 
 TEXT
   while alive service; do sleep 1; done

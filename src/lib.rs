@@ -6,6 +6,8 @@
 pub mod api;
 pub mod app;
 pub mod blobs;
+pub mod cli;
+pub mod client;
 pub mod config;
 pub mod dispatcher;
 pub mod domain;

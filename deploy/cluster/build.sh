@@ -22,11 +22,12 @@ linker_flags() {
 
 # The compiler names each package that it begins; those that an earlier run compiled are not among them.
 show_progress() {
-  local compiler=$1 total=$2 log=$3
+  local compiler=$1 total=$2 log=$3 last
   while kill -0 "$compiler" 2>/dev/null; do
     sleep 1
     ((SECONDS % 15 == 0)) || continue
-    info "$(grep --count . "$log") of $total packages; the last: $(tail -n 1 "$log")"
+    last=$(tail -n 1 "$log")
+    info "begun: $(grep --count . "$log") of at most $total packages${last:+, the last of them $last}"
   done
 }
 
@@ -40,11 +41,15 @@ compile() {
   mkdir -p "$part"
   go build -v -trimpath -ldflags "$flags" -o "$part/" "${PACKAGES[@]}" >"$log" 2>&1 9>&- &
   compiler=$!
+  # shellcheck disable=SC2064 # this one
+  trap "kill $compiler 2>/dev/null || true" EXIT
+  trap 'exit 143' INT TERM HUP
   show_progress "$compiler" "$total" "$log"
   wait "$compiler" || {
     tail -n 25 "$log" | quoted >&2
     fail "Kubernetes did not compile"
   }
+  trap - EXIT
   mkdir -p "$BIN"
   mv "$part"/* "$BIN/"
   rmdir "$part"
@@ -54,10 +59,9 @@ compile() {
 ! complete || exit 0
 mkdir -p "$CACHE"
 exec 9>"$CACHE/lock"
-if ! flock --nonblock 9; then
-  info "another script compiles Kubernetes: waiting for it (its progress: $BIN.log)"
-  flock 9
-fi
+until flock --timeout 15 9; do
+  info "another script compiles Kubernetes; it has begun $(grep --count . "$BIN.log") packages"
+done
 ! complete || exit 0
 export CGO_ENABLED=0
 find_go

@@ -1,14 +1,16 @@
 # shellcheck shell=bash
+# shellcheck disable=SC2034 # others read what is set here
 # Sourced by up.sh: the cluster that KUBECONFIG points at, if there is one.
 
-foreign() { kubectl --kubeconfig "$FOREIGN" "$@"; }
+# KUBECONFIG may name several files.
+foreign() { KUBECONFIG=$FOREIGN kubectl "$@"; }
 
 # find_foreign: whether KUBECONFIG points at a cluster that answers and is not ours.
 find_foreign() {
   FOREIGN=${KUBECONFIG:-}
   [[ -n "$FOREIGN" ]] || return 1
   if [[ -s "$ADMIN" && "$(server_of "$FOREIGN")" == "$(server_of "$ADMIN")" ]]; then return 1; fi
-  if ! timeout 15 kubectl --kubeconfig "$FOREIGN" get --raw /readyz >/dev/null 2>&1; then
+  if ! KUBECONFIG=$FOREIGN timeout 15 kubectl get --raw /readyz >/dev/null 2>&1; then
     warn "KUBECONFIG is set, but no cluster answers there: making one of our own"
     return 1
   fi
@@ -20,9 +22,10 @@ find_foreign() {
   esac
   CLUSTER_NAME=$(foreign config current-context)
   CLUSTER_NAME=${CLUSTER_NAME#"$CLUSTER_KIND-"}
+  CLUSTER_UID=$(foreign get namespace kube-system --output 'jsonpath={.metadata.uid}')
 }
 
-server_of() { kubectl --kubeconfig "$1" config view --minify --output 'jsonpath={.clusters[0].cluster.server}' 2>/dev/null; }
+server_of() { KUBECONFIG=$1 kubectl config view --minify --output 'jsonpath={.clusters[0].cluster.server}' 2>/dev/null; }
 
 is_minikube() { [[ -n "$(foreign get nodes --selector minikube.k8s.io/name --output name)" ]]; }
 
@@ -58,8 +61,8 @@ use_foreign() {
     HOST_ADDRESS=${SLIPWAY_TEST_HOST:-}
     [[ -n "$EXECUTOR_IMAGE" && -n "$OWN_IMAGE" && -n "$HOST_ADDRESS" ]] || fail "$(what_to_push)"
   fi
-  # Its own credentials may change: the tests read the same file.
-  write_contract "$FOREIGN" ""
+  (umask 077 && foreign config view --raw --minify --flatten >"$STATE/foreign")
+  write_contract "$STATE/foreign" ""
 }
 
 what_to_push() {

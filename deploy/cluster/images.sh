@@ -24,7 +24,7 @@ import_archive() {
 
 # imported NAME WHAT: whether this cluster has that state of the image.
 imported() {
-  [[ "$(cat "$(record "$1").imported" 2>/dev/null)" == "$2" ]] || return 1
+  [[ "$(cat "$(record "$1").imported" 2>/dev/null)" == "$2 ${CLUSTER_UID:-}" ]] || return 1
   [[ "${CLUSTER_KIND:-own}" != own ]] || in_store "$1"
 }
 
@@ -39,7 +39,8 @@ in_store() {
 import_once() {
   ! imported "$1" "$2" || return 0
   import_archive "$3" "$1"
-  printf '%s\n' "$2" >"$(record "$1").imported"
+  # A cluster that was made anew under the same name has nothing of it.
+  printf '%s %s\n' "$2" "${CLUSTER_UID:-}" >"$(record "$1").imported"
 }
 
 engine_has() { timeout 15 docker image inspect "$1" >/dev/null 2>&1; }

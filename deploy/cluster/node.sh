@@ -103,8 +103,6 @@ cgroup_remove() {
 end_containers() {
   local id
   alive containerd || return 0
-  for id in $(in_containerd tasks ls --quiet); do in_containerd tasks kill --signal SIGKILL "$id" || true; done
-  sleep 1
   for id in $(in_containerd containers ls --quiet); do
     in_containerd tasks rm --force "$id" || true
     in_containerd containers rm "$id" || true

@@ -59,14 +59,14 @@ import_images() {
 # write_contract KUBECONFIG HOME: scripts/test-cluster.sh says what each of these is.
 write_contract() {
   {
-    printf 'export SLIPWAY_TEST_KUBECONFIG=%q\n' "$(realpath "$1")"
+    printf 'export SLIPWAY_TEST_KUBECONFIG=%q\n' "$1"
     printf 'export SLIPWAY_TEST_CLUSTER_HOME=%q\n' "$2"
     printf 'export SLIPWAY_TEST_HOST=%q\n' "$HOST_ADDRESS"
     printf 'export SLIPWAY_TEST_EXECUTOR_IMAGE=%q\n' "${EXECUTOR_IMAGE:-}"
     printf 'export SLIPWAY_TEST_FETCHER_IMAGE=%q\n' "${OWN_IMAGE:-}"
   } >"$CONTRACT"
   write_kind
-  step "Ready: export KUBECONFIG=$(realpath "$1")"
+  step "Ready: export KUBECONFIG=$1"
 }
 
 NODE=yes

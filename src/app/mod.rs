@@ -3,14 +3,16 @@
 mod launcher;
 mod serve;
 
-use std::{process::ExitCode, sync::OnceLock};
+use std::{io::Write, process::ExitCode, sync::OnceLock};
 
 use anyhow::{Context, Result};
+use clap::CommandFactory;
 use secrecy::SecretString;
 
 use crate::{
-    api,
+    api, cli,
     config::{Cli, Command, MigrateArgs},
+    domain::SystemClock,
     launcher::{
         classify,
         context::{FetchContextArgs, TOKEN_VARIABLE, fetch_context},
@@ -23,6 +25,8 @@ use crate::{
 pub fn run(cli: Cli) -> ExitCode {
     install_tls();
     let done = match cli.command {
+        Command::Client(command) => return ask(command),
+        Command::Completions(args) => print_completions(args.shell),
         Command::Openapi => print_openapi(),
         Command::Classify(args) => classify::run(&args).map(|answer| println!("{answer}")),
         Command::FetchContext(args) => return fetch(args),
@@ -50,6 +54,30 @@ fn install_tls() {
 fn in_runtime(work: impl Future<Output = Result<()>>) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     runtime.context("the runtime cannot be started")?.block_on(work)
+}
+
+/// Asks a service. What still waits for this machine, such as standard input, is not waited for at the end.
+fn ask(command: cli::Command) -> ExitCode {
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("slipway: the runtime cannot be started: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let code = runtime.block_on(cli::run(command, &SystemClock));
+    runtime.shutdown_background();
+    code
+}
+
+fn print_completions(shell: clap_complete::Shell) -> Result<()> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "slipway", &mut script);
+    match std::io::stdout().write_all(&script) {
+        // Whoever reads it has seen enough.
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        written => Ok(written?),
+    }
 }
 
 fn print_openapi() -> Result<()> {

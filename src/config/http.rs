@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use clap::Args;
 
 use super::value;
+use crate::client::base_url;
 
 /// Where and how HTTP is answered.
 #[derive(Debug, Args)]
@@ -20,7 +21,7 @@ pub struct HttpArgs {
     pub listen: SocketAddr,
 
     /// How build pods or containers reach this service, to fetch uploaded contexts [default: http://<--listen>]
-    #[arg(long, env = "SLIPWAY_INTERNAL_URL", value_parser = value::base_url, value_name = "URL")]
+    #[arg(long, env = "SLIPWAY_INTERNAL_URL", value_parser = base_url, value_name = "URL")]
     pub internal_url: Option<url::Url>,
 
     /// Where uploaded contexts are kept: a folder, or s3://, gs:// or az:// with the cloud's usual variables

@@ -16,11 +16,15 @@ pub use self::{
     database::DatabaseArgs, dispatch::DispatchArgs, engine::EngineArgs, http::HttpArgs, kaniko::KanikoArgs,
     kubernetes::KubernetesArgs, log::LogArgs, retention::RetentionArgs, value::Keep,
 };
-use crate::launcher::{classify::ClassifyArgs, context::FetchContextArgs};
+use crate::{
+    cli,
+    launcher::{classify::ClassifyArgs, context::FetchContextArgs},
+};
 
 /// An HTTP build queue behind a private registry: one kaniko Job per request.
 ///
-/// Every flag can also be set by the environment variable that its help names.
+/// `slipway serve` is the service. `slipway build` and its like ask one, whose address is --server, SLIPWAY_SERVER or
+/// `server` in ~/.config/slipway/config.toml. A flag can also be set by the environment variable that its help names.
 #[derive(Debug, Parser)]
 #[command(name = "slipway", version, propagate_version = true, max_term_width = 100)]
 pub struct Cli {
@@ -32,6 +36,9 @@ pub struct Cli {
 /// What the binary can do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// What a running service is asked to do.
+    #[command(flatten)]
+    Client(cli::Command),
     /// Run the service: the REST API, the dispatcher, or both.
     Serve(Box<ServeArgs>),
     /// Apply the database's migrations, and end.
@@ -42,6 +49,18 @@ pub enum Command {
     Classify(ClassifyArgs),
     /// Fetch an uploaded context and unpack it: what a build's init container runs.
     FetchContext(FetchContextArgs),
+    /// Print a script that completes this command line in a shell, and end.
+    ///
+    /// For bash: `source <(slipway completions bash)`.
+    Completions(CompletionsArgs),
+}
+
+/// The settings of `slipway completions`.
+#[derive(Debug, Args)]
+pub struct CompletionsArgs {
+    /// The shell
+    #[arg(value_name = "SHELL")]
+    pub shell: clap_complete::Shell,
 }
 
 /// What a process does of the service's work.

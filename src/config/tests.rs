@@ -79,5 +79,8 @@ fn times_of_retention_are_written_in_days_or_for_ever() {
     assert_eq!(options.builds, None);
     assert_eq!(options.logs, hours(14 * 24));
     assert_eq!(options.contexts, hours(36));
-    assert_eq!((options.events, options.idempotency_keys), (hours(365 * 24), hours(7 * 24)));
+    assert_eq!(
+        (options.events, options.idempotency_keys),
+        (hours(365 * 24), hours(7 * 24))
+    );
 }

@@ -75,19 +75,6 @@ pub(super) fn database_url(text: &str) -> Result<SecretString, String> {
     secret(text)
 }
 
-/// An address that begins with `http://` or `https://`, and ends in a folder.
-pub(super) fn base_url(text: &str) -> Result<url::Url, String> {
-    let mut url = url::Url::parse(text).map_err(|error| format!("is no address: {error}"))?;
-    if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
-        return Err("write http://host:port or https://host".to_owned());
-    }
-    if !url.path().ends_with('/') {
-        let path = format!("{}/", url.path());
-        url.set_path(&path);
-    }
-    Ok(url)
-}
-
 /// `KEY=VALUE`.
 pub(super) fn pair(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {

@@ -23,6 +23,7 @@ use self::{
 };
 
 pub use sanitize::{sanitize, validate};
+pub use tree::link_stays_inside;
 
 /// How much an archive may hold.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -150,6 +150,12 @@ fn clean(path: &[u8], max: usize) -> Result<PathBuf, String> {
     Ok(clean)
 }
 
+/// Whether a link that an archive holds is one that is taken. The error is half a sentence: `contains …`.
+pub fn link_stays_inside(link: &Path, target: &Path) -> Result<(), String> {
+    let max = Limits::default().path_bytes;
+    inside_target(link, target.as_os_str().as_bytes(), max).map(drop)
+}
+
 /// A link's target, if it stays inside the root for certain.
 ///
 /// `..` is taken only at the start: there it counts from the link's own folder, which is a real one. After a name

@@ -1,0 +1,218 @@
+//! What a build is told, as flags.
+
+use std::{collections::BTreeMap, env, fmt::Display, num::NonZeroU32, path::PathBuf, str::FromStr};
+
+use clap::Args;
+
+use super::{FollowArgs, source::Given};
+use crate::{
+    cli::settings::{ProjectArgs, ServiceArgs},
+    domain::{
+        BuildSpec, ImageReference, ImageRepository, Invalid, ProjectName, Source,
+        options::{BuildArgName, Cache, Key, Platform, Resources, StageName, Value},
+        path::RelativePath,
+        quantity::{Cpu, Memory},
+        spec::{Bounded, Destinations, MaxRetries, Priority, TimeoutSeconds},
+    },
+};
+
+const EXAMPLES: &str = "\
+Examples:
+  slipway build . -t registry.example.com/team/app:1 --follow
+  slipway build server -f server/Dockerfile.prod -t registry.example.com/team/app:1 --build-arg VERSION=1
+  slipway build https://git.example.com/team/app.git#main:server -t registry.example.com/team/app:main
+  slipway build - -t registry.example.com/team/tools:1 < Dockerfile
+  id=$(slipway build . -t registry.example.com/team/app:1 --quiet)
+
+What .dockerignore lists is not sent (Dockerfile.dockerignore goes before it, for that Dockerfile).
+Without --follow the build's id is printed as soon as it is queued; --follow prints its log.
+
+Exit codes:
+  0    it was queued; with --follow: the image was built and pushed
+  1    with --follow: the build failed, was cancelled or fell out of the queue
+  2    what was asked for is not valid
+  3    the service cannot be reached, or something else went wrong
+  130  Ctrl-C";
+
+/// The settings of `slipway build`.
+#[derive(Debug, Args)]
+#[command(after_long_help = EXAMPLES)]
+pub struct BuildArgs {
+    /// A folder; a git repository as https://HOST/PATH.git[#REF[:FOLDER]]; `-` for a Dockerfile or a tar.gz archive on
+    /// standard input; an archive as https://…/NAME.tar.gz, s3://… or gs://…; volume:CLAIM[/FOLDER]
+    #[arg(value_name = "CONTEXT")]
+    pub(super) context: Given,
+
+    /// Where the image is pushed, with its registry's host; may be repeated
+    #[arg(long, short, required = true, value_name = "IMAGE")]
+    tag: Vec<ImageReference>,
+
+    /// The Dockerfile, from here (of a repository or an archive: from its root); `-` reads it from standard input
+    /// [default: Dockerfile in the context]
+    #[arg(long, short, value_name = "FILE")]
+    pub(super) file: Option<PathBuf>,
+
+    /// A build argument; without a value it is the environment variable of that name, if there is one; may be repeated
+    #[arg(long, value_parser = build_arg, value_name = "NAME[=VALUE]")]
+    build_arg: Vec<(BuildArgName, Option<Value>)>,
+
+    /// The stage to build [default: the last one]
+    #[arg(long, value_name = "STAGE")]
+    target: Option<StageName>,
+
+    /// A label for the image; may be repeated
+    #[arg(long, value_parser = pair, value_name = "KEY=VALUE")]
+    label: Vec<(Key, Value)>,
+
+    /// A note that is kept with the build; may be repeated
+    #[arg(long, value_parser = pair, value_name = "KEY=VALUE")]
+    annotation: Vec<(Key, Value)>,
+
+    /// The platform to build for [default: the node's own]
+    #[arg(long, value_name = "OS/ARCHITECTURE")]
+    platform: Option<Platform>,
+
+    /// Look layers up in the cache, and keep new ones there
+    #[arg(long)]
+    cache: bool,
+
+    /// The repository that holds cached layers; implies --cache [default: the image's own, with /cache]
+    #[arg(long, value_name = "REPOSITORY")]
+    cache_repository: Option<ImageRepository>,
+
+    /// How long a cached layer is good for, such as 36h; implies --cache [default: two weeks]
+    #[arg(long, value_parser = ttl, value_name = "DURATION")]
+    cache_ttl: Option<NonZeroU32>,
+
+    /// Failed attempts that are followed by another one, 0 to 10, where another try can help [default: 3]
+    #[arg(long, value_parser = number::<MaxRetries>, value_name = "N")]
+    max_retries: Option<MaxRetries>,
+
+    /// How long one attempt may take, such as 20m; at most a day [default: 1h]
+    #[arg(long, value_parser = timeout, value_name = "DURATION")]
+    timeout: Option<TimeoutSeconds>,
+
+    /// From -100 to 100: higher goes first within its project [default: 0]
+    #[arg(long, allow_negative_numbers = true, value_parser = number::<Priority>, value_name = "N")]
+    priority: Option<Priority>,
+
+    /// CPU for the build, such as 2 or 500m [default: the operator's]
+    #[arg(long, value_name = "CPU")]
+    cpu: Option<Cpu>,
+
+    /// Memory for the build, such as 4Gi [default: the operator's]
+    #[arg(long, value_name = "MEMORY")]
+    memory: Option<Memory>,
+
+    /// The project.
+    #[command(flatten)]
+    pub(super) project: ProjectArgs,
+    /// Whether it is followed.
+    #[command(flatten)]
+    pub(super) follow: FollowArgs,
+
+    /// Say nothing but the build's id, or its log
+    #[arg(long, short)]
+    pub(super) quiet: bool,
+
+    /// The service.
+    #[command(flatten)]
+    pub(in crate::cli) service: ServiceArgs,
+}
+
+/// Everything but where the context comes from.
+pub(super) struct Wanted {
+    pub project: ProjectName,
+    destinations: Destinations,
+    build_args: Bounded<BuildArgName>,
+    labels: Bounded<Key>,
+    annotations: Bounded<Key>,
+}
+
+impl Wanted {
+    /// Checks what was given, before anything is sent.
+    pub(super) fn new(args: &BuildArgs, project: ProjectName) -> Result<Self, String> {
+        let from_environment = |(name, value): &(BuildArgName, Option<Value>)| match value {
+            Some(value) => Some(Ok((name.clone(), value.clone()))),
+            // As docker does: what is not set is not passed on.
+            None => {
+                let value = env::var(name.as_str()).ok()?;
+                let value = value
+                    .parse()
+                    .map_err(|reason| format!("--build-arg {name} {reason}"));
+                Some(value.map(|value| (name.clone(), value)))
+            }
+        };
+        let build_args = args.build_arg.iter().filter_map(from_environment);
+        let build_args: BTreeMap<_, _> = build_args.collect::<Result<_, String>>()?;
+        let map = |pairs: &[(Key, Value)]| pairs.iter().cloned().collect::<BTreeMap<_, _>>();
+        let of = |flag: &'static str| move |reason: Invalid| format!("{flag} {reason}");
+        Ok(Self {
+            project,
+            destinations: args.tag.clone().try_into().map_err(of("--tag"))?,
+            build_args: build_args.try_into().map_err(of("--build-arg"))?,
+            labels: map(&args.label).try_into().map_err(of("--label"))?,
+            annotations: map(&args.annotation).try_into().map_err(of("--annotation"))?,
+        })
+    }
+
+    /// The request.
+    pub(super) fn spec(self, args: &BuildArgs, source: Source, dockerfile: RelativePath) -> BuildSpec {
+        BuildSpec {
+            project: self.project,
+            source,
+            dockerfile,
+            destinations: self.destinations,
+            build_args: self.build_args,
+            target: args.target.clone(),
+            labels: self.labels,
+            platform: args.platform.clone(),
+            cache: Cache {
+                enabled: args.cache || args.cache_repository.is_some() || args.cache_ttl.is_some(),
+                repository: args.cache_repository.clone(),
+                ttl_seconds: args.cache_ttl,
+            },
+            priority: args.priority.unwrap_or_default(),
+            timeout_seconds: args.timeout.unwrap_or_default(),
+            max_retries: args.max_retries.unwrap_or_default(),
+            resources: Resources {
+                cpu: args.cpu.clone(),
+                memory: args.memory.clone(),
+            },
+            annotations: self.annotations,
+        }
+    }
+}
+
+fn build_arg(text: &str) -> Result<(BuildArgName, Option<Value>), Invalid> {
+    match text.split_once('=') {
+        Some((name, value)) => Ok((name.parse()?, Some(value.parse()?))),
+        None => Ok((text.parse()?, None)),
+    }
+}
+
+fn pair(text: &str) -> Result<(Key, Value), String> {
+    let (key, value) = text.split_once('=').ok_or("write KEY=VALUE")?;
+    let said = |reason: Invalid| reason.to_string();
+    Ok((key.parse().map_err(said)?, value.parse().map_err(said)?))
+}
+
+fn number<T: TryFrom<i64, Error: Display>>(text: &str) -> Result<T, String> {
+    let number: i64 = text.parse().map_err(|_| "write a whole number".to_owned())?;
+    number.try_into().map_err(|reason: T::Error| reason.to_string())
+}
+
+fn seconds(text: &str) -> Result<i64, String> {
+    let hint = "write a length of time such as 90s, 20m or 1h 30m";
+    let length = jiff::SignedDuration::from_str(text).map_err(|_| hint.to_owned())?;
+    Ok(length.as_secs())
+}
+
+fn timeout(text: &str) -> Result<TimeoutSeconds, String> {
+    TimeoutSeconds::try_from(seconds(text)?).map_err(|_| "must be from one second to a day".to_owned())
+}
+
+fn ttl(text: &str) -> Result<NonZeroU32, String> {
+    let seconds = u32::try_from(seconds(text)?).ok().and_then(NonZeroU32::new);
+    seconds.ok_or_else(|| "must be at least one second".to_owned())
+}

@@ -1,0 +1,43 @@
+//! `slipway rebuild`.
+
+use clap::Args;
+
+use super::{
+    BuildRef,
+    build::{FollowArgs, settle},
+    ending::{Ending, Failure},
+    follow::Interrupts,
+    screen::Screen,
+    settings::ServiceArgs,
+};
+
+/// The settings of `slipway rebuild`.
+#[derive(Debug, Args)]
+pub struct RebuildArgs {
+    /// The build to repeat
+    #[arg(value_name = "ID")]
+    id: BuildRef,
+
+    /// Whether the new build is followed.
+    #[command(flatten)]
+    follow: FollowArgs,
+
+    /// Say nothing but the build's id, or its log
+    #[arg(long, short)]
+    quiet: bool,
+
+    /// The service.
+    #[command(flatten)]
+    pub(super) service: ServiceArgs,
+}
+
+pub(super) async fn run(args: RebuildArgs, screen: &mut Screen) -> Result<Ending, Failure> {
+    screen.be_quiet(args.quiet);
+    let settings = args.service.settings()?;
+    let mut interrupts = Interrupts::listen()?;
+    let created = tokio::select! {
+        created = settings.client.rebuild(args.id.0) => created?,
+        () = interrupts.next() => return Ok(Ending::Interrupted),
+    };
+    settle(&settings, screen, &mut interrupts, created, &args.follow).await
+}

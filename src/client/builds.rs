@@ -1,0 +1,118 @@
+//! `/api/v1/builds` and `/api/v1/queue`.
+
+use std::time::Duration;
+
+use backon::{ExponentialBuilder, Retryable};
+use reqwest::{Method, RequestBuilder, header};
+use uuid::Uuid;
+
+use super::{Build, Client, ClientError, Events, Json, Page, Queue};
+use crate::domain::{BuildId, BuildSpec, ImageRepository, ProjectName, State, git::GitRef};
+
+/// Which builds a list shows.
+#[derive(Debug, Clone, Default)]
+pub struct BuildFilter {
+    /// Only this project's.
+    pub project: Option<ProjectName>,
+    /// Only those whose first destination is in this repository.
+    pub repository: Option<ImageRepository>,
+    /// Only those in one of these states; all when empty.
+    pub states: Vec<State>,
+    /// Only those of this git ref.
+    pub git_ref: Option<GitRef>,
+    /// At most this many.
+    pub limit: u8,
+    /// Where the page before ended.
+    pub cursor: Option<String>,
+}
+
+impl Client {
+    /// Creates a build: once, however often the request has to be sent.
+    pub async fn create_build(&self, spec: &BuildSpec) -> Result<Json<Build>, ClientError> {
+        let key = Uuid::new_v4().to_string();
+        let request = || self.request(Method::POST, "builds", &[]).json(spec);
+        self.create(request, &key).await
+    }
+
+    /// Builds again what a build asked for.
+    pub async fn rebuild(&self, id: BuildId) -> Result<Json<Build>, ClientError> {
+        let key = Uuid::new_v4().to_string();
+        let path = format!("builds/{id}/rebuild");
+        self.create(|| self.request(Method::POST, &path, &[]), &key).await
+    }
+
+    async fn create(
+        &self,
+        request: impl Fn() -> RequestBuilder,
+        key: &str,
+    ) -> Result<Json<Build>, ClientError> {
+        (|| self.json(request().header("Idempotency-Key", key)))
+            .retry(a_few_times())
+            .when(ClientError::is_worth_repeating)
+            .adjust(|error, wait| wait.map(|wait| error.retry_after().unwrap_or(wait)))
+            .await
+    }
+
+    /// A page of builds.
+    pub async fn builds(&self, filter: &BuildFilter) -> Result<Json<Page>, ClientError> {
+        let states: Vec<&str> = filter.states.iter().map(|state| state.as_str()).collect();
+        let mut query = vec![("limit", filter.limit.to_string())];
+        let mut add = |name, value: Option<&str>| query.extend(value.map(|value| (name, value.to_owned())));
+        add("project", filter.project.as_ref().map(ProjectName::as_str));
+        add(
+            "repository",
+            filter.repository.as_ref().map(ImageRepository::as_str),
+        );
+        add(
+            "state",
+            Some(states.join(",").as_str()).filter(|states| !states.is_empty()),
+        );
+        add("ref", filter.git_ref.as_ref().map(GitRef::as_str));
+        add("cursor", filter.cursor.as_deref());
+        self.json(self.request(Method::GET, "builds", &query)).await
+    }
+
+    /// A build with its attempts.
+    pub async fn build(&self, id: BuildId) -> Result<Json<Build>, ClientError> {
+        self.json(self.request(Method::GET, &format!("builds/{id}"), &[]))
+            .await
+    }
+
+    /// Asks a build to stop.
+    pub async fn cancel(&self, id: BuildId) -> Result<Json<Build>, ClientError> {
+        self.json(self.request(Method::POST, &format!("builds/{id}/cancel"), &[]))
+            .await
+    }
+
+    /// What has happened to a build.
+    pub async fn events(&self, id: BuildId) -> Result<Json<Events>, ClientError> {
+        self.json(self.request(Method::GET, &format!("builds/{id}/events"), &[]))
+            .await
+    }
+
+    /// The queue, or one project's part of it.
+    pub async fn queue(&self, project: Option<&ProjectName>) -> Result<Json<Queue>, ClientError> {
+        let query: Vec<_> = project.iter().map(|name| ("project", name.to_string())).collect();
+        self.json(self.request(Method::GET, "queue", &query)).await
+    }
+
+    /// A build, if it is another than the one that `known` names; the service is asked to wait for that a while.
+    pub(super) fn build_unless(&self, id: BuildId, known: Option<&str>, wait: Duration) -> RequestBuilder {
+        let request = self
+            .request(Method::GET, &format!("builds/{id}"), &[])
+            .header(header::ACCEPT, "application/json");
+        match known {
+            None => request,
+            Some(tag) => request
+                .header(header::IF_NONE_MATCH, tag)
+                .header("Prefer", format!("wait={}", wait.as_secs())),
+        }
+    }
+}
+
+fn a_few_times() -> ExponentialBuilder {
+    ExponentialBuilder::new()
+        .with_min_delay(Duration::from_millis(200))
+        .with_max_times(5)
+        .with_jitter()
+}

@@ -1,0 +1,81 @@
+//! A build, whenever it has changed.
+
+use std::time::Duration;
+
+use reqwest::{StatusCode, header};
+
+use super::POLL;
+use crate::{
+    client::{
+        Build, Client, ClientError, Json,
+        patience::{self, Patience},
+    },
+    domain::BuildId,
+};
+
+/// How long the service is asked to wait for a change.
+const WAIT: Duration = Duration::from_secs(25);
+/// How long that takes at most.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Tells of every change of a build that lasts long enough to be seen.
+pub struct BuildWatch {
+    client: Client,
+    id: BuildId,
+    tag: Option<String>,
+    patience: Patience,
+}
+
+impl BuildWatch {
+    /// Nothing is sent yet.
+    pub fn new(client: Client, id: BuildId) -> Self {
+        Self {
+            client,
+            id,
+            tag: None,
+            patience: Patience::new(patience::LIMIT),
+        }
+    }
+
+    /// The build as it is, and from then on as soon as it is otherwise.
+    pub async fn next(&mut self) -> Result<Json<Build>, ClientError> {
+        loop {
+            match self.ask().await {
+                Ok(Some(build)) => {
+                    self.patience.progressed();
+                    return Ok(build);
+                }
+                Ok(None) => self.patience.progressed(),
+                Err(error) => tokio::time::sleep(self.patience.failed(error)?).await,
+            }
+        }
+    }
+
+    /// The build, or `None` if it has not changed.
+    async fn ask(&mut self) -> Result<Option<Json<Build>>, ClientError> {
+        let request = self.client.build_unless(self.id, self.tag.as_deref(), WAIT);
+        let response = request
+            .timeout(ANSWER_TIMEOUT)
+            .send()
+            .await
+            .map_err(|error| ClientError::unreachable(self.client.server(), &error))?;
+        if response.status() == StatusCode::NOT_MODIFIED {
+            // An older service answers at once.
+            if !response.headers().contains_key("preference-applied") {
+                tokio::time::sleep(POLL).await;
+            }
+            return Ok(None);
+        }
+        if !response.status().is_success() {
+            return Err(ClientError::of_answer(response).await);
+        }
+        let tag = response.headers().get(header::ETAG);
+        let tag = tag.and_then(|tag| tag.to_str().ok()).map(str::to_owned);
+        let build = self.client.read_json(response).await?;
+        if tag.is_none() {
+            tokio::time::sleep(POLL).await;
+        }
+        self.tag = tag;
+        Ok(Some(build))
+    }
+}

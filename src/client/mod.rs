@@ -1,0 +1,191 @@
+//! The REST API from the other side: typed requests and answers, and following that survives broken connections.
+
+mod answers;
+mod builds;
+mod contexts;
+mod error;
+mod follow;
+mod logs;
+mod patience;
+mod sse;
+
+use std::time::Duration;
+
+use reqwest::{Method, RequestBuilder, Response, header, redirect};
+use secrecy::{ExposeSecret, SecretString};
+use serde::de::DeserializeOwned;
+use url::Url;
+
+pub use self::{
+    answers::{
+        Attempt, Build, Context, Event, Events, Failure, Page, Place, ProjectQueue, Queue, Spec, Step,
+        Waiting,
+    },
+    builds::BuildFilter,
+    error::{ClientError, FieldError, Problem},
+    follow::{BuildWatch, EventFollower, EventItem, LogFollower, LogItem, LogStart},
+    logs::{LogQuery, LogSlice},
+};
+
+/// How long a connection may take to come about.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long an ordinary answer may take, longer than the service waits for anything.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long the other side's machine may be silent, sent data unconfirmed, before the connection is given up.
+const DEAD_PEER_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// A service, and what opens it.
+#[derive(Debug, Clone)]
+pub struct Client {
+    http: reqwest::Client,
+    server: Url,
+    token: Option<SecretString>,
+}
+
+/// An answer in JSON: as it was written, and what it says.
+#[derive(Debug, Clone)]
+pub struct Json<T> {
+    /// The service's own words.
+    pub text: String,
+    /// What they say.
+    pub value: T,
+}
+
+impl Client {
+    /// A client of the service at `server` (see [`base_url`]). Nothing is sent yet.
+    pub fn new(server: Url, token: Option<SecretString>) -> Result<Self, ClientError> {
+        let mut builder = reqwest::Client::builder()
+            .user_agent(concat!("slipway/", env!("CARGO_PKG_VERSION")))
+            // A redirected POST would lose its body, a redirected token end up elsewhere.
+            .redirect(redirect::Policy::none())
+            .connect_timeout(CONNECT_TIMEOUT)
+            .tcp_keepalive(DEAD_PEER_TIMEOUT / 4)
+            .tcp_user_timeout(DEAD_PEER_TIMEOUT);
+        if is_loopback(&server) {
+            builder = builder.no_proxy();
+        }
+        let http = builder
+            .build()
+            .map_err(|error| ClientError::unreachable(&server, &error))?;
+        Ok(Self { http, server, token })
+    }
+
+    /// Where the service is.
+    pub fn server(&self) -> &Url {
+        &self.server
+    }
+
+    /// A request for `/api/v1/` and `path`, whose parts need no encoding.
+    fn request(&self, method: Method, path: &str, query: &[(&str, String)]) -> RequestBuilder {
+        let mut url = self
+            .server
+            .join(&format!("api/v1/{path}"))
+            .expect("a base address takes a relative path");
+        if !query.is_empty() {
+            url.query_pairs_mut().extend_pairs(query);
+        }
+        let request = self.http.request(method, url);
+        match &self.token {
+            // reqwest marks it as sensitive, so that it is in no debug output.
+            Some(token) => request.bearer_auth(token.expose_secret()),
+            None => request,
+        }
+    }
+
+    /// The answer to an ordinary request, if it is a success.
+    async fn send(&self, request: RequestBuilder) -> Result<Response, ClientError> {
+        self.send_slowly(request.timeout(ANSWER_TIMEOUT)).await
+    }
+
+    /// The same, however long it takes.
+    async fn send_slowly(&self, request: RequestBuilder) -> Result<Response, ClientError> {
+        let response = request
+            .send()
+            .await
+            .map_err(|error| ClientError::unreachable(&self.server, &error))?;
+        if response.status().is_success() {
+            return Ok(response);
+        }
+        Err(ClientError::of_answer(response).await)
+    }
+
+    async fn json<T: DeserializeOwned>(&self, request: RequestBuilder) -> Result<Json<T>, ClientError> {
+        let response = self
+            .send(request.header(header::ACCEPT, "application/json"))
+            .await?;
+        self.read_json(response).await
+    }
+
+    async fn read_json<T: DeserializeOwned>(&self, response: Response) -> Result<Json<T>, ClientError> {
+        let status = response.status().as_u16();
+        let text = response
+            .text()
+            .await
+            .map_err(|error| ClientError::unreachable(&self.server, &error))?;
+        match serde_json::from_str(&text) {
+            Ok(value) => Ok(Json { text, value }),
+            Err(error) => Err(ClientError::Foreign {
+                status,
+                detail: format!("its answer cannot be read: {error}"),
+            }),
+        }
+    }
+}
+
+/// Proxies are for the world outside: a service on this machine is asked directly.
+fn is_loopback(server: &Url) -> bool {
+    match server.host() {
+        Some(url::Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+        Some(url::Host::Ipv4(address)) => address.is_loopback(),
+        Some(url::Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    }
+}
+
+/// An address that begins with `http://` or `https://`, and ends in a folder.
+pub fn base_url(text: &str) -> Result<Url, String> {
+    let mut url = Url::parse(text).map_err(|error| format!("is no address: {error}"))?;
+    if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
+        return Err("write http://host:port or https://host".to_owned());
+    }
+    if !url.path().ends_with('/') {
+        let path = format!("{}/", url.path());
+        url.set_path(&path);
+    }
+    Ok(url)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_base_address_is_completed_to_a_folder() {
+        for (text, url) in [
+            ("http://127.0.0.1:8080", "http://127.0.0.1:8080/"),
+            (
+                "https://ci.example.com/slipway",
+                "https://ci.example.com/slipway/",
+            ),
+        ] {
+            assert_eq!(base_url(text).expect(text).as_str(), url);
+        }
+        for bad in ["", "127.0.0.1:8080", "ftp://x", "unix:///run/x", "http://"] {
+            assert!(base_url(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn this_machine_is_asked_without_a_proxy() {
+        for (text, here) in [
+            ("http://localhost:8080", true),
+            ("http://slipway.localhost", true),
+            ("http://127.1.2.3", true),
+            ("http://[::1]:8080", true),
+            ("http://10.0.0.1", false),
+            ("https://localhost.example.com", false),
+        ] {
+            assert_eq!(is_loopback(&base_url(text).expect(text)), here, "{text}");
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! Server-sent events, over as many connections as it takes.
+
+use std::{fmt::Display, time::Duration};
+
+use bytes::Bytes;
+use eventsource_stream::{Event, EventStream, Eventsource};
+use futures::{
+    Stream, StreamExt,
+    stream::{self, BoxStream},
+};
+use reqwest::{RequestBuilder, Response, StatusCode, header};
+
+use super::{Client, ClientError, patience::Patience};
+
+/// The longest silence: the service sends a comment every 15 seconds.
+const SILENCE: Duration = Duration::from_secs(45);
+
+type Bytestream = BoxStream<'static, Result<Bytes, Broken>>;
+
+/// The connection broke, or nothing came any more.
+struct Broken;
+
+/// What a subscription gives.
+pub(super) enum Signal {
+    /// An event.
+    Event(Event),
+    /// The service cannot be reached; it is being tried again.
+    Lost(String),
+    /// It can be reached again.
+    Resumed,
+    /// It gives no events here: it is older, or a proxy keeps them.
+    Unsupported,
+}
+
+/// A stream of events that is begun again wherever it breaks.
+pub(super) struct Subscription {
+    client: Client,
+    patience: Patience,
+    stream: Option<EventStream<Bytestream>>,
+    /// Whether the next try should wait, since the last connection gave nothing.
+    idle: bool,
+    announced: bool,
+}
+
+impl Subscription {
+    pub(super) fn new(client: Client, limit: Duration) -> Self {
+        Self {
+            client,
+            patience: Patience::new(limit),
+            stream: None,
+            idle: false,
+            announced: false,
+        }
+    }
+
+    /// The next event. `request` asks for those after the last one that came.
+    pub(super) async fn next(
+        &mut self,
+        request: impl Fn(&Client) -> RequestBuilder,
+    ) -> Result<Signal, ClientError> {
+        loop {
+            let Some(stream) = &mut self.stream else {
+                if let Some(signal) = self.connect(request(&self.client)).await? {
+                    return Ok(signal);
+                }
+                continue;
+            };
+            match stream.next().await {
+                Some(Ok(event)) => {
+                    self.idle = false;
+                    self.patience.progressed();
+                    return Ok(Signal::Event(event));
+                }
+                // Whatever it was, what was missed is asked for again.
+                Some(Err(_)) | None => self.stream = None,
+            }
+        }
+    }
+
+    /// Forgets the connection: the next one asks for something else.
+    pub(super) fn begin_anew(&mut self) {
+        self.stream = None;
+        self.idle = false;
+    }
+
+    async fn connect(&mut self, request: RequestBuilder) -> Result<Option<Signal>, ClientError> {
+        if self.idle {
+            tokio::time::sleep(self.patience.pause()).await;
+        }
+        match self.client.open(request).await {
+            Ok(Some(stream)) => {
+                self.stream = Some(stream);
+                self.idle = true;
+                self.patience.answered();
+                Ok(std::mem::take(&mut self.announced).then_some(Signal::Resumed))
+            }
+            Ok(None) => Ok(Some(Signal::Unsupported)),
+            Err(error) => {
+                let lost = error.to_string();
+                let wait = self.patience.failed(error)?;
+                if !std::mem::replace(&mut self.announced, true) {
+                    return Ok(Some(Signal::Lost(lost)));
+                }
+                tokio::time::sleep(wait).await;
+                Ok(None)
+            }
+        }
+    }
+}
+
+impl Client {
+    /// Begins a stream of events; `None` if the service has none here.
+    async fn open(&self, request: RequestBuilder) -> Result<Option<EventStream<Bytestream>>, ClientError> {
+        let request = request.header(header::ACCEPT, "text/event-stream");
+        let response = match tokio::time::timeout(SILENCE, self.send_slowly(request)).await {
+            Ok(Ok(response)) => response,
+            Ok(Err(error)) if lacks_events(&error) => return Ok(None),
+            Ok(Err(error)) => return Err(error),
+            Err(_) => return Err(self.silent()),
+        };
+        Ok(is_event_stream(&response).then(|| lively(response.bytes_stream()).eventsource()))
+    }
+
+    fn silent(&self) -> ClientError {
+        ClientError::Unreachable {
+            server: self.server().clone(),
+            cause: "no answer in time".to_owned(),
+            connecting: false,
+        }
+    }
+}
+
+/// Whether an answer says that there are no events here. What a 404 is about, the same request without them will tell.
+fn lacks_events(error: &ClientError) -> bool {
+    matches!(
+        error.status(),
+        Some(StatusCode::NOT_FOUND | StatusCode::NOT_ACCEPTABLE)
+    )
+}
+
+fn is_event_stream(response: &Response) -> bool {
+    let kind = response.headers().get(header::CONTENT_TYPE);
+    kind.is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"))
+}
+
+/// The same bytes; a silence that the service's heartbeats should have broken ends them.
+fn lively<E: Display + Send + 'static>(
+    bytes: impl Stream<Item = Result<Bytes, E>> + Send + 'static,
+) -> Bytestream {
+    stream::unfold(Box::pin(bytes), |mut bytes| async move {
+        let piece = match tokio::time::timeout(SILENCE, bytes.next()).await {
+            Ok(Some(Ok(piece))) => Ok(piece),
+            Ok(None) => return None,
+            Ok(Some(Err(_))) | Err(_) => Err(Broken),
+        };
+        Some((piece, bytes))
+    })
+    .boxed()
+}

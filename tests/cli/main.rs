@@ -1,0 +1,11 @@
+//! The command line as people use it: the real binary, against a service.
+
+#[path = "../support/service.rs"]
+mod service;
+
+mod build;
+mod builds;
+mod errors;
+mod follow;
+mod logs;
+mod world;
