@@ -9,7 +9,8 @@
 #   SLIPWAY_TEST_HOST             the address at which pods reach this machine
 #   SLIPWAY_TEST_EXECUTOR_IMAGE   the executor, as pods name it: kaniko, or the stand-in
 #   SLIPWAY_TEST_FETCHER_IMAGE    our own image, as pods name it
-#   SLIPWAY_TEST_CLUSTER_HOME     where the cluster lies, for deploy/cluster/component.sh; empty if it is not ours
+#   SLIPWAY_TEST_CLUSTER_HOME     where the cluster lies, for deploy/cluster/component.sh; unset if it is not ours
+#   SLIPWAY_TEST_KUBELET_HOST     the address at which the API server reaches this machine; unset if that is 127.0.0.1
 #   DATABASE_URL                  a Postgres, in which each test makes a database of its own
 set -euo pipefail
 
@@ -28,7 +29,7 @@ test_programs() { grep --recursive --files-with-matches 'needs a cluster: make t
 # What is named twice on cargo's command line runs once; what is named nowhere does not run.
 choose_tests() {
   local program
-  CARGO_ARGUMENTS=() TEST_ARGUMENTS=(--ignored)
+  CARGO_ARGUMENTS=() TEST_ARGUMENTS=(--ignored --show-output)
   while (($#)) && [[ "$1" != -- ]]; do
     CARGO_ARGUMENTS+=("$1")
     shift
@@ -47,8 +48,9 @@ describe_cluster() {
       ;;
     *) RAN+=("builds by $SLIPWAY_TEST_EXECUTOR_IMAGE") ;;
   esac
-  [[ -n "$SLIPWAY_TEST_CLUSTER_HOME" ]] ||
-    NOT_RUN+=("faults of the cluster's own parts: this cluster is not ours to stop (unset KUBECONFIG for one that is)")
+  [[ -z "${SLIPWAY_TEST_CLUSTER_HOME:-}" ]] || return 0
+  NOT_RUN+=("faults of the cluster's own parts: this cluster is not ours to stop (unset KUBECONFIG for one that is)")
+  export SLIPWAY_TEST_KUBELET_HOST=$SLIPWAY_TEST_HOST
 }
 
 # shellcheck disable=SC2317 # called by the trap
@@ -57,14 +59,17 @@ stop_everything() {
   trap '' INT TERM HUP
   trap - EXIT
   postgres_stop postgres
-  [[ -n "${KEEP:-}" ]] || cluster_release
+  if [[ -n "${KEEP:-}" ]]; then info "the cluster stays up: make cluster-down ends it"; else cluster_release; fi
   exit "$status"
 }
 
 closing_lines() {
   local line
   for line in "${RAN[@]}"; do printf 'ran: %s\n' "$line"; done
+  # What the tests themselves say, some of them twice.
+  sed -n 's/^\(SLIPWAY_TEST_SEED=.*\)/ran: faults with \1/p' "$STATE/output" | sort --unique
   for line in "${NOT_RUN[@]}"; do printf 'not run: %s\n' "$line"; done
+  sed -n 's/^NOT RUN: /not run: /p' "$STATE/output" | sort --unique
 }
 
 choose_tests "$@"
@@ -82,6 +87,7 @@ describe_cluster
 
 step "cargo test ${CARGO_ARGUMENTS[*]} -- ${TEST_ARGUMENTS[*]}"
 status=0
-SQLX_OFFLINE=true cargo test --locked --no-fail-fast "${CARGO_ARGUMENTS[@]}" -- "${TEST_ARGUMENTS[@]}" 9>&- || status=$?
+SQLX_OFFLINE=true cargo test --locked --no-fail-fast "${CARGO_ARGUMENTS[@]}" -- "${TEST_ARGUMENTS[@]}" 2>&1 9>&- |
+  tee "$STATE/output" || status=$?
 closing_lines
 exit "$status"

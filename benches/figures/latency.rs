@@ -161,6 +161,8 @@ fn options(address: &str) -> Options {
         reconcile_interval: Duration::from_secs(60),
         max_relaunches: 3,
         max_log_bytes: 1 << 20,
+        max_log_line: 65_536,
+        secrets: Arc::default(),
         internal_url: format!("http://{address}/")
             .parse()
             .expect("a socket address makes a valid address"),

@@ -8,8 +8,8 @@ launch() {
   spawn "$@"
 }
 
-# start_component NAME: unless it runs.
-start_component() { alive "$1" || "start_$1"; }
+# start_component NAME: unless it runs. One that a test left paused goes on.
+start_component() { signal_component CONT "$1" || "start_$1"; }
 
 # healthy PORT: health is told to whoever asks.
 healthy() { curl --silent --fail --insecure "https://127.0.0.1:$1/healthz"; }

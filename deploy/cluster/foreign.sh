@@ -62,7 +62,7 @@ use_foreign() {
     [[ -n "$EXECUTOR_IMAGE" && -n "$OWN_IMAGE" && -n "$HOST_ADDRESS" ]] || fail "$(what_to_push)"
   fi
   (umask 077 && foreign config view --raw --minify --flatten >"$STATE/foreign")
-  write_contract "$STATE/foreign" ""
+  write_contract "$STATE/foreign"
 }
 
 what_to_push() {

@@ -15,6 +15,9 @@ done
 # Outside the tree, so that a clean checkout does not compile Kubernetes again.
 CACHE=${XDG_CACHE_HOME:-$HOME/.cache}/slipway/cluster
 BIN=$CACHE/$(sha256sum "$CLUSTER/tools/go.sum" | cut -c1-16)
+KUBECTL=$CACHE/kubectl-$(sha256sum "$CLUSTER/kubectl/go.sum" | cut -c1-16)
+use_kubectl() { [[ ! -x "$KUBECTL/kubectl" ]] || export PATH=$KUBECTL:$PATH; }
+use_kubectl
 
 RUN=$STATE/run PKI=$STATE/pki CONF=$STATE/conf IMAGES=$STATE/images
 SOCKET=$RUN/containerd.sock

@@ -13,7 +13,7 @@ for part in components pki node images foreign; do
 done
 
 install_programs() {
-  need curl=curl etcd=etcd-server openssl=openssl kubectl=kubernetes-client jq=jq
+  need curl=curl etcd=etcd-server openssl=openssl jq=jq
   [[ $NODE == yes ]] || return 0
   [[ $EUID -eq 0 ]] || fail "a node needs root; the control plane alone does not: make cluster CONTROL_PLANE=1"
   need containerd=containerd runc=runc cni-plugins=containernetworking-plugins iptables=iptables ip=iproute2
@@ -56,11 +56,13 @@ import_images() {
   import_own_image
 }
 
-# write_contract KUBECONFIG HOME: scripts/test-cluster.sh says what each of these is.
+# write_contract KUBECONFIG [HOME]: scripts/test-cluster.sh says what each of these is.
 write_contract() {
   {
+    # shellcheck disable=SC2016 # whoever reads it expands it
+    [[ ! -x "$KUBECTL/kubectl" ]] || printf 'export PATH=%q:$PATH\n' "$KUBECTL"
     printf 'export SLIPWAY_TEST_KUBECONFIG=%q\n' "$1"
-    printf 'export SLIPWAY_TEST_CLUSTER_HOME=%q\n' "$2"
+    if [[ -n "${2:-}" ]]; then printf 'export SLIPWAY_TEST_CLUSTER_HOME=%q\n' "$2"; else echo 'unset SLIPWAY_TEST_CLUSTER_HOME'; fi
     printf 'export SLIPWAY_TEST_HOST=%q\n' "$HOST_ADDRESS"
     printf 'export SLIPWAY_TEST_EXECUTOR_IMAGE=%q\n' "${EXECUTOR_IMAGE:-}"
     printf 'export SLIPWAY_TEST_FETCHER_IMAGE=%q\n' "${OWN_IMAGE:-}"
@@ -80,6 +82,7 @@ step "What the cluster needs"
 remember_port
 install_programs
 bash "$CLUSTER/build.sh"
+use_kubectl
 start_control_plane
 HOST_ADDRESS=127.0.0.1
 if [[ $NODE == yes ]]; then

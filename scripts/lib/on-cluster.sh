@@ -57,12 +57,10 @@ place_settings() {
     SLIPWAY_IMAGE_PULL_POLICY=IfNotPresent SLIPWAY_JOB_LABELS=slipway.dev/instance=$INSTANCE
 }
 
-# The administrator's, but for the user. As `kubectl create token`, which Debian's kubectl does not know yet.
+# The administrator's, but for the user.
 service_kubeconfig() (
   umask 077
-  jq --null-input '{apiVersion: "authentication.k8s.io/v1", kind: "TokenRequest", spec: {expirationSeconds: 86400}}' |
-    admin create --raw /api/v1/namespaces/slipway/serviceaccounts/slipway/token --filename - |
-    jq --join-output .status.token >"$STATE/token"
+  admin --namespace slipway create token slipway --duration 24h >"$STATE/token"
   admin config view --raw --minify --flatten --output json |
     jq --arg file "$STATE/token" '.users = [{name: "slipway", user: {tokenFile: $file}}] | .contexts[0].context.user = "slipway"' \
       >"$STATE/kubeconfig"

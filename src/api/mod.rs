@@ -5,6 +5,7 @@ mod builds;
 mod contexts;
 mod deadline;
 mod error;
+mod events;
 mod extract;
 mod health;
 mod linger;
@@ -13,6 +14,7 @@ mod log_reader;
 mod openapi;
 mod problem;
 mod query;
+mod queue;
 mod request_id;
 mod streams;
 
@@ -45,6 +47,7 @@ pub struct ApiState {
     options: Arc<ApiOptions>,
     uploads: Arc<Semaphore>,
     streams: streams::Streams,
+    waits: streams::Streams,
     hubs: builds::Hubs,
 }
 
@@ -91,6 +94,8 @@ impl ApiState {
             logs: log_reader::LogReader::new(health.store().clone()),
             uploads: Arc::new(Semaphore::new(options.max_uploads)),
             streams: streams::Streams::new(options.max_streams),
+            // Those that wait are worked on meanwhile: half of what is worked on at once is left to the others.
+            waits: streams::Streams::new(options.max_in_flight / 2),
             hubs: builds::Hubs::default(),
             options: Arc::new(options),
             health,
@@ -108,7 +113,8 @@ impl ApiState {
     #[must_use]
     pub fn until(self, stop: CancellationToken) -> Self {
         Self {
-            streams: self.streams.until(stop),
+            streams: self.streams.until(stop.clone()),
+            waits: self.waits.until(stop),
             ..self
         }
     }
@@ -139,12 +145,13 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
 
 /// The REST API: each route together with its description.
 fn api(request_timeout: Duration) -> OpenApiRouter<ApiState> {
+    let within = |limit: Duration| middleware::from_fn_with_state(limit, deadline::deadline);
     builds::routes()
         .merge(contexts::routes())
-        .layer(middleware::from_fn_with_state(
-            request_timeout,
-            deadline::deadline,
-        ))
+        .merge(events::routes())
+        .merge(queue::routes())
+        .layer(within(request_timeout))
+        .merge(builds::waiting_routes().layer(within(request_timeout.saturating_add(builds::LONGEST_WAIT))))
         .merge(contexts::long_routes())
 }
 

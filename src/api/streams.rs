@@ -74,6 +74,16 @@ impl Drop for Place {
 }
 
 impl Place {
+    /// Whether the service stops.
+    pub(super) fn has_to_end(&self) -> bool {
+        self.stop.is_cancelled()
+    }
+
+    /// Resolves when the service stops.
+    pub(super) async fn ends(&self) {
+        self.stop.cancelled().await;
+    }
+
     /// Answers with Server-Sent Events as `write` makes them, with heartbeats while it makes none.
     pub(super) fn events<W, F>(self, write: W) -> Response
     where

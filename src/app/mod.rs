@@ -1,6 +1,7 @@
 //! Composition: which parts make up the service.
 
 mod launcher;
+mod secrets;
 mod serve;
 
 use std::{io::Write, process::ExitCode, sync::OnceLock};

@@ -6,13 +6,13 @@ use anyhow::{Context, Result};
 use axum::Router;
 use tokio::{net::TcpListener, sync::watch};
 
-use super::launcher;
+use super::{launcher, secrets};
 use crate::{
     api::{self, ApiOptions, ApiState, Condition, HealthState, ListenerOptions, Readiness},
     blobs::{Blobs, LogArchive},
     config::{Role, ServeArgs},
     dispatcher::{self, Dispatcher},
-    domain::SystemClock,
+    domain::{SystemClock, log::Known},
     launcher::Launcher,
     retention::Retention,
     shutdown::Shutdown,
@@ -35,6 +35,7 @@ pub(super) async fn serve(args: ServeArgs) -> Result<()> {
     let listener = TcpListener::bind(args.http.listen)
         .await
         .with_context(|| format!("--listen={}: the address cannot be listened on", args.http.listen))?;
+    let secrets = Arc::new(secrets::known(&args)?);
     let shutdown = Shutdown::new(args.shutdown_grace);
 
     let mut readiness = Readiness::default();
@@ -80,7 +81,7 @@ pub(super) async fn serve(args: ServeArgs) -> Result<()> {
             store,
             work,
             retention,
-            dispatcher_options(&args),
+            dispatcher_options(&args, secrets),
             tokens,
         ),
     );
@@ -197,7 +198,7 @@ async fn migrated(store: &Store) {
     tracing::info!("the database is up to date");
 }
 
-fn dispatcher_options(args: &ServeArgs) -> dispatcher::Options {
+fn dispatcher_options(args: &ServeArgs, secrets: Arc<Known>) -> dispatcher::Options {
     dispatcher::Options {
         slots: args.dispatch.slots(),
         lease: args.dispatch.launch_lease,
@@ -208,6 +209,8 @@ fn dispatcher_options(args: &ServeArgs) -> dispatcher::Options {
         reconcile_interval: args.dispatch.reconcile_interval,
         max_relaunches: MAX_RELAUNCHES,
         max_log_bytes: args.dispatch.max_log_size,
+        max_log_line: args.dispatch.max_log_line,
+        secrets,
         internal_url: args.http.internal_url(),
     }
 }

@@ -41,7 +41,7 @@ fn page(queue: &Queue) -> String {
         "{} queued, {} of {} slots in use",
         count(queue.queued, queue.queued_capped),
         queue.running,
-        queue.slots
+        known(queue.slots)
     );
     if let Some(oldest) = queue.oldest_queued_seconds {
         page.push_str(&format!("; the oldest has waited {}", span(seconds(oldest))));
@@ -57,13 +57,18 @@ fn page(queue: &Queue) -> String {
             (&project.project).into(),
             count(project.queued, project.queued_capped).into(),
             project.running.to_string().into(),
-            project.slots.to_string().into(),
+            known(project.slots).into(),
             oldest.unwrap_or_default().into(),
         ]);
     }
     page.push('\n');
     page.push_str(&table.draw(""));
     page
+}
+
+/// Slots, where a dispatcher is there to tell.
+fn known(slots: Option<u64>) -> String {
+    slots.map_or_else(|| "?".to_owned(), |slots| slots.to_string())
 }
 
 /// Counts that stop somewhere say so.
@@ -93,8 +98,8 @@ mod tests {
         let page = page(&queue.expect("the service's answer"));
         insta::assert_snapshot!(anstream::adapter::strip_str(&page).to_string());
         let idle =
-            json!({"queued": 0, "running": 0, "slots": 20, "oldest_queued_seconds": null, "projects": []});
+            json!({"queued": 0, "running": 0, "slots": null, "oldest_queued_seconds": null, "projects": []});
         let idle: Queue = serde_json::from_value(idle).expect("the service's answer");
-        assert_eq!(super::page(&idle), "0 queued, 0 of 20 slots in use\n");
+        assert_eq!(super::page(&idle), "0 queued, 0 of ? slots in use\n");
     }
 }

@@ -213,8 +213,8 @@ pub struct Queue {
     pub queued_capped: bool,
     /// Builds that run.
     pub running: u64,
-    /// Builds that may run at once.
-    pub slots: u64,
+    /// Builds that may run at once; unknown while no dispatcher is running.
+    pub slots: Option<u64>,
     /// How long the oldest build has waited.
     pub oldest_queued_seconds: Option<f64>,
     /// The projects that have any.
@@ -233,8 +233,8 @@ pub struct ProjectQueue {
     pub queued_capped: bool,
     /// Builds that run.
     pub running: u64,
-    /// Builds that may run at once.
-    pub slots: u64,
+    /// Builds that may run at once; unknown while no dispatcher is running.
+    pub slots: Option<u64>,
     /// How long the oldest build has waited.
     pub oldest_queued_seconds: Option<f64>,
 }

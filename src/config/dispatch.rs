@@ -1,6 +1,6 @@
 //! Settings of the queue and of what becomes of builds.
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 use clap::Args;
 
@@ -38,6 +38,14 @@ pub struct DispatchArgs {
     /// The longest log that is kept of one attempt; the rest is dropped, with a marker
     #[arg(long, env = "SLIPWAY_MAX_LOG_SIZE", default_value = "64Mi", value_parser = value::bytes, value_name = "BYTES")]
     pub max_log_size: u64,
+
+    /// The longest line that is kept of a log; the rest is dropped, with a marker
+    #[arg(long, env = "SLIPWAY_MAX_LOG_LINE", default_value = "64Ki", value_parser = value::line_length, value_name = "BYTES")]
+    pub max_log_line: usize,
+
+    /// A file of values, one a line, that no log may show: they are kept as ***, as is what looks like a secret
+    #[arg(long, env = "SLIPWAY_LOG_MASK_FILE", value_name = "FILE")]
+    pub log_mask_file: Option<PathBuf>,
 }
 
 impl DispatchArgs {

@@ -59,6 +59,14 @@ pub(super) fn bytes(text: &str) -> Result<u64, String> {
     Ok(memory.bytes())
 }
 
+/// The length of a line: from 1Ki to 1Mi.
+pub(super) fn line_length(text: &str) -> Result<usize, String> {
+    usize::try_from(bytes(text)?)
+        .ok()
+        .filter(|length| (1 << 10..=1 << 20).contains(length))
+        .ok_or_else(|| "must be from 1Ki to 1Mi".to_owned())
+}
+
 /// A setting that is never shown.
 #[expect(clippy::unnecessary_wraps, reason = "clap wants a Result of its parsers")]
 pub(super) fn secret(text: &str) -> Result<SecretString, String> {

@@ -68,6 +68,7 @@ impl Dispatcher {
     pub(super) async fn see_cancel_through(&self, id: BuildId) -> Result<bool, StoreError> {
         match self.launcher().look(id).await {
             Ok(Some(sighting)) => {
+                let sighting = self.without_secrets(id, &sighting).await?;
                 self.store()
                     .observe(
                         id,
@@ -76,7 +77,7 @@ impl Dispatcher {
                         sighting.failed_attempts,
                     )
                     .await?;
-                if !sighting.deleting {
+                if !sighting.goes_by_itself() {
                     self.remove(id).await;
                 }
                 Ok(false)
@@ -86,6 +87,7 @@ impl Dispatcher {
                 if ended {
                     metrics::counter!("slipway_builds_finished_total", "state" => "cancelled").increment(1);
                     tracing::info!(build.id = %id, "cancelled");
+                    self.no_more_logs(id).await?;
                 }
                 Ok(ended)
             }

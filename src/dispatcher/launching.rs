@@ -7,9 +7,12 @@ use secrecy::SecretString;
 use sha2::{Digest, Sha256};
 use tokio_util::sync::CancellationToken;
 
-use super::{Dispatcher, backoff, failures};
+use super::{Dispatcher, backoff, failures, masked::mask};
 use crate::{
-    domain::{BuildId, BuildSpec, ContextId, Failure, State},
+    domain::{
+        BuildId, BuildSpec, ContextId, Failure, State,
+        log::{CONTEXT_TOKEN, Masker},
+    },
     launcher::{ContextGrant, LaunchError, Launched, Order},
     store::{Claim, StoreError, Topic},
 };
@@ -179,7 +182,7 @@ impl Dispatcher {
     }
 
     async fn record_no_launch(&self, claim: &Claim, error: LaunchError) -> Result<(), StoreError> {
-        let failure = match error {
+        let mut failure = match error {
             LaunchError::Unavailable(why) => {
                 self.0.gate.trip();
                 tracing::warn!(build.id = %claim.id, launches = claim.launches, why, "a launch did not come about; it is tried again");
@@ -192,6 +195,10 @@ impl Dispatcher {
             LaunchError::NameConflict(name) => failures::name_conflict(&name),
             LaunchError::Refused(why) => failures::launch_refused(&why),
         };
+        mask(
+            &Masker::of_build(self.options().secrets.clone(), &claim.spec),
+            &mut failure,
+        );
         if self
             .store()
             .launch_failed(claim.id, claim.token, &failure)
@@ -221,7 +228,7 @@ impl Dispatcher {
         let unavailable = |error: StoreError| LaunchError::Unavailable(error.to_string());
         let stored = self.store().context(context).await.map_err(unavailable)?;
         let stored = stored.ok_or_else(|| LaunchError::Refused(format!("the context {context} is gone")))?;
-        let token = hex::encode(rand::random::<[u8; 32]>());
+        let token = format!("{CONTEXT_TOKEN}{}", hex::encode(rand::random::<[u8; 32]>()));
         let sha256 = Sha256::digest(&token).into();
         self.store()
             .grant_context(context, build, sha256)

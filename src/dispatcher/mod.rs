@@ -11,6 +11,7 @@ mod gate;
 mod launching;
 mod leftovers;
 mod logs;
+mod masked;
 mod measured;
 mod observer;
 mod presence;
@@ -33,7 +34,7 @@ use url::Url;
 
 use self::{gate::Gate, leftovers::Strangers, logs::Followers, sighted::Rechecks, tasks::Tasks};
 use crate::{
-    domain::BuildId,
+    domain::{BuildId, log::Known},
     launcher::Launcher,
     store::{Slots, Store},
 };
@@ -59,6 +60,10 @@ pub struct Options {
     pub max_relaunches: u32,
     /// The most bytes of log that are kept of one attempt.
     pub max_log_bytes: u64,
+    /// The longest line that is kept of a log.
+    pub max_log_line: usize,
+    /// What no log may show, whatever the build.
+    pub secrets: Arc<Known>,
     /// How builds reach the REST API, to fetch their contexts.
     pub internal_url: Url,
 }

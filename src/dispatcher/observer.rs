@@ -140,6 +140,7 @@ impl Dispatcher {
             Some(State::Cancelling) => {
                 self.see_cancel_through(id).await?;
             }
+            Some(ended) if ended.is_terminal() => self.no_more_logs(id).await?,
             _ => {}
         }
         Ok(())

@@ -45,7 +45,10 @@ impl Dispatcher {
     /// When the store cannot be written to: what was seen is seen again at the next look.
     pub async fn observe_once(&self, id: BuildId) -> Result<Looked, StoreError> {
         match self.launcher().look(id).await {
-            Ok(Some(sighting)) => self.record(id, &sighting).await,
+            Ok(Some(sighting)) => {
+                let sighting = self.without_secrets(id, &sighting).await?;
+                self.record(id, &sighting).await
+            }
             Ok(None) => Ok(Looked::Nothing),
             Err(error) => {
                 tracing::debug!(build.id = %id, %error, "cannot be looked at; it is tried again");
@@ -102,7 +105,7 @@ impl Dispatcher {
             return Ok(Looked::Stale);
         };
         if let (Outcome::Waiting { .. }, Some(waited)) = (&sighting.outcome, waiting_for) {
-            if waited >= self.options().pending_deadline && !sighting.deleting {
+            if waited >= self.options().pending_deadline && !sighting.goes_by_itself() {
                 return self.give_up_waiting(id, sighting, waited).await;
             }
             let left = self.options().pending_deadline.saturating_sub(waited);

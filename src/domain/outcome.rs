@@ -7,7 +7,8 @@ use super::{Digest, Failure, Phase, Reason};
 /// What is to be seen of a build at one moment: a level, not an edge.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Sighting {
-    /// The Job's uid, or the engine's equivalent: tells our Job from a later one of the same name.
+    /// The Job's uid, or the engine's equivalent: tells our Job from a later one of the same name. Empty when pods are
+    /// left that no Job owns.
     pub external_id: String,
     /// What it all amounts to.
     pub outcome: Outcome,
@@ -19,6 +20,13 @@ pub struct Sighting {
     pub deleting: bool,
     /// What must be done about the attempts that have failed.
     pub advice: Advice,
+}
+
+impl Sighting {
+    /// Whether what there is goes without our doing: it is being deleted, and somebody owns what is left of it.
+    pub fn goes_by_itself(&self) -> bool {
+        self.deleting && !self.external_id.is_empty()
+    }
 }
 
 /// What the latest failed attempt calls for.

@@ -25,6 +25,12 @@ impl Store {
         Ok(self.builds_of(&[id.0]).await?.pop())
     }
 
+    /// A build's version, which grows with every change of it: cheaper to ask for than the build.
+    pub async fn build_version(&self, id: BuildId) -> Result<Option<i64>, StoreError> {
+        let version = sqlx::query_scalar!("SELECT version FROM builds WHERE id = $1", id.0);
+        Ok(version.fetch_optional(&self.pool).await?)
+    }
+
     /// These builds, the newest first.
     pub(super) async fn builds_of(&self, ids: &[Uuid]) -> Result<Vec<Build>, StoreError> {
         let rows = sqlx::query_as!(

@@ -51,16 +51,9 @@ impl Store {
         after: EventCursor,
         limit: u32,
     ) -> Result<Vec<(EventCursor, BuildEvent)>, StoreError> {
-        let rows = sqlx::query_as!(
+        let rows = sqlx::query_file_as!(
             EventRow,
-            r#"
-            SELECT id, build_id, state AS "state: Named<State>", cause AS "cause: Named<Cause>",
-                reason AS "reason: Named<Reason>", message, at AS "at: Timestamp", xid::text::bigint AS "xid!"
-            FROM build_events
-            WHERE project_id = (SELECT id FROM projects WHERE name = $1)
-                AND (xid, id) > ($2::bigint::text::xid8, $3) AND xid < pg_snapshot_xmin(pg_current_snapshot())
-            ORDER BY xid, id LIMIT $4
-            "#,
+            "src/store/project_events.sql",
             project.as_str(),
             column::<_, i64>(after.xid),
             after.id,

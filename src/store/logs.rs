@@ -1,96 +1,12 @@
-//! Logs of attempts, in compressed chunks that follow one another without a gap.
+//! Logs of attempts as they are read: compressed chunks that follow one another without a gap.
 
 use super::{
     Store, StoreError,
     rows::{column, length},
 };
-use crate::domain::{
-    BuildId,
-    log_chunk::{CHUNK, pack, unpack},
-};
+use crate::domain::{BuildId, log_chunk::unpack};
 
 impl Store {
-    /// Appends to an attempt's log at `offset`. What is stored already is not stored again; a gap is refused (false).
-    pub async fn append_log(
-        &self,
-        id: BuildId,
-        attempt: &str,
-        offset: u64,
-        bytes: &[u8],
-    ) -> Result<bool, StoreError> {
-        let (mut offset, mut rest) = (offset, bytes);
-        while !rest.is_empty() {
-            let (chunk, after) = rest.split_at(rest.len().min(CHUNK));
-            if self.append_chunk(id, attempt, offset, chunk).await? {
-                offset += chunk.len() as u64;
-                rest = after;
-                continue;
-            }
-            // Somebody was here before, or something is missing.
-            let stored = self.log_length(id, attempt).await?;
-            if stored <= offset {
-                return Ok(false);
-            }
-            let known = usize::try_from(stored - offset).unwrap_or(usize::MAX);
-            rest = rest.get(known..).unwrap_or_default();
-            offset = stored;
-        }
-        Ok(true)
-    }
-
-    /// Adds a chunk if the log ends just where it begins. The log's row is locked meanwhile: of two writers one is
-    /// late, and finds another end.
-    async fn append_chunk(
-        &self,
-        id: BuildId,
-        attempt: &str,
-        offset: u64,
-        chunk: &[u8],
-    ) -> Result<bool, StoreError> {
-        let body = pack(chunk);
-        let added = sqlx::query!(
-            "
-            WITH begun AS (
-                INSERT INTO logs (build_id, attempt, bytes) SELECT $1, $2, $4 WHERE $3 = 0::bigint
-                ON CONFLICT (build_id, attempt) DO UPDATE SET bytes = excluded.bytes WHERE logs.bytes = 0
-                RETURNING 1
-            ), continued AS (
-                UPDATE logs SET bytes = bytes + $4
-                WHERE build_id = $1 AND attempt = $2 AND bytes = $3 AND $3 > 0::bigint AND archive_ends IS NULL
-                RETURNING 1
-            )
-            INSERT INTO log_chunks (build_id, attempt, byte_offset, length, body)
-            SELECT $1, $2, $3, $4::bigint, $5 WHERE EXISTS (SELECT FROM begun) OR EXISTS (SELECT FROM continued)
-            ",
-            id.0,
-            attempt,
-            column::<_, i64>(offset),
-            column::<_, i64>(chunk.len()),
-            body
-        )
-        .execute(&self.pool)
-        .await?;
-        let added = added.rows_affected() == 1;
-        if added {
-            self.log_grew(id);
-        }
-        Ok(added)
-    }
-
-    /// Says that an attempt's log is whole.
-    pub async fn complete_log(&self, id: BuildId, attempt: &str) -> Result<(), StoreError> {
-        sqlx::query!(
-            "INSERT INTO logs (build_id, attempt, complete) VALUES ($1, $2, true)
-            ON CONFLICT (build_id, attempt) DO UPDATE SET complete = true WHERE NOT logs.complete",
-            id.0,
-            attempt
-        )
-        .execute(&self.pool)
-        .await?;
-        self.log_grew(id);
-        Ok(())
-    }
-
     /// Bytes of an attempt's log that are stored.
     pub async fn log_length(&self, id: BuildId, attempt: &str) -> Result<u64, StoreError> {
         let bytes = sqlx::query_scalar!(

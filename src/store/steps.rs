@@ -30,6 +30,8 @@ impl Store {
                 UPDATE steps SET finished_at = greatest(now(), started_at)
                 WHERE build_id = $1 AND attempt = $2 AND finished_at IS NULL AND timed AND $5
                     AND number < (SELECT min(number) FROM begun)
+            ), changed AS (
+                UPDATE builds SET version = version + 1 WHERE id = $1
             )
             INSERT INTO steps (build_id, attempt, number, instruction, timed, finished_at)
             SELECT $1, $2, number, instruction, $5, CASE WHEN $5 AND next IS NOT NULL THEN now() END

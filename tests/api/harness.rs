@@ -98,12 +98,16 @@ impl Harness {
     }
 
     pub async fn get(&self, path: &str) -> Answer {
-        self.send(
-            request(Method::GET, path)
-                .body(Body::empty())
-                .expect("the request is valid"),
-        )
-        .await
+        self.get_with(path, &[]).await
+    }
+
+    pub async fn get_with(&self, path: &str, headers: &[(&str, &str)]) -> Answer {
+        let mut request = request(Method::GET, path);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        self.send(request.body(Body::empty()).expect("the request is valid"))
+            .await
     }
 
     pub async fn post(&self, path: &str, body: &Value) -> Answer {
@@ -241,9 +245,10 @@ pub fn settled(mut value: Value) -> Value {
             Value::Object(fields) => {
                 for (name, field) in fields {
                     match (name.as_str(), &*field) {
-                        ("id" | "rebuild_of" | "context_id" | "request_id", Value::String(_)) => {
-                            *field = json!("[id]")
-                        }
+                        (
+                            "id" | "build_id" | "rebuild_of" | "context_id" | "request_id",
+                            Value::String(_),
+                        ) => *field = json!("[id]"),
                         ("id", Value::Number(_)) => *field = json!("[number]"),
                         (name, Value::String(_)) if name == "at" || name.ends_with("_at") => {
                             *field = json!("[time]")

@@ -5,6 +5,7 @@
 mod builds;
 mod contexts;
 mod cut;
+mod events;
 mod following;
 mod harness;
 mod health;
@@ -13,5 +14,7 @@ mod input;
 mod listener;
 mod logs;
 mod outages;
+mod queue;
 mod retention;
 mod stream;
+mod waiting;

@@ -39,6 +39,18 @@ async fn a_running_build_is_cancelled_when_its_pod_is_gone(_: PgPoolOptions, dat
 }
 
 #[sqlx::test(migrations = false)]
+async fn a_pod_that_its_job_left_behind_is_removed_too(_: PgPoolOptions, database: PgConnectOptions) {
+    let world = World::new(database).await;
+    let id = world.running().await;
+    world.cluster.is_orphaned(id);
+    world.cancel(id).await;
+    assert_eq!(world.see_cancels_through().await, 0);
+    assert!(world.cluster.calls().contains(&Call::Removed(id)));
+    assert_eq!(world.see_cancels_through().await, 1);
+    world.is(id, State::Cancelled).await;
+}
+
+#[sqlx::test(migrations = false)]
 async fn a_removal_that_is_not_answered_is_asked_for_again(_: PgPoolOptions, database: PgConnectOptions) {
     let world = World::new(database).await;
     let id = world.running().await;

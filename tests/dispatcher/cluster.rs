@@ -153,9 +153,13 @@ impl Cluster {
     }
 
     pub fn prints(&self, id: BuildId, text: &str) {
+        self.prints_bytes(id, text.as_bytes());
+    }
+
+    pub fn prints_bytes(&self, id: BuildId, bytes: &[u8]) {
         self.job(id, |job| {
             let last = job.logs.values_mut().next_back().expect("an attempt runs");
-            last.0.extend_from_slice(text.as_bytes());
+            last.0.extend_from_slice(bytes);
         });
     }
 
@@ -189,6 +193,21 @@ impl Cluster {
         });
     }
 
+    /// What the last attempt's failure says.
+    pub fn says(&self, id: BuildId, message: &str, snippet: &str) {
+        let failure = Failure {
+            log_snippet: Some(snippet.to_owned()),
+            ..Failure::new(Reason::BuildStepFailed, message)
+        };
+        self.job(id, |job| {
+            let last = job.sighting.attempts.last_mut().expect("an attempt ran");
+            last.failure = Some(failure.clone());
+            if let Outcome::Failed(said) = &mut job.sighting.outcome {
+                *said = failure;
+            }
+        });
+    }
+
     pub fn waits(&self, id: BuildId, reason: Reason, message: &str) {
         self.job(id, |job| {
             job.sighting.outcome = Outcome::Waiting {
@@ -201,6 +220,14 @@ impl Cluster {
     /// Somebody deletes the Job; its pod is being stopped.
     pub fn is_being_deleted(&self, id: BuildId) {
         self.job(id, |job| job.sighting.deleting = true);
+    }
+
+    /// Somebody deletes the Job and leaves its pod, which nobody owns any more.
+    pub fn is_orphaned(&self, id: BuildId) {
+        self.job(id, |job| {
+            job.sighting.deleting = true;
+            job.sighting.external_id = String::new();
+        });
     }
 
     /// Nothing is left of it, by whatever hand.

@@ -41,20 +41,20 @@ async fn a_pod_that_was_gone_before_anybody_looked_leaves_its_log(
 async fn another_replica_goes_on_where_the_first_stopped(_: PgPoolOptions, database: PgConnectOptions) {
     let world = World::new(database).await;
     let id = world.running().await;
-    world.cluster.prints(id, "12345");
+    world.cluster.prints(id, "12345\n67");
     world.look(id).await;
-    world.cluster.prints(id, "6789");
+    world.cluster.prints(id, "89");
     world.cluster.succeeds(id);
     let other = world.replica(options());
     other.observe_once(id).await.expect("it answers");
     other.settled().await;
-    assert_eq!(world.log(id, 1).await, ("123456789".to_owned(), true));
+    assert_eq!(world.log(id, 1).await, ("12345\n6789".to_owned(), true));
     let last = world
         .cluster
         .calls()
         .into_iter()
         .rfind(|call| matches!(call, Call::Log(..)));
-    assert!(matches!(last, Some(Call::Log(_, 5))), "{last:?}");
+    assert!(matches!(last, Some(Call::Log(_, 6))), "{last:?}");
 }
 
 #[sqlx::test(migrations = false)]

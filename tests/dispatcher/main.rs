@@ -3,6 +3,7 @@
 mod cancelling;
 mod cluster;
 mod crashes;
+mod kept;
 mod launching;
 mod logs;
 mod observing;

@@ -50,6 +50,12 @@ impl World {
         Dispatcher::new(connect(&self.database), self.cluster.clone(), options)
     }
 
+    /// Makes another replica, in whatever runtime it is called.
+    pub fn elsewhere(&self, options: Options) -> impl FnOnce() -> Dispatcher + Send + use<> {
+        let (database, cluster) = (self.database.clone(), self.cluster.clone());
+        move || Dispatcher::new(connect(&database), cluster, options)
+    }
+
     /// A build is accepted.
     pub async fn submit(&self) -> BuildId {
         self.submit_from(json!({"git": {"url": "https://git.example/repo.git"}}))
@@ -57,7 +63,11 @@ impl World {
     }
 
     pub async fn submit_from(&self, source: serde_json::Value) -> BuildId {
-        let spec = json!({ "source": source, "destinations": ["registry.example/team/app:1"] });
+        self.submit_spec(json!({ "source": source, "destinations": ["registry.example/team/app:1"] }))
+            .await
+    }
+
+    pub async fn submit_spec(&self, spec: serde_json::Value) -> BuildId {
         let build = NewBuild {
             id: BuildId::generate(),
             spec: serde_json::from_value(spec).expect("the request is valid"),
@@ -205,6 +215,8 @@ pub fn options() -> Options {
         reconcile_interval: Duration::from_secs(60),
         max_relaunches: 3,
         max_log_bytes: 10_000,
+        max_log_line: 65_536,
+        secrets: Arc::default(),
         internal_url: "http://slipway.internal:8080/".parse().expect("a URL"),
     }
 }

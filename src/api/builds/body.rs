@@ -4,8 +4,9 @@ use jiff::Timestamp;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::progress::{CurrentStepBody, PlaceBody, StepBody};
 use crate::domain::{
-    self, BuildId, BuildSpec, Class, Digest, EventKind, Phase, ProjectName, Reason, State,
+    self, BuildId, BuildSpec, Cause, Class, Digest, EventKind, Phase, ProjectName, Reason, State,
     build::AttemptState,
 };
 
@@ -50,6 +51,16 @@ pub struct BuildBody {
     /// Why it failed, if it did.
     #[schema(required = true)]
     failure: Option<FailureBody>,
+    /// What kaniko executes now, while the phase is `building`; null in lists.
+    #[schema(required = true)]
+    step: Option<CurrentStepBody>,
+    /// Where it stands while it is queued; null in lists, and in the answer to its creation.
+    #[schema(required = true)]
+    queue: Option<PlaceBody>,
+    /// The steps of its latest attempt, the first 500; not in lists.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    steps: Option<Vec<StepBody>>,
     /// Its attempts, oldest first; not in lists.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
@@ -122,8 +133,13 @@ pub struct AttemptBody {
 pub struct EventBody {
     /// Grows from event to event of a build.
     id: i64,
+    /// The build.
+    build_id: BuildId,
     /// The state that the build reached.
     state: State,
+    /// What made it happen; null of events that older releases wrote.
+    #[schema(required = true)]
+    cause: Option<Cause>,
     /// Why, where there is a reason.
     #[schema(required = true)]
     reason: Option<Reason>,
@@ -159,18 +175,36 @@ pub struct Builds {
     pub next_cursor: Option<String>,
 }
 
+/// What is shown of a build that is read by itself.
+#[derive(Debug, Default)]
+pub struct Details {
+    /// Its attempts, oldest first.
+    pub attempts: Vec<domain::Attempt>,
+    /// The steps of the latest of them.
+    pub steps: Vec<domain::StepRun>,
+    /// Where it stands, while it is queued.
+    pub place: Option<domain::queue::Place>,
+}
+
 impl BuildBody {
     /// A build in a list.
     pub fn brief(build: domain::Build) -> Self {
-        Self::new(build, None)
+        Self::new(build, None, None)
     }
 
     /// A build by itself.
-    pub fn full(build: domain::Build, attempts: Vec<domain::Attempt>) -> Self {
-        Self::new(build, Some(attempts.into_iter().map(AttemptBody::from).collect()))
+    pub fn full(build: domain::Build, details: Details) -> Self {
+        let step = CurrentStepBody::of(&build, &details.steps);
+        let steps = details.steps.into_iter().map(StepBody::from).collect();
+        let attempts = details.attempts.into_iter().map(AttemptBody::from).collect();
+        Self {
+            step,
+            queue: details.place.map(PlaceBody::from),
+            ..Self::new(build, Some(steps), Some(attempts))
+        }
     }
 
-    fn new(build: domain::Build, attempts: Option<Vec<AttemptBody>>) -> Self {
+    fn new(build: domain::Build, steps: Option<Vec<StepBody>>, attempts: Option<Vec<AttemptBody>>) -> Self {
         let waits = build.waiting_reason.is_some() || build.waiting_message.is_some();
         Self {
             id: build.id,
@@ -190,6 +224,9 @@ impl BuildBody {
             retries: build.retries,
             digest: build.digest,
             failure: build.failure.map(FailureBody::from),
+            step: None,
+            queue: None,
+            steps,
             attempts,
         }
     }
@@ -229,7 +266,9 @@ impl From<domain::BuildEvent> for EventBody {
         let EventKind::State(state) = event.kind;
         Self {
             id: event.id,
+            build_id: event.build,
             state,
+            cause: event.cause,
             reason: event.reason,
             message: event.message,
             at: event.at,

@@ -7,7 +7,11 @@ use axum::{
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use sha2::{Digest, Sha256};
 
-use super::{body::BuildBody, etag::Tagged};
+use super::{
+    body::{BuildBody, Details},
+    etag::Tagged,
+    read::details,
+};
 use crate::{
     api::{
         ApiState,
@@ -119,13 +123,17 @@ async fn submit(
     match created {
         Created::New(build) => {
             let location = location(build.id);
-            let body = Tagged::new(&BuildBody::full(build, Vec::new()));
+            let body = Tagged::new(&BuildBody::full(build, Details::default()));
             Ok((StatusCode::CREATED, [location], body).into_response())
         }
         Created::Repeated(build) => {
             let location = location(build.id);
-            let attempts = state.store.attempts(build.id).await?;
-            let body = Tagged::new(&BuildBody::full(build, attempts));
+            // As it was answered then: without its place.
+            let details = Details {
+                place: None,
+                ..details(state, &build).await?
+            };
+            let body = Tagged::new(&BuildBody::full(build, details));
             let replayed = (REPLAYED, HeaderValue::from_static("true"));
             Ok((StatusCode::OK, [location, replayed], body).into_response())
         }

@@ -23,9 +23,14 @@ impl Tagged {
         Self { json, tag }
     }
 
+    /// Whether the client has it already.
+    pub(super) fn is_known(&self, headers: &HeaderMap) -> bool {
+        matches(headers, &self.tag)
+    }
+
     /// The answer, or 304 if the client has it already.
     pub(super) fn unless_known(self, headers: &HeaderMap) -> Response {
-        if matches(headers, &self.tag) {
+        if self.is_known(headers) {
             return (StatusCode::NOT_MODIFIED, [(header::ETAG, self.tag)]).into_response();
         }
         self.into_response()

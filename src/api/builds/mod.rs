@@ -3,11 +3,14 @@
 mod body;
 mod create;
 mod etag;
+mod events;
 mod list;
 mod logs;
+mod progress;
 mod read;
+mod wait;
 
-pub(super) use self::logs::Hubs;
+pub(super) use self::{body::EventBody, logs::Hubs, wait::LONGEST as LONGEST_WAIT};
 
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -17,10 +20,14 @@ use super::ApiState;
 pub(super) fn routes() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new()
         .routes(routes!(create::create, list::list))
-        .routes(routes!(read::get))
         .routes(routes!(read::cancel))
         .routes(routes!(create::rebuild))
         .routes(routes!(read::attempts))
-        .routes(routes!(read::events))
+        .routes(routes!(events::events))
         .routes(routes!(logs::log))
+}
+
+/// Those that a client may ask to wait.
+pub(super) fn waiting_routes() -> OpenApiRouter<ApiState> {
+    OpenApiRouter::new().routes(routes!(read::get))
 }

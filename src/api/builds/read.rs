@@ -8,8 +8,9 @@ use axum::{
 use http::{HeaderMap, StatusCode};
 
 use super::{
-    body::{AttemptBody, Attempts, BuildBody, EventBody, Events},
+    body::{AttemptBody, Attempts, BuildBody, Details},
     etag::Tagged,
+    wait,
 };
 use crate::{
     api::{
@@ -21,7 +22,10 @@ use crate::{
     store::Cancelled,
 };
 
-/// Get a build with its attempts.
+/// Get a build with its attempts and steps.
+///
+/// With `Prefer: wait=30` and an `If-None-Match` the answer comes when it differs from the one that the client has, or
+/// after so many seconds; without an `If-None-Match`, when the build has ended.
 #[utoipa::path(
     get,
     path = "/api/v1/builds/{id}",
@@ -30,10 +34,12 @@ use crate::{
     params(
         ("id" = BuildId, Path, description = "The build"),
         ("If-None-Match" = Option<String>, Header, description = "An `ETag`: 304 if nothing has changed since"),
+        ("Prefer" = Option<String>, Header, description = "`wait=N`: wait so many seconds for news, 60 at most"),
     ),
     responses(
         (status = 200, description = "The build", body = BuildBody, headers(
             ("ETag" = String, description = "Names this version of the answer"),
+            ("Preference-Applied" = String, description = "`wait=N`, where the client preferred to wait"),
         )),
         (status = 304, description = "It is as the client knows it"),
     )
@@ -43,6 +49,9 @@ pub(super) async fn get(
     PathId(id): PathId<BuildId>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
+    if let Some(wait) = wait::preferred(&headers) {
+        return wait::answer(&state, id, &headers, wait).await;
+    }
     let build = existing(&state, id).await?;
     Ok(tagged(&state, build).await?.unless_known(&headers))
 }
@@ -105,33 +114,33 @@ pub(super) async fn attempts(
     }))
 }
 
-/// List what happened to a build.
-#[utoipa::path(
-    get,
-    path = "/api/v1/builds/{id}/events",
-    operation_id = "list_events",
-    tag = "builds",
-    params(("id" = BuildId, Path, description = "The build")),
-    responses((status = 200, description = "Its events", body = Events))
-)]
-pub(super) async fn events(
-    State(state): State<ApiState>,
-    PathId(id): PathId<BuildId>,
-) -> Result<Json<Events>, Problem> {
-    existing(&state, id).await?;
-    let events = state.store.events(id).await?;
-    Ok(Json(Events {
-        events: events.into_iter().map(EventBody::from).collect(),
-    }))
-}
-
 /// The build, or 404.
 pub(super) async fn existing(state: &ApiState, id: BuildId) -> Result<Build, Problem> {
     let build = state.store.build(id).await?;
     build.ok_or_else(|| Problem::new(Code::NotFound))
 }
 
-async fn tagged(state: &ApiState, build: Build) -> Result<Tagged, Problem> {
-    let attempts = state.store.attempts(build.id).await?;
-    Ok(Tagged::new(&BuildBody::full(build, attempts)))
+/// The build with all that is shown of it.
+pub(super) async fn tagged(state: &ApiState, build: Build) -> Result<Tagged, Problem> {
+    let details = details(state, &build).await?;
+    Ok(Tagged::new(&BuildBody::full(build, details)))
+}
+
+/// What is shown of a build that is read by itself.
+pub(super) async fn details(state: &ApiState, build: &Build) -> Result<Details, Problem> {
+    let store = &state.store;
+    let attempts = store.attempts(build.id).await?;
+    let steps = match attempts.last() {
+        Some(latest) => store.steps(build.id, &latest.name).await?,
+        None => Vec::new(),
+    };
+    let place = match build.state {
+        BuildState::Queued => store.place(build.id).await?,
+        _ => None,
+    };
+    Ok(Details {
+        attempts,
+        steps,
+        place,
+    })
 }

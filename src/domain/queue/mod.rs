@@ -15,7 +15,7 @@ pub struct Place {
     pub position: u64,
     /// Builds of all projects that would start before it by what is known now.
     pub ahead: u64,
-    /// Whether both are estimates: nobody counts through a long queue.
+    /// Whether either of them is an estimate: nobody counts through a long queue.
     pub estimated: bool,
     /// When it may have ended; unknown without a history.
     pub eta: Option<Eta>,

@@ -3,6 +3,8 @@
 mod place;
 mod rank;
 
+use std::time::Duration;
+
 use sqlx::PgConnection;
 
 use super::{
@@ -31,7 +33,7 @@ pub struct QueueView {
     /// Slots in all; unknown while no dispatcher is there.
     pub slots: Option<u64>,
     /// How long the oldest queued build could have been started.
-    pub oldest_seconds: Option<f64>,
+    pub oldest: Option<Duration>,
     /// Its projects, the longest queues first.
     pub projects: Vec<ProjectQueue>,
     /// Whether there are more projects than are shown.
@@ -52,7 +54,7 @@ pub struct ProjectQueue {
     /// Its weight in the sharing of slots.
     pub weight: u64,
     /// How long its oldest queued build could have been started.
-    pub oldest_seconds: Option<f64>,
+    pub oldest: Option<Duration>,
 }
 
 impl Store {
@@ -62,7 +64,7 @@ impl Store {
         let service = dispatchers::service(&mut *db).await?;
         let per_project = service.map(|service| service.per_project);
         let mut projects = projects(&mut db, project, per_project).await?;
-        let (queued, running, oldest_seconds) = sums(&mut db).await?;
+        let (queued, running, oldest) = sums(&mut db).await?;
         db.commit().await?;
         let most = usize::try_from(PROJECTS).unwrap_or(usize::MAX);
         let more_projects = projects.len() > most;
@@ -71,7 +73,7 @@ impl Store {
             queued,
             running,
             slots: service.map(|service| service.slots),
-            oldest_seconds,
+            oldest,
             projects,
             more_projects,
         })
@@ -98,15 +100,20 @@ async fn projects(
             running: length(row.held),
             slots: row.max_running.map(|limit| length(limit.into())).or(per_project),
             weight: length(row.weight.into()),
-            oldest_seconds: row.oldest,
+            oldest: row.oldest.map(age),
         })
         .collect())
 }
 
 /// Queued builds, slots in use, and the age of the oldest queued build.
-async fn sums(db: &mut PgConnection) -> Result<(u64, u64, Option<f64>), sqlx::Error> {
+async fn sums(db: &mut PgConnection) -> Result<(u64, u64, Option<Duration>), sqlx::Error> {
     let row = sqlx::query_file!("src/store/queue/sums.sql", LANES)
         .fetch_one(db)
         .await?;
-    Ok((length(row.queued), length(row.held), row.oldest))
+    Ok((length(row.queued), length(row.held), row.oldest.map(age)))
+}
+
+/// Since when a build could be started, by the database's clock; not before that for one that is put off.
+fn age(seconds: f64) -> Duration {
+    Duration::try_from_secs_f64(seconds).unwrap_or_default()
 }

@@ -14,8 +14,10 @@ use crate::{
 
 /// Builds that are counted one by one; a longer queue is estimated.
 const COUNTED: i64 = 1000;
-/// Projects of the very same share as the build's, and builds of each, that are looked at to tell who is first.
+/// Projects of the very same share as the build's that are looked at to tell who is first.
 const TIES: usize = 64;
+/// Builds of these that are passed over to find those that count, in all.
+const SKIPPED: u64 = 4000;
 /// Ended builds of a project that are looked at to tell how long the next will take.
 const HISTORY: i64 = 500;
 
@@ -138,14 +140,15 @@ async fn ahead(
     let position = build.rank.position();
     let mut first = position - 1;
     let (mut tied, mut skips) = (Vec::new(), Vec::new());
-    let mut told = true;
+    let (mut told, mut skipped) = (true, 0);
     for other in shares.iter().filter(|one| one.project_id != build.project_id) {
         let ahead = own.ahead(position, &other.share);
         first += ahead.sure;
         if !ahead.tie {
             continue;
         }
-        if tied.len() < TIES && ahead.sure < TIES as u64 {
+        if tied.len() < TIES && skipped + ahead.sure <= SKIPPED {
+            skipped += ahead.sure;
             tied.push(other.project_id);
             skips.push(i64::try_from(ahead.sure).unwrap_or(i64::MAX));
         } else {

@@ -44,8 +44,8 @@ impl Rank {
             clippy::cast_sign_loss,
             reason = "a share of a length is no more than that"
         )]
-        let rest = ((most - self.counted) as f64 * share) as u64;
-        self.counted + rest
+        let rest = (others.saturating_sub(self.counted) as f64 * share) as u64;
+        (self.counted + rest).min(most)
     }
 }
 
@@ -71,9 +71,9 @@ mod tests {
             (rank(99, 0, None), 107, false),
             (rank(100, 0, None), 10_008, false),
             (rank(100, 99, None), 9_909, false),
-            (rank(100, 100, Some(0.5)), 5_008, true),
+            (rank(100, 100, Some(0.5)), 5_058, true),
             (rank(100, 100, Some(7.0)), 9_908, true),
-            (rank(100, 100, None), 5_008, true),
+            (rank(100, 100, None), 5_058, true),
         ] {
             assert_eq!(
                 (rank.position(), rank.is_estimate()),

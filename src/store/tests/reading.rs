@@ -348,3 +348,48 @@ async fn the_depth_of_the_queue_is_counted(pool: PgPool) {
     );
     assert!(store.pool_status().size > 0);
 }
+
+#[sqlx::test]
+async fn a_writer_that_is_out_of_step_stores_nothing(pool: PgPool) {
+    use crate::domain::log::SourceMark;
+    let store = store(&pool);
+    let id = queued(&store, "team", 0).await;
+    let source = |bytes, cut, key| SourceMark { bytes, cut, key };
+    let begin = LogEnd::default();
+    assert_eq!(store.log_end(id, "pod").await.unwrap(), begin);
+    let after_one = source(10, true, false);
+    assert!(
+        store
+            .append_kept(id, "pod", begin, b"***\n", after_one)
+            .await
+            .unwrap()
+    );
+    let one = LogEnd {
+        bytes: 4,
+        source: after_one,
+    };
+    assert_eq!(store.log_end(id, "pod").await.unwrap(), one);
+    // The same length was stored, out of more or less of the container's log; or something else altogether.
+    for end in [
+        begin,
+        LogEnd { bytes: 4, ..begin },
+        LogEnd { bytes: 3, ..one },
+        LogEnd {
+            bytes: 4,
+            source: source(11, false, false),
+        },
+    ] {
+        let late = store
+            .append_kept(id, "pod", end, b"late", source(20, false, false))
+            .await;
+        assert!(!late.unwrap(), "{end:?}");
+    }
+    let after_two = source(30, false, true);
+    let (a, b) = tokio::join!(
+        store.append_kept(id, "pod", one, b"two\n", after_two),
+        store.append_kept(id, "pod", one, b"two\n", after_two)
+    );
+    assert!(a.unwrap() != b.unwrap(), "one of two is late");
+    assert_eq!(store.log_end(id, "pod").await.unwrap().source, after_two);
+    assert_eq!(store.stored_log(id, "pod", 0, 100).await.unwrap(), b"***\ntwo\n");
+}

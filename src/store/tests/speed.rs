@@ -131,3 +131,67 @@ async fn creating(pool: PgPool) {
         );
     }
 }
+
+/// The median, and what 99 of 100 lie below, of the times that this takes.
+async fn times(count: usize, mut ask: impl AsyncFnMut(usize)) -> String {
+    let mut times = Vec::with_capacity(count);
+    for n in 0..count {
+        let begun = Instant::now();
+        ask(n).await;
+        times.push(begun.elapsed());
+    }
+    times.sort();
+    format!(
+        "p50 {:.2?}, p99 {:.2?}",
+        times[count / 2],
+        times[count * 99 / 100]
+    )
+}
+
+#[sqlx::test]
+#[ignore = "takes minutes; prints figures"]
+async fn asking_where_builds_stand(pool: PgPool) {
+    for projects in [1, 10_000] {
+        sqlx::query(
+            "TRUNCATE projects, builds, specs, lanes, build_events, results, lane_counts RESTART IDENTITY CASCADE",
+        )
+        .execute(&pool)
+        .await
+        .unwrap();
+        backlog(&pool, projects, 1_000_000).await;
+        sqlx::query(
+            "INSERT INTO results (build_id, project_id, repository, held_seconds)
+            SELECT gen_random_uuid(), 1 + n % $1, 'r', 60 + n % 60 FROM generate_series(1, 100000) n",
+        )
+        .bind(projects)
+        .execute(&pool)
+        .await
+        .unwrap();
+        let store = store(&pool);
+        store.look_after_lanes(true).await.unwrap();
+        let begun = Instant::now();
+        store.recount().await.unwrap();
+        println!(
+            "{projects} projects, 1,000,000 queued: counted anew in {:.0?}",
+            begun.elapsed()
+        );
+        store
+            .dispatcher_seen(uuid::Uuid::nil(), PLENTY, true)
+            .await
+            .unwrap();
+        let ids: Vec<uuid::Uuid> = sqlx::query_scalar("SELECT id FROM builds ORDER BY run_at")
+            .fetch_all(&pool)
+            .await
+            .unwrap();
+        let spread = |n: usize| BuildId(ids[n * (ids.len() - 1) / 999]);
+        println!(
+            "  place and ETA: {}",
+            times(1000, async |n| drop(store.place(spread(n)).await.unwrap())).await
+        );
+        let queue = times(1000, async |_| drop(store.queue(None).await.unwrap())).await;
+        println!("  the whole queue: {queue}");
+        let name = "p1".parse().unwrap();
+        let queue = times(1000, async |_| drop(store.queue(Some(&name)).await.unwrap())).await;
+        println!("  one project of it: {queue}");
+    }
+}

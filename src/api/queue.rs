@@ -1,0 +1,99 @@
+//! `/api/v1/queue`: the queue as a whole.
+
+use axum::{Json, extract::State};
+use serde::Serialize;
+use utoipa::ToSchema;
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use super::{ApiState, problem::Problem, query::Query};
+use crate::{
+    domain::ProjectName,
+    store::{ProjectQueue, QueueView},
+};
+
+/// The queue at one moment.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Queue)]
+struct QueueBody {
+    /// Queued builds.
+    queued: u64,
+    /// Builds that hold a slot: those that are being launched, run or are being cancelled.
+    running: u64,
+    /// Slots in all; null while no dispatcher is running.
+    #[schema(required = true)]
+    slots: Option<u64>,
+    /// How long the oldest queued build has been ready to be started; null for an empty queue.
+    #[schema(required = true)]
+    oldest_queued_seconds: Option<u64>,
+    /// Projects with queued builds or slots in use, those with the longest queues first; 1000 at most.
+    projects: Vec<ProjectQueueBody>,
+    /// Whether there are more projects than that.
+    more_projects: bool,
+}
+
+/// A project's part of the queue.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ProjectQueue)]
+struct ProjectQueueBody {
+    /// Which project.
+    project: ProjectName,
+    /// Its queued builds.
+    queued: u64,
+    /// Its builds that hold a slot.
+    running: u64,
+    /// Slots that it may hold at once; null where that is the default, and no dispatcher is running to tell it.
+    #[schema(required = true)]
+    slots: Option<u64>,
+    /// Free slots go to the project that holds the least for its weight.
+    weight: u64,
+    /// How long its oldest queued build has been ready to be started.
+    #[schema(required = true)]
+    oldest_queued_seconds: Option<u64>,
+}
+
+/// The resource's routes.
+pub(super) fn routes() -> OpenApiRouter<ApiState> {
+    OpenApiRouter::new().routes(routes!(queue))
+}
+
+/// Show the queue.
+#[utoipa::path(
+    get,
+    path = "/api/v1/queue",
+    operation_id = "get_queue",
+    tag = "builds",
+    params(("project" = Option<ProjectName>, Query, description = "Show only this one of the projects")),
+    responses((status = 200, description = "The queue", body = QueueBody))
+)]
+async fn queue(State(state): State<ApiState>, mut query: Query) -> Result<Json<QueueBody>, Problem> {
+    let project = query.one::<ProjectName>("project")?;
+    query.finish()?;
+    let view = state.store.queue(project.as_ref()).await?;
+    Ok(Json(view.into()))
+}
+
+impl From<QueueView> for QueueBody {
+    fn from(view: QueueView) -> Self {
+        Self {
+            queued: view.queued,
+            running: view.running,
+            slots: view.slots,
+            oldest_queued_seconds: view.oldest.map(|age| age.as_secs()),
+            projects: view.projects.into_iter().map(ProjectQueueBody::from).collect(),
+            more_projects: view.more_projects,
+        }
+    }
+}
+
+impl From<ProjectQueue> for ProjectQueueBody {
+    fn from(queue: ProjectQueue) -> Self {
+        Self {
+            project: queue.project,
+            queued: queue.queued,
+            running: queue.running,
+            slots: queue.slots,
+            weight: queue.weight,
+            oldest_queued_seconds: queue.oldest.map(|age| age.as_secs()),
+        }
+    }
+}
