@@ -1,6 +1,12 @@
 #!/usr/bin/env python3
-"""Serves the git repositories in a folder over HTTP on loopback, by `git http-backend`. For the demo and the tests."""
+"""Serves the git repositories in a folder over HTTP, by `git http-backend`. For the demo and the tests.
 
+git-http.py FOLDER ADDRESS PORT: prints the port, of use where 0 leaves the choice to the system.
+GIT_HTTP_LOGIN=user:password is what the repositories below private/ ask for.
+"""
+
+import base64
+import hmac
 import os
 import subprocess
 import sys
@@ -11,9 +17,21 @@ class GitBackend(BaseHTTPRequestHandler):
     """Hands each request to git's CGI program and passes on what it answers."""
 
     folder = "."
+    login = ""
+
+    def allowed(self, path):
+        wanted = b"Basic " + base64.b64encode(self.login.encode())
+        given = self.headers.get("Authorization", "").encode()
+        return not path.startswith("/private/") or hmac.compare_digest(given, wanted)
 
     def answer(self):
         path, _, query = self.path.partition("?")
+        if not self.allowed(path):
+            self.send_response(401)
+            self.send_header("WWW-Authenticate", 'Basic realm="git"')
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            return
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         done = subprocess.run(
             ["git", "http-backend"],
@@ -56,7 +74,10 @@ class GitBackend(BaseHTTPRequestHandler):
 def main():
     folder, address, port = sys.argv[1], sys.argv[2], int(sys.argv[3])
     GitBackend.folder = os.path.abspath(folder)
-    ThreadingHTTPServer((address, port), GitBackend).serve_forever()
+    GitBackend.login = os.environ.get("GIT_HTTP_LOGIN", "")
+    server = ThreadingHTTPServer((address, port), GitBackend)
+    print(server.server_port, flush=True)
+    server.serve_forever()
 
 
 if __name__ == "__main__":

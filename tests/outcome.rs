@@ -464,7 +464,10 @@ fn the_last_failed_pod_tells_why_the_build_failed() {
 
 #[test]
 fn an_eviction_before_a_success_is_history() {
-    let evicted = json!({"reason": "Evicted", "message": "The node was low on resource: memory."});
+    let evicted = json!({
+        "reason": "Evicted", "message": "The node was low on resource: memory.",
+        "conditions": [{"type": "DisruptionTarget", "status": "True", "reason": "TerminationByKubelet"}],
+    });
     let success = json!({"containerStatuses": [terminated("kaniko", 0, "Completed", Some(DIGEST))]});
     let scene = Scene::new()
         .pod("Failed", evicted)
@@ -481,6 +484,31 @@ fn an_eviction_before_a_success_is_history() {
         Some(Reason::Evicted)
     );
     assert!(seen.attempts[1].succeeded);
+}
+
+#[test]
+fn a_pod_that_outgrew_its_own_limit_is_counted_before_the_job_says_so() {
+    // The kubelet evicts it without a DisruptionTarget, and so the Job counts it.
+    let words = "Pod ephemeral local storage usage exceeds the total limit of containers 1Gi. ";
+    let seen = Scene::new()
+        .pod("Failed", json!({"reason": "Evicted", "message": words}))
+        .condition("FailureTarget", "BackoffLimitExceeded", 0)
+        .look();
+    let Outcome::Failed(failure) = &seen.outcome else {
+        panic!("{seen:?}")
+    };
+    assert_eq!((failure.reason, seen.failed_attempts), (Reason::DiskFull, 1));
+}
+
+#[test]
+fn a_pod_that_goes_with_its_job_has_not_failed_unless_it_had_before() {
+    let killed = Scene::new()
+        .exited(2, "Error", "INFO[0000] RUN make\n")
+        .deleting();
+    assert_eq!(killed.look().failed_attempts, 1, "the Job is there and counts it");
+    assert_eq!(killed.without_job().look().failed_attempts, 0);
+    let broken = Scene::new().exited(7, "Error", RUN_FAILED).deleting();
+    assert_eq!(broken.without_job().look().failed_attempts, 1);
 }
 
 #[test]
@@ -803,10 +831,21 @@ fn a_quota_may_stop_the_second_attempt() {
 }
 
 #[test]
+fn a_pod_that_was_left_behind_by_its_job_is_not_going_until_it_is_deleted_itself() {
+    let running = || Scene::new().pod("Running", json!({"containerStatuses": [running("kaniko")]}));
+    assert!(!running().look().deleting);
+    let orphan = running().without_job().look();
+    assert!(
+        !orphan.deleting,
+        "it goes on, and whoever cancels the build must stop it"
+    );
+    assert!(running().deleting().without_job().look().deleting);
+}
+
+#[test]
 fn of_a_job_that_is_gone_its_pods_tell() {
     let gone = |scene: Scene| {
         let seen = scene.without_job().look();
-        assert!(seen.deleting);
         assert_eq!(seen.advice, Advice::None);
         seen
     };

@@ -66,6 +66,10 @@ impl Dispatcher {
 
     /// Removes what there is of a cancelling build; records the end when nothing is left.
     pub(super) async fn see_cancel_through(&self, id: BuildId) -> Result<bool, StoreError> {
+        // Asked before the look: of a launch that ends in between, the look may have come too early.
+        let Some(launching) = self.store().launch_goes_on(id).await? else {
+            return Ok(false);
+        };
         match self.launcher().look(id).await {
             Ok(Some(sighting)) => {
                 let sighting = self.without_secrets(id, &sighting).await?;
@@ -82,6 +86,7 @@ impl Dispatcher {
                 }
                 Ok(false)
             }
+            Ok(None) if launching => Ok(false),
             Ok(None) => {
                 let ended = self.store().cancelled(id).await?;
                 if ended {

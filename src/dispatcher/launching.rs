@@ -170,11 +170,15 @@ impl Dispatcher {
             self.nudge(claim.id);
             return Ok(());
         }
-        // Either another replica holds the claim now, and has adopted the Job; or the build was cancelled meanwhile.
+        // Either another replica holds the claim now, and has adopted the Job; or the build was cancelled meanwhile; or
+        // this process stood still for so long that another one has seen the build to its end.
         let build = self.store().build(claim.id).await?;
-        let unwanted = build.is_some_and(|build| matches!(build.state, State::Cancelling | State::Cancelled));
+        let unwanted = build.is_some_and(|build| match build.state {
+            State::Cancelling | State::Cancelled => true,
+            state => state.is_terminal() && !launched.adopted,
+        });
         if unwanted {
-            tracing::info!(build.id = %claim.id, "cancelled while it was being launched");
+            tracing::info!(build.id = %claim.id, "cancelled, or ended, while it was being launched");
             self.remove(claim.id).await;
             self.store().wake(Topic::Cancel);
         }

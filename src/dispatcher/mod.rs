@@ -14,6 +14,7 @@ mod logs;
 mod masked;
 mod measured;
 mod observer;
+mod outage;
 mod presence;
 mod reconcile;
 mod sighted;
@@ -32,7 +33,9 @@ use tokio::sync::{Notify, Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
-use self::{gate::Gate, leftovers::Strangers, logs::Followers, sighted::Rechecks, tasks::Tasks};
+use self::{
+    gate::Gate, leftovers::Strangers, logs::Followers, outage::Outage, sighted::Rechecks, tasks::Tasks,
+};
 use crate::{
     domain::{BuildId, log::Known},
     launcher::Launcher,
@@ -78,6 +81,7 @@ struct Inner {
     options: Options,
     launches: Arc<Semaphore>,
     gate: Gate,
+    outage: Outage,
     followers: Followers,
     rechecks: Rechecks,
     strangers: Strangers,
@@ -102,6 +106,7 @@ impl Dispatcher {
             launches: Arc::new(Semaphore::new(options.launches)),
             options,
             gate: Gate::default(),
+            outage: Outage::default(),
             followers: Followers::default(),
             rechecks: Rechecks::default(),
             strangers: Strangers::default(),

@@ -155,7 +155,13 @@ impl Dispatcher {
             Some(State::Cancelling) => {
                 self.see_cancel_through(id).await?;
             }
-            _ => {}
+            // Not by the Job that was seen.
+            Some(State::Running) => self.0.reconcile_now.notify_one(),
+            // A launch that came about too late.
+            Some(State::Cancelled | State::Superseded | State::Expired) => {
+                self.clear_away(&[id]).await?;
+            }
+            Some(State::Succeeded | State::Failed) | None => {}
         }
         Ok(())
     }

@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 use super::{Dispatcher, backoff, failures, launching::log_failure, observer::jittered, sighted::Looked};
 use crate::{
     domain::{BuildId, Cause, State},
-    store::{Live, StoreError},
+    store::{Live, OfJob, StoreError},
 };
 
 /// Rows that are read at once.
@@ -99,7 +99,8 @@ impl Dispatcher {
                     done.ended += 1;
                     Ok(())
                 }
-                Looked::GoesOn | Looked::Stale | Looked::Unknown => Ok(()),
+                Looked::Stale => self.replaced(row, done).await,
+                Looked::GoesOn | Looked::Unknown => Ok(()),
             },
             State::Cancelling => {
                 done.ended += usize::from(self.see_cancel_through(row.id).await?);
@@ -110,13 +111,25 @@ impl Dispatcher {
         }
     }
 
+    /// A build that was not seen as it is recorded: it ended meanwhile, or somebody deleted its Job and made another one
+    /// of the name. A launch finds that one, and adopts it if it is the build's.
+    async fn replaced(&self, row: &Live, done: &mut Reconciled) -> Result<(), StoreError> {
+        match self.launcher().ask(row.id).await {
+            Ok(Some(now)) if row.external_id.as_ref() != Some(&now.external_id) && !now.deleting => {
+                self.lost(row, done).await
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// A running build of which nothing is left: made again, a bounded number of times.
     async fn lost(&self, row: &Live, done: &mut Reconciled) -> Result<(), StoreError> {
+        let recorded = OfJob::recorded(row.id, row.external_id.as_deref());
         if row.relaunches >= self.options().max_relaunches {
             let failure = failures::job_lost(row.relaunches);
             if self
                 .store()
-                .give_up(row.id, &failure, Cause::JobLost, &[], 0)
+                .give_up(recorded, &failure, Cause::JobLost, &[], 0)
                 .await?
             {
                 log_failure(row.id, &failure);
@@ -124,7 +137,7 @@ impl Dispatcher {
             }
             return Ok(());
         }
-        if let Some(claim) = self.store().relaunch(row.id, self.options().lease).await? {
+        if let Some(claim) = self.store().relaunch(recorded, self.options().lease).await? {
             metrics::counter!("slipway_relaunches_total").increment(1);
             tracing::warn!(build.id = %row.id, relaunches = row.relaunches, "the Job vanished; it is made again");
             self.launch(claim).await;

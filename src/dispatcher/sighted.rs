@@ -10,7 +10,7 @@ use super::{Dispatcher, failures, launching::log_failure};
 use crate::{
     domain::{BuildId, Cause, Outcome, Sighting, State, outcome::Advice},
     launcher::{LaunchError, LauncherError},
-    store::{Recorded, StoreError},
+    store::{OfJob, Recorded, StoreError},
 };
 
 /// What a look at a build came to.
@@ -22,7 +22,7 @@ pub enum Looked {
     Ended,
     /// Nothing is to be seen of it.
     Nothing,
-    /// It was seen, but is not running (any more, or not yet): nothing was recorded.
+    /// It was seen, but is not running (any more, or not yet), or by another Job: nothing was recorded.
     Stale,
     /// The launcher does not answer: look again later.
     Unknown,
@@ -50,12 +50,15 @@ impl Dispatcher {
                 self.record(id, &sighting).await
             }
             Ok(None) => Ok(Looked::Nothing),
-            Err(error) => {
-                tracing::debug!(build.id = %id, %error, "cannot be looked at; it is tried again");
-                self.recheck(id, self.options().waiting_recheck);
-                Ok(Looked::Unknown)
-            }
+            Err(error) => Ok(self.unanswered(id, &error)),
         }
+    }
+
+    fn unanswered(&self, id: BuildId, error: &LauncherError) -> Looked {
+        tracing::debug!(build.id = %id, %error, "cannot be looked at; it is tried again");
+        self.0.outage.noticed();
+        self.recheck(id, self.options().waiting_recheck);
+        Looked::Unknown
     }
 
     async fn record(&self, id: BuildId, sighting: &Sighting) -> Result<Looked, StoreError> {
@@ -80,7 +83,7 @@ impl Dispatcher {
         let (attempts, retries) = (&sighting.attempts, sighting.failed_attempts);
         if !self
             .store()
-            .finish(id, &sighting.outcome, attempts, retries)
+            .finish(OfJob::seen(id, sighting), &sighting.outcome, attempts, retries)
             .await?
         {
             return Ok(Looked::Stale);
@@ -99,20 +102,37 @@ impl Dispatcher {
         let (attempts, retries) = (&sighting.attempts, sighting.failed_attempts);
         let recorded = self
             .store()
-            .observe(id, &sighting.outcome, attempts, retries)
+            .observe(OfJob::seen(id, sighting), &sighting.outcome, attempts, retries)
             .await?;
         let Recorded::Yes { waiting_for } = recorded else {
             return Ok(Looked::Stale);
         };
         if let (Outcome::Waiting { .. }, Some(waited)) = (&sighting.outcome, waiting_for) {
+            let waited = self.0.outage.since(waited);
             if waited >= self.options().pending_deadline && !sighting.goes_by_itself() {
-                return self.give_up_waiting(id, sighting, waited).await;
+                return self.past_deadline(id, waited).await;
             }
             let left = self.options().pending_deadline.saturating_sub(waited);
             self.recheck(id, self.options().waiting_recheck.min(left));
         }
         self.follow_advice(id, sighting.advice).await?;
         Ok(Looked::GoesOn)
+    }
+
+    /// A build has waited for too long, by what was watched. That becomes final, so the launcher itself is asked: a watch
+    /// may trail, or have been cut off.
+    async fn past_deadline(&self, id: BuildId, waited: Duration) -> Result<Looked, StoreError> {
+        match self.launcher().ask(id).await {
+            Ok(Some(now)) if matches!(now.outcome, Outcome::Waiting { .. }) && !now.goes_by_itself() => {
+                self.give_up_waiting(id, &now, waited).await
+            }
+            // It has started, or is gone.
+            Ok(_) => {
+                self.recheck(id, self.options().waiting_recheck);
+                Ok(Looked::GoesOn)
+            }
+            Err(error) => Ok(self.unanswered(id, &error)),
+        }
     }
 
     async fn give_up_waiting(
@@ -128,7 +148,13 @@ impl Dispatcher {
         let (attempts, retries) = (&sighting.attempts, sighting.failed_attempts);
         if !self
             .store()
-            .give_up(id, &failure, Cause::PendingDeadline, attempts, retries)
+            .give_up(
+                OfJob::seen(id, sighting),
+                &failure,
+                Cause::PendingDeadline,
+                attempts,
+                retries,
+            )
             .await?
         {
             return Ok(Looked::Stale);

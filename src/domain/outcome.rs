@@ -16,7 +16,7 @@ pub struct Sighting {
     pub attempts: Vec<AttemptSeen>,
     /// How many attempts failed, as the Job counts them.
     pub failed_attempts: u32,
-    /// Whether the Job is being deleted.
+    /// Whether the Job is being deleted, or all that is left of it.
     pub deleting: bool,
     /// What must be done about the attempts that have failed.
     pub advice: Advice,

@@ -92,6 +92,11 @@ pub trait Launcher: Send + Sync + 'static {
     /// What is to be seen of a build now. `None` when nothing is left of it: no Job, and no pod that could push.
     async fn look(&self, id: BuildId) -> Result<Option<Sighting>, LauncherError>;
 
+    /// As [`Launcher::look`], and from the other side itself: what was watched may trail, or be cut off unnoticed.
+    async fn ask(&self, id: BuildId) -> Result<Option<Sighting>, LauncherError> {
+        self.look(id).await
+    }
+
     /// Every build that something is to be seen of.
     async fn list(&self) -> Result<Vec<BuildId>, LauncherError>;
 

@@ -37,11 +37,12 @@ pub struct Slots {
     pub per_project: u32,
 }
 
-/// One claim at a time, in all replicas. The planner is told to follow the indexes: its statistics of a queue are always
-/// out of date.
-pub(super) const BEGIN: &str = "BEGIN; SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off;
-    SET LOCAL jit = off; SET LOCAL plan_cache_mode = force_generic_plan;
-    SELECT pg_advisory_xact_lock(1936484471, 1)";
+/// The planner is told to follow the indexes: its statistics of a queue are always out of date.
+pub(super) const BEGIN: &str = "BEGIN; SET LOCAL idle_in_transaction_session_timeout = '30s';
+    SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off;
+    SET LOCAL jit = off; SET LOCAL plan_cache_mode = force_generic_plan";
+/// The claims' lock.
+const LOCK: i32 = 1;
 
 /// One look at the queue.
 struct Look {
@@ -70,7 +71,7 @@ impl Store {
     async fn claim_now(&self, slots: Slots, lease: Duration, limit: u32) -> Result<Vec<Claim>, StoreError> {
         // One claim at a time, in all replicas: slots are counted and taken by the same transaction. The lock comes
         // before the query, whose snapshot then sees what the holder before committed.
-        let mut db = begin::begin_with(&self.pool, BEGIN).await?;
+        let mut db = begin::begin_locked(&self.pool, BEGIN, LOCK).await?;
         let mut rows = expired(&mut db, lease, limit).await?;
         let left = limit.saturating_sub(u32::try_from(rows.len()).unwrap_or(u32::MAX));
         if left > 0 {

@@ -2,15 +2,15 @@
 
 use sqlx::{Postgres, Transaction};
 
-use super::{Store, StoreError, Topic, attempts, begin};
+use super::{OfJob, Store, StoreError, Topic, attempts, begin};
 use crate::domain::{AttemptSeen, BuildId, Cause, Digest, Failure, Outcome};
 
 impl Store {
     /// Records the end of a running build: succeeded or failed, its attempts, and the event, in one transaction.
-    /// False when it was no longer running, and for an outcome that is no end.
+    /// False when it was no longer running, or by another Job, and for an outcome that is no end.
     pub async fn finish(
         &self,
-        id: BuildId,
+        of: impl Into<OfJob<'_>>,
         outcome: &Outcome,
         seen: &[AttemptSeen],
         retries: u32,
@@ -20,40 +20,39 @@ impl Store {
             Outcome::Failed(failure) => Err(failure),
             Outcome::Waiting { .. } | Outcome::Running { .. } => return Ok(false),
         };
-        self.end(id, (result, Cause::Observation), seen, retries).await
+        self.end(of.into(), (result, Cause::Observation), seen, retries)
+            .await
     }
 
     /// Records that a running build failed although nothing of the kind was seen of it in the cluster. False when it
-    /// was no longer running.
+    /// was no longer running, or by another Job.
     pub async fn give_up(
         &self,
-        id: BuildId,
+        of: impl Into<OfJob<'_>>,
         failure: &Failure,
         cause: Cause,
         seen: &[AttemptSeen],
         retries: u32,
     ) -> Result<bool, StoreError> {
-        self.end(id, (Err(failure), cause), seen, retries).await
+        self.end(of.into(), (Err(failure), cause), seen, retries).await
     }
 
     async fn end(
         &self,
-        id: BuildId,
+        of: OfJob<'_>,
         (result, cause): (Result<Option<&Digest>, &Failure>, Cause),
         seen: &[AttemptSeen],
         retries: u32,
     ) -> Result<bool, StoreError> {
         let mut db = begin::begin(&self.pool).await?;
         let started = result.is_ok() || seen.iter().any(|attempt| attempt.started_at.is_some());
-        if !end(&mut db, id, started, (result, cause), retries).await? {
+        if !end(&mut db, of, started, (result, cause), retries).await? {
             return Ok(false);
         }
-        attempts::record(&mut db, id, seen).await?;
-        if result.is_err() {
-            cut_off(&mut db, id).await?;
-        }
+        attempts::record(&mut db, of.build, seen).await?;
+        cut_off(&mut db, of.build).await?;
         db.commit().await?;
-        self.build_changed(id);
+        self.build_changed(of.build);
         self.wake(Topic::Queue);
         Ok(true)
     }
@@ -92,7 +91,7 @@ impl Store {
 
 async fn end(
     db: &mut Transaction<'_, Postgres>,
-    id: BuildId,
+    of: OfJob<'_>,
     started: bool,
     (result, cause): (Result<Option<&Digest>, &Failure>, Cause),
     retries: u32,
@@ -105,7 +104,8 @@ async fn end(
                 started_at = coalesce(started_at, CASE WHEN $9 THEN now() END),
                 retries = greatest(retries, $3), phase = NULL, waiting_since = NULL, waiting_reason = NULL,
                 waiting_message = NULL, version = version + 1
-            WHERE id = $1 AND state = 'running' RETURNING id, project_id, state
+            WHERE id = $1 AND state = 'running' AND ($11::text IS NULL OR external_id = $11)
+            RETURNING id, project_id, state
         ), event AS (
             INSERT INTO build_events (build_id, project_id, state, cause, reason, message)
             SELECT id, project_id, state, $10, $5, $6 FROM changed
@@ -120,7 +120,7 @@ async fn end(
         )
         SELECT id FROM changed
         ",
-        id.0,
+        of.id(),
         if failure.is_none() { "succeeded" } else { "failed" },
         super::rows::column::<_, i32>(retries),
         result.ok().flatten().map(Digest::as_str),
@@ -129,7 +129,8 @@ async fn end(
         failure.and_then(|failure| failure.exit_code),
         failure.and_then(|failure| failure.log_snippet.as_deref()),
         started,
-        cause.as_str()
+        cause.as_str(),
+        of.job
     )
     .fetch_optional(&mut **db)
     .await?;
@@ -137,7 +138,7 @@ async fn end(
 }
 
 /// An attempt that had not ended when its build did is not running any more: it waited for too long, or its pod went
-/// away unseen.
+/// away unseen, perhaps long before another one succeeded.
 async fn cut_off(db: &mut Transaction<'_, Postgres>, id: BuildId) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "

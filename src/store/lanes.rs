@@ -20,9 +20,12 @@ const LANES: i64 = 256;
 
 /// One process at a time is enough; the lock is not the claims', which need not wait for this. The planner is told to
 /// follow the index of the queue, of which its statistics are always out of date.
-const BEGIN: &str = "BEGIN; SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off;
+const BEGIN: &str = "BEGIN; SET LOCAL idle_in_transaction_session_timeout = '30s';
+    SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off;
     SET LOCAL enable_sort = off; SET LOCAL jit = off; SET LOCAL plan_cache_mode = force_generic_plan;
-    SET LOCAL lock_timeout = '200ms'; SELECT pg_advisory_xact_lock(1936484471, 3)";
+    SET LOCAL lock_timeout = '200ms'";
+/// The upkeep's lock.
+const LOCK: i32 = 3;
 
 /// When this process last looked after the lanes, and how far it came.
 #[derive(Default)]
@@ -80,7 +83,7 @@ impl Store {
     /// Raises the floors of the lanes after this one, marks those without a queued build, removes those that have
     /// been marked for a minute.
     async fn advance_lanes(&self, after: (i64, i16)) -> Result<(), StoreError> {
-        let mut db = begin::begin_with(&self.pool, BEGIN).await?;
+        let mut db = begin::begin_locked(&self.pool, BEGIN, LOCK).await?;
         // Creations clear the mark of a lane that they use. One that does not see the mark began before it was set,
         // and no statement lives for a minute.
         let seen = sqlx::query!(
@@ -136,7 +139,7 @@ impl Store {
 
     /// Looks at the whole queue, floors aside: sets back those above a queued build, adds the lanes that are missing.
     async fn sweep_lanes(&self) -> Result<(), StoreError> {
-        let mut db = begin::begin_with(&self.pool, BEGIN).await?;
+        let mut db = begin::begin_locked(&self.pool, BEGIN, LOCK).await?;
         sqlx::query!(
             "
             WITH RECURSIVE head AS (

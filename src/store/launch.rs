@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use sqlx::types::Json;
 
-use super::{Claim, ClaimToken, Store, StoreError, Topic, claim::ClaimedRow};
+use super::{Claim, ClaimToken, OfJob, Store, StoreError, Topic, claim::ClaimedRow};
 use crate::domain::{BuildId, Failure};
 
 impl Store {
@@ -39,6 +39,21 @@ impl Store {
         .await?;
         self.build_changed(id);
         Ok(changed.is_some())
+    }
+
+    /// Whether a launch of a cancelling build that had begun before the cancel may still make its Job. `None`: it is not
+    /// cancelling.
+    pub async fn launch_goes_on(&self, id: BuildId) -> Result<Option<bool>, StoreError> {
+        let goes_on = sqlx::query_scalar!(
+            r#"
+            SELECT coalesce(lease_until >= now(), false) AS "goes_on!" FROM builds
+            WHERE id = $1 AND state = 'cancelling'
+            "#,
+            id.0
+        )
+        .fetch_optional(&self.pool)
+        .await?;
+        Ok(goes_on)
     }
 
     /// The launch could not be tried to its end: back to the queue, not before `delay` has passed.
@@ -121,8 +136,13 @@ impl Store {
     }
 
     /// A running build whose Job vanished: running to launching again, as a claim of the caller's. `None` when it is
-    /// no longer running.
-    pub async fn relaunch(&self, id: BuildId, lease: Duration) -> Result<Option<Claim>, StoreError> {
+    /// no longer running, or by another Job.
+    pub async fn relaunch(
+        &self,
+        of: impl Into<OfJob<'_>>,
+        lease: Duration,
+    ) -> Result<Option<Claim>, StoreError> {
+        let of = of.into();
         let row = sqlx::query_as!(
             ClaimedRow,
             r#"
@@ -131,7 +151,8 @@ impl Store {
                     lease_until = now() + make_interval(secs => $2), launches = launches + 1,
                     relaunches = relaunches + 1, phase = NULL, external_id = NULL, waiting_since = NULL,
                     waiting_reason = NULL, waiting_message = NULL, version = version + 1
-                WHERE id = $1 AND state = 'running' RETURNING id, project_id, claim_token, launches
+                WHERE id = $1 AND state = 'running' AND ($3::text IS NULL OR external_id = $3)
+                RETURNING id, project_id, claim_token, launches
             ), event AS (
                 INSERT INTO build_events (build_id, project_id, state, cause)
                 SELECT id, project_id, 'launching', 'job_lost' FROM changed
@@ -140,12 +161,13 @@ impl Store {
                 s.spec AS "spec: Json<serde_json::Value>"
             FROM changed c JOIN specs s ON s.build_id = c.id
             "#,
-            id.0,
-            lease.as_secs_f64()
+            of.id(),
+            lease.as_secs_f64(),
+            of.job
         )
         .fetch_optional(&self.pool)
         .await?;
-        self.build_changed(id);
+        self.build_changed(of.build);
         match row {
             Some(row) => Ok(self.read(row).await),
             None => Ok(None),

@@ -8,6 +8,8 @@ use super::{Store, StoreError};
 
 /// How long the database may take to say that the lock is still held.
 const PING: Duration = Duration::from_secs(5);
+/// How long it may take to get the lock, or to be told that another has it.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What only one replica does at a time. The numbers name the locks.
 #[derive(Debug, Clone, Copy)]
@@ -37,18 +39,17 @@ impl Store {
     }
 
     async fn take(&self, role: Role) -> Result<Option<RoleLock>, StoreError> {
+        // A connection may have been dead for long without anybody having been told.
+        match tokio::time::timeout(PATIENCE, self.ask_for_role(role)).await {
+            Ok(answer) => answer,
+            Err(_) => Err(StoreError::unavailable("no answer about the lock of a role")),
+        }
+    }
+
+    async fn ask_for_role(&self, role: Role) -> Result<Option<RoleLock>, StoreError> {
         // Of no pool from here on: dropping it, even within this call, is what gives the lock back.
         let mut connection = self.direct.acquire().await?.detach();
-        let taken = sqlx::query_scalar!(
-            r#"SELECT pg_try_advisory_lock(1936484471, $1) AS "taken!""#,
-            role as i32
-        )
-        .fetch_one(&mut connection)
-        .await?;
-        if !taken {
-            connection.close().await?;
-            return Ok(None);
-        }
+        // First: whoever is stopped right after it got the lock must lose it, too.
         sqlx::query!(
             r#"
             SELECT set_config('idle_session_timeout', '30s', false) AS silent,
@@ -59,6 +60,16 @@ impl Store {
         )
         .fetch_one(&mut connection)
         .await?;
+        let taken = sqlx::query_scalar!(
+            r#"SELECT pg_try_advisory_lock(1936484471, $1) AS "taken!""#,
+            role as i32
+        )
+        .fetch_one(&mut connection)
+        .await?;
+        if !taken {
+            connection.close().await?;
+            return Ok(None);
+        }
         Ok(Some(RoleLock { connection }))
     }
 }

@@ -36,10 +36,13 @@ impl Store {
                 CHANNEL,
                 &payloads
             )
-            .execute(&self.direct)
-            .await;
-            if let Err(error) = told {
-                tracing::debug!(%error, "notifications were not sent; others find out by polling");
+            .execute(&self.direct);
+            match tokio::time::timeout(PROBE, told).await {
+                Ok(Ok(_)) => {}
+                Ok(Err(error)) => {
+                    tracing::debug!(%error, "notifications were not sent; others find out by polling");
+                }
+                Err(_) => tracing::debug!("notifications were not taken in time; others find out by polling"),
             }
         }
     }
@@ -60,9 +63,14 @@ impl Store {
 
     /// Listens until the connection is lost.
     async fn listen_once(&self) -> Result<(), sqlx::Error> {
-        let mut listener = PgListener::connect_with(&self.direct).await?;
-        listener.eager_reconnect(false);
-        listener.listen(CHANNEL).await?;
+        let connect = async {
+            let mut listener = PgListener::connect_with(&self.direct).await?;
+            listener.eager_reconnect(false);
+            listener.listen(CHANNEL).await?;
+            Ok::<_, sqlx::Error>(listener)
+        };
+        let connected = tokio::time::timeout(PROBE, connect).await;
+        let mut listener = connected.map_err(|_| sqlx::Error::PoolTimedOut)??;
         // What was signalled while nobody listened is lost: look once.
         self.wakeups.everything();
         loop {

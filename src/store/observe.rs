@@ -6,7 +6,7 @@ use sqlx::{PgExecutor, Postgres, Transaction};
 use uuid::Uuid;
 
 use super::{
-    Store, StoreError, attempts as attempt_rows, begin,
+    OfJob, Store, StoreError, attempts as attempt_rows, begin,
     builds::attempts,
     rows::{Named, column, count},
 };
@@ -44,7 +44,7 @@ pub enum Recorded {
         /// How long it has been waiting without a container, by the database's clock.
         waiting_for: Option<Duration>,
     },
-    /// The build is no longer running: nothing was written.
+    /// The build is no longer running, or by another Job: nothing was written.
     Stale,
 }
 
@@ -128,12 +128,14 @@ impl Store {
     /// is not written again.
     pub async fn observe(
         &self,
-        id: BuildId,
+        of: impl Into<OfJob<'_>>,
         outcome: &Outcome,
         seen: &[AttemptSeen],
         retries: u32,
     ) -> Result<Recorded, StoreError> {
-        let Some((old, waiting_for)) = progress(&self.pool, id).await? else {
+        let of = of.into();
+        let id = of.build;
+        let Some((old, waiting_for)) = progress(&self.pool, of).await? else {
             return Ok(Recorded::Stale);
         };
         let known = attempts(&self.pool, id).await?;
@@ -143,10 +145,10 @@ impl Store {
         }
         // Once more, with the row locked: somebody else may have written in between.
         let mut db = begin::begin(&self.pool).await?;
-        if !lock(&mut db, id).await? {
+        if !lock(&mut db, of).await? {
             return Ok(Recorded::Stale);
         }
-        let Some((old, _)) = progress(&mut *db, id).await? else {
+        let Some((old, _)) = progress(&mut *db, of).await? else {
             return Ok(Recorded::Stale);
         };
         let before = attempts(&mut *db, id).await?;
@@ -195,10 +197,13 @@ impl Progress {
     }
 }
 
-async fn lock(db: &mut Transaction<'_, Postgres>, id: BuildId) -> Result<bool, sqlx::Error> {
+async fn lock(db: &mut Transaction<'_, Postgres>, of: OfJob<'_>) -> Result<bool, sqlx::Error> {
     let row = sqlx::query_scalar!(
-        "SELECT id FROM builds WHERE id = $1 AND state IN ('running', 'cancelling') FOR NO KEY UPDATE",
-        id.0
+        "SELECT id FROM builds WHERE id = $1 AND state IN ('running', 'cancelling')
+            AND ($2::text IS NULL OR external_id = $2)
+        FOR NO KEY UPDATE",
+        of.id(),
+        of.job
     )
     .fetch_optional(&mut **db)
     .await?;
@@ -208,7 +213,7 @@ async fn lock(db: &mut Transaction<'_, Postgres>, id: BuildId) -> Result<bool, s
 /// What is recorded of a running or cancelling build, and for how long it has waited.
 async fn progress(
     db: impl PgExecutor<'_>,
-    id: BuildId,
+    of: OfJob<'_>,
 ) -> Result<Option<(Progress, Option<Duration>)>, sqlx::Error> {
     let row = sqlx::query!(
         r#"
@@ -216,8 +221,10 @@ async fn progress(
             extract(epoch FROM clock_timestamp() - waiting_since)::float8 AS waiting,
             started_at IS NOT NULL AS "started!", retries
         FROM builds WHERE id = $1 AND state IN ('running', 'cancelling')
+            AND ($2::text IS NULL OR external_id = $2)
         "#,
-        id.0
+        of.id(),
+        of.job
     )
     .fetch_optional(db)
     .await?;

@@ -8,5 +8,18 @@ mod registry;
 #[path = "../support/service.rs"]
 mod service;
 
+mod by_hand;
+mod case;
+mod expected;
+mod failures;
+mod git;
+mod pod;
+mod recorder;
+mod refusing;
+mod registries;
+mod replicas;
+mod report;
+mod rights;
 mod sources;
+mod waiting;
 mod world;

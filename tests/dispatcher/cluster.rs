@@ -21,6 +21,8 @@ pub struct Cluster {
     changes: broadcast::Sender<Change>,
     /// Where a test holds calls that create, until it lets them go on.
     pub gate: tokio::sync::RwLock<()>,
+    /// Where a test holds looks that have seen already, until it lets them go on.
+    looking: tokio::sync::RwLock<()>,
 }
 
 #[derive(Default)]
@@ -31,6 +33,8 @@ struct State {
     calls: Vec<Call>,
     orders: BTreeMap<BuildId, Order>,
     looks: BTreeMap<BuildId, usize>,
+    /// What a watch shows of Jobs that it fell behind with.
+    behind: BTreeMap<BuildId, Sighting>,
 }
 
 /// What goes wrong, until a test says otherwise.
@@ -83,6 +87,7 @@ impl Cluster {
             state: Mutex::default(),
             changes: broadcast::channel(1024).0,
             gate: tokio::sync::RwLock::new(()),
+            looking: tokio::sync::RwLock::new(()),
         })
     }
 
@@ -119,6 +124,28 @@ impl Cluster {
 
     pub fn looks(&self, id: BuildId) -> usize {
         self.state().looks.get(&id).copied().unwrap_or_default()
+    }
+
+    /// The watch shows no more of the Job than what there is now.
+    pub fn falls_behind(&self, id: BuildId) {
+        let mut state = self.state();
+        let now = state.jobs[&id].sighting.clone();
+        state.behind.insert(id, now);
+    }
+
+    /// Looks that see, and do not come back until this is dropped.
+    pub async fn hold_looks(&self) -> tokio::sync::RwLockWriteGuard<'_, ()> {
+        self.looking.write().await
+    }
+
+    /// Somebody deletes the Job and makes one like it.
+    pub fn is_replaced(&self, id: BuildId) {
+        let mut state = self.state();
+        state.made += 1;
+        let uid = format!("job{}", state.made);
+        let job = state.jobs.get_mut(&id).expect("the build has a Job");
+        job.sighting = unstarted(uid);
+        job.logs.clear();
     }
 
     pub fn is_running(&self, id: BuildId) -> bool {
@@ -341,9 +368,20 @@ impl Launcher for Cluster {
     async fn look(&self, id: BuildId) -> Result<Option<Sighting>, LauncherError> {
         step().await;
         self.up()?;
-        let mut state = self.state();
-        *state.looks.entry(id).or_default() += 1;
-        Ok(state.jobs.get(&id).map(|job| job.sighting.clone()))
+        let seen = {
+            let mut state = self.state();
+            *state.looks.entry(id).or_default() += 1;
+            let now = state.jobs.get(&id).map(|job| &job.sighting);
+            state.behind.get(&id).or(now).cloned()
+        };
+        let _open = self.looking.read().await;
+        Ok(seen)
+    }
+
+    async fn ask(&self, id: BuildId) -> Result<Option<Sighting>, LauncherError> {
+        step().await;
+        self.up()?;
+        Ok(self.state().jobs.get(&id).map(|job| job.sighting.clone()))
     }
 
     async fn list(&self) -> Result<Vec<BuildId>, LauncherError> {

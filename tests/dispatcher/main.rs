@@ -9,5 +9,6 @@ mod logs;
 mod observing;
 mod reconciling;
 mod replicas;
+mod stale;
 mod steps;
 mod world;

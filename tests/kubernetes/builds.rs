@@ -7,7 +7,10 @@ use slipway::{
     launcher::Launcher,
 };
 
-use crate::harness::{World, config_on_a_claim, host, pods, read_log};
+use crate::{
+    cluster::host,
+    harness::{World, config_on_a_claim, read_log},
+};
 
 const GOOD: &str =
     "FROM scratch\nCOPY busybox /bin/busybox\nRUN [\"/bin/busybox\", \"echo\", \"hello from the step\"]\n";
@@ -71,7 +74,7 @@ async fn context_and_credentials_on_claims_as_in_the_article() {
     assert!(world.watch(order.id, |seen| seen.is_none()).await.is_none());
     assert!(world.launcher.list().await.unwrap().is_empty());
     world.launcher.remove(order.id).await.unwrap();
-    world.close().await;
+    world.place.close().await;
 }
 
 #[tokio::test]
@@ -84,9 +87,12 @@ async fn a_failing_step_is_not_tried_again() {
     world.launcher.launch(&order).await.unwrap();
     let seen = world.finish(order.id).await;
     assert_eq!(failure(&seen), (Reason::BuildStepFailed, Some(42)));
-    assert_eq!((seen.failed_attempts, pods(&world, order.id).await.len()), (1, 1));
+    assert_eq!(
+        (seen.failed_attempts, world.place.pods(order.id).await.len()),
+        (1, 1)
+    );
     world.launcher.stop_retrying(order.id).await.unwrap();
-    world.close().await;
+    world.place.close().await;
 }
 
 #[tokio::test]
@@ -99,7 +105,7 @@ async fn a_registry_that_is_away_is_tried_again() {
     let seen = world.finish(order.id).await;
     assert_eq!(failure(&seen).0, Reason::RegistryUnavailable);
     assert_eq!((seen.failed_attempts, seen.attempts.len()), (2, 2));
-    world.close().await;
+    world.place.close().await;
 }
 
 #[tokio::test]
@@ -112,7 +118,7 @@ async fn memory_beyond_the_limit_ends_the_build() {
     let seen = world.finish(order.id).await;
     assert_eq!(failure(&seen).0, Reason::OutOfMemory);
     assert_eq!(seen.failed_attempts, 1);
-    world.close().await;
+    world.place.close().await;
 }
 
 #[tokio::test]
@@ -131,7 +137,7 @@ async fn a_build_ends_at_its_timeout_and_its_log_stays() {
             .await
             .contains("before")
     );
-    world.close().await;
+    world.place.close().await;
 }
 
 #[tokio::test]
@@ -154,9 +160,9 @@ async fn a_build_is_cancelled_while_it_runs_and_is_gone_with_its_pod() {
     // While it goes, it is neither relaunched nor adopted.
     assert!(world.launcher.launch(&order).await.is_err());
     world.watch(order.id, |seen| seen.is_none()).await;
-    assert!(pods(&world, order.id).await.is_empty());
+    assert!(world.place.pods(order.id).await.is_empty());
     assert!(!world.launcher.launch(&order).await.unwrap().adopted);
-    world.close().await;
+    world.place.close().await;
 }
 
 #[tokio::test]
@@ -168,5 +174,5 @@ async fn a_git_host_that_is_away_is_named_as_the_reason() {
     world.launcher.launch(&order).await.unwrap();
     let seen = world.finish(order.id).await;
     assert_eq!(failure(&seen).0, Reason::SourceFetchFailed);
-    world.close().await;
+    world.place.close().await;
 }

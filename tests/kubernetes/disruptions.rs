@@ -8,7 +8,7 @@ use slipway::{
     launcher::{Launcher, Order},
 };
 
-use crate::harness::{World, pods};
+use crate::harness::World;
 
 /// A build that goes on until it is stopped.
 async fn sleeping(world: &mut World) -> Order {
@@ -34,6 +34,7 @@ async fn an_evicted_pod_is_replaced_and_not_counted() {
         .name
         .clone();
     world
+        .place
         .api::<Pod>()
         .evict(&first, &EvictParams::default())
         .await
@@ -50,7 +51,7 @@ async fn an_evicted_pod_is_replaced_and_not_counted() {
     assert_eq!(live, 1, "two kanikos never push at once");
     world.launcher.remove(order.id).await.unwrap();
     world.watch(order.id, |seen| seen.is_none()).await;
-    world.close().await;
+    world.place.close().await;
 }
 
 #[tokio::test]
@@ -61,6 +62,7 @@ async fn a_job_deleted_by_hand_is_no_failure_of_the_build() {
     let first = world.launcher.launch(&order).await.unwrap();
     world.watch(order.id, running).await;
     world
+        .place
         .api::<Job>()
         .delete(&order.id.job_name(), &DeleteParams::background())
         .await
@@ -71,9 +73,9 @@ async fn a_job_deleted_by_hand_is_no_failure_of_the_build() {
         seen.is_none()
     };
     world.watch(order.id, gone).await;
-    assert!(pods(&world, order.id).await.is_empty());
+    assert!(world.place.pods(order.id).await.is_empty());
     let second = world.launcher.launch(&order).await.unwrap();
     assert!(!second.adopted && second.external_id != first.external_id);
     world.launcher.remove(order.id).await.unwrap();
-    world.close().await;
+    world.place.close().await;
 }

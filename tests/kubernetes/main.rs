@@ -2,6 +2,11 @@
 
 #![expect(clippy::unwrap_used, reason = "what goes wrong in the harness fails the test")]
 
+#[path = "../support/cluster.rs"]
+mod cluster;
+#[path = "../support/registry.rs"]
+mod registry;
+
 mod builds;
 mod disruptions;
 mod harness;

@@ -8,7 +8,7 @@ use slipway::{
     launcher::{LaunchError, Launcher, manifest::RegistryCredentials},
 };
 
-use crate::harness::{World, host, pods};
+use crate::{cluster::host, harness::World};
 
 fn waits_for(reason: Reason) -> impl Fn(Option<&Sighting>) -> bool {
     move |seen| {
@@ -36,7 +36,7 @@ async fn launching_twice_gives_one_job() {
     assert!(one.adopted != two.adopted);
     // Seen at once, though nobody has watched yet.
     assert!(world.launcher.look(order.id).await.unwrap().is_some());
-    world.close().await;
+    world.place.close().await;
 }
 
 #[tokio::test]
@@ -47,6 +47,7 @@ async fn a_strangers_job_is_neither_adopted_nor_seen_nor_removed() {
     let name = order.id.job_name();
     let pod = json!({ "restartPolicy": "Never", "containers": [{ "name": "x", "image": "x.test/x:1" }] });
     world
+        .place
         .create::<Job>(json!({ "metadata": { "name": name }, "spec": { "template": { "spec": pod } } }))
         .await;
     let refused = world.launcher.launch(&order).await;
@@ -56,31 +57,31 @@ async fn a_strangers_job_is_neither_adopted_nor_seen_nor_removed() {
     );
     assert!(world.launcher.look(order.id).await.unwrap().is_none());
     world.launcher.remove(order.id).await.unwrap();
-    assert!(world.api::<Job>().get_opt(&name).await.unwrap().is_some());
-    world.close().await;
+    assert!(world.place.api::<Job>().get_opt(&name).await.unwrap().is_some());
+    world.place.close().await;
 }
 
 #[tokio::test]
 #[ignore = "needs a cluster: make test-cluster"]
 async fn a_quota_is_named_as_what_a_build_waits_for() {
     let world = World::new().await;
-    world.quota("pods", "0").await;
+    world.place.quota("pods", "0").await;
     let order = git(&world);
     world.launcher.launch(&order).await.unwrap();
     world.watch(order.id, waits_for(Reason::QuotaExceeded)).await;
     world.launcher.remove(order.id).await.unwrap();
     world.watch(order.id, |seen| seen.is_none()).await;
-    world.close().await;
+    world.place.close().await;
 }
 
 #[tokio::test]
 #[ignore = "needs a cluster: make test-cluster"]
 async fn a_quota_on_jobs_sends_the_build_back_to_the_queue() {
     let world = World::new().await;
-    world.quota("count/jobs.batch", "0").await;
+    world.place.quota("count/jobs.batch", "0").await;
     let refused = world.launcher.launch(&git(&world)).await;
     assert!(matches!(refused, Err(LaunchError::Unavailable(_))), "{refused:?}");
-    world.close().await;
+    world.place.close().await;
 }
 
 #[tokio::test]
@@ -93,7 +94,7 @@ async fn a_missing_secret_is_named_as_what_a_build_waits_for() {
     let order = git(&world);
     world.launcher.launch(&order).await.unwrap();
     world.watch(order.id, waits_for(Reason::ConfigMissing)).await;
-    world.close().await;
+    world.place.close().await;
 }
 
 #[tokio::test]
@@ -105,7 +106,7 @@ async fn a_builders_image_that_is_nowhere_is_named() {
     world
         .watch(order.id, waits_for(Reason::BuilderImageUnavailable))
         .await;
-    world.close().await;
+    world.place.close().await;
 }
 
 #[tokio::test]
@@ -114,13 +115,13 @@ async fn a_namespace_that_is_not_there_is_the_operators_matter() {
     let world = World::new().await;
     let mut options = world.options.clone();
     options.namespace = "slipway-test-absent".into();
-    let launcher = slipway::launcher::kubernetes::Kubernetes::new(world.client.clone(), options);
+    let launcher = slipway::launcher::kubernetes::Kubernetes::new(world.place.client.clone(), options);
     let refused = launcher.launch(&git(&world)).await;
     assert!(
         matches!(&refused, Err(LaunchError::Refused(words)) if words.contains("not found")),
         "{refused:?}"
     );
-    world.close().await;
+    world.place.close().await;
 }
 
 #[tokio::test]
@@ -139,6 +140,7 @@ async fn pods_that_outlive_their_job_are_removed_too() {
         ..DeleteParams::default()
     };
     world
+        .place
         .api::<Job>()
         .delete(&order.id.job_name(), &orphan)
         .await
@@ -153,8 +155,8 @@ async fn pods_that_outlive_their_job_are_removed_too() {
     assert_eq!(seen.attempts.len(), 1);
     world.launcher.remove(order.id).await.unwrap();
     world.watch(order.id, |seen| seen.is_none()).await;
-    assert!(pods(&world, order.id).await.is_empty());
-    world.close().await;
+    assert!(world.place.pods(order.id).await.is_empty());
+    world.place.close().await;
 }
 
 #[tokio::test]
@@ -170,5 +172,5 @@ async fn readiness_is_the_clusters_answer() {
         launcher.launch(&git(&world)).await,
         Err(LaunchError::Unavailable(_))
     ));
-    world.close().await;
+    world.place.close().await;
 }

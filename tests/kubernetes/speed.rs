@@ -7,7 +7,7 @@ use kube::{Api, api::PostParams};
 use serde_json::json;
 use slipway::launcher::{Launcher, manifest::manifest};
 
-use crate::harness::{World, host};
+use crate::{cluster::host, harness::World};
 
 fn median(mut all: Vec<Duration>) -> Duration {
     all.sort_unstable();
@@ -18,8 +18,8 @@ fn median(mut all: Vec<Duration>) -> Duration {
 #[ignore = "needs a cluster: make test-cluster"]
 async fn a_launch_takes_one_call_and_hardly_more() {
     let world = World::new().await;
-    world.quota("pods", "0").await;
-    let jobs: Api<Job> = world.api();
+    world.place.quota("pods", "0").await;
+    let jobs: Api<Job> = world.place.api();
     let (mut bare, mut ours) = (Vec::new(), Vec::new());
     for _ in 0..40 {
         let order = || {
@@ -41,5 +41,5 @@ async fn a_launch_takes_one_call_and_hardly_more() {
     println!("median of the bare call {bare:?}, of a launch {ours:?}");
     // Both share the machine with all else that runs on it; what is to be seen here is a second call, not a millisecond.
     assert!(ours < bare * 2 + Duration::from_millis(2), "{bare:?} {ours:?}");
-    world.close().await;
+    world.place.close().await;
 }

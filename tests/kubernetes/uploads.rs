@@ -10,11 +10,14 @@ use slipway::{
 };
 use wiremock::{Mock, MockServer, ResponseTemplate, matchers::header};
 
-use crate::harness::{World, contract, host, read_log};
+use crate::{
+    cluster::{fetcher_image, host},
+    harness::{World, read_log},
+};
 
 async fn world() -> World {
     World::with(|options| {
-        options.fetcher_image = contract("SLIPWAY_TEST_FETCHER_IMAGE");
+        options.fetcher_image = fetcher_image();
     })
     .await
 }
@@ -83,7 +86,7 @@ async fn an_uploaded_context_is_fetched_verified_and_built() {
         "{log}"
     );
     assert!(log.contains("COPY note /note"), "{log}");
-    world.close().await;
+    world.place.close().await;
 }
 
 #[tokio::test]
@@ -113,5 +116,5 @@ async fn an_archive_that_reaches_outside_ends_the_build_before_kaniko_begins() {
     );
     assert!(failure.message.contains("symbolic link"), "{failure:?}");
     assert_eq!(seen.failed_attempts, 1);
-    world.close().await;
+    world.place.close().await;
 }

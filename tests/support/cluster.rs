@@ -11,18 +11,18 @@ use k8s_openapi::{
     NamespaceResourceScope,
     api::{
         authentication::v1::{TokenRequest, TokenRequestSpec},
-        core::v1::{Namespace, PersistentVolume, PersistentVolumeClaim, ServiceAccount},
+        core::v1::{Namespace, PersistentVolume, PersistentVolumeClaim, Pod, ResourceQuota, ServiceAccount},
     },
 };
 use kube::{
-    Api, Client, Config, Resource,
-    api::{DeleteParams, DynamicObject, Patch, PatchParams, PostParams},
+    Api, Client, Config, Resource, ResourceExt,
+    api::{DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams},
     config::{KubeConfigOptions, Kubeconfig},
     core::GroupVersionKind,
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
-use slipway::domain::BuildId;
+use slipway::{domain::BuildId, launcher::manifest::build_selector};
 
 /// What a user applies, but for the service itself, which runs as a process of the test's.
 const MANIFESTS: [&str; 4] = [
@@ -36,20 +36,37 @@ const BUILDS: &str = "slipway-builds";
 /// The service's own namespace and ServiceAccount.
 const SERVICE: &str = "slipway";
 
+/// What `scripts/test-cluster.sh` says of the cluster.
+pub fn contract(name: &str) -> String {
+    match std::env::var(name) {
+        Ok(value) if !value.is_empty() => value,
+        _ => panic!("{name} is not set: make test-cluster sets it"),
+    }
+}
+
 /// The address at which pods reach this machine.
 pub fn host() -> String {
-    std::env::var("SLIPWAY_TEST_HOST").unwrap_or_else(|_| "10.213.0.1".into())
+    contract("SLIPWAY_TEST_HOST")
 }
 
 /// The executor's image.
 pub fn executor_image() -> String {
-    std::env::var("SLIPWAY_TEST_EXECUTOR_IMAGE")
-        .unwrap_or_else(|_| slipway::launcher::kaniko_args::KanikoOptions::default().image)
+    contract("SLIPWAY_TEST_EXECUTOR_IMAGE")
+}
+
+/// Whether the executor is the stand-in, which has no layer cache and knows no archives behind HTTPS.
+pub fn is_standin() -> bool {
+    executor_image().contains("standin")
 }
 
 /// Our own image.
 pub fn fetcher_image() -> String {
-    std::env::var("SLIPWAY_TEST_FETCHER_IMAGE").unwrap_or_else(|_| "slipway:test".into())
+    contract("SLIPWAY_TEST_FETCHER_IMAGE")
+}
+
+/// Whether the nodes' processes and images are on this machine: whether the cluster is the one of `make cluster`.
+pub fn nodes_are_here() -> bool {
+    std::env::var("SLIPWAY_TEST_CLUSTER_HOME").is_ok_and(|home| !home.is_empty())
 }
 
 /// An administrator's configuration.
@@ -66,8 +83,7 @@ pub async fn client() -> Client {
 }
 
 fn kubeconfig() -> Kubeconfig {
-    let path = std::env::var("SLIPWAY_TEST_KUBECONFIG").expect("SLIPWAY_TEST_KUBECONFIG names a kubeconfig");
-    Kubeconfig::read_from(path).expect("the kubeconfig can be read")
+    Kubeconfig::read_from(contract("SLIPWAY_TEST_KUBECONFIG")).expect("the kubeconfig can be read")
 }
 
 /// What JSON describes, as the type that Kubernetes has for it.
@@ -164,15 +180,19 @@ impl Place {
 
     /// A claim in the namespace on a folder of this machine.
     pub async fn claim(&mut self, name: &str, folder: &Path) {
+        self.claim_on(name, json!({ "hostPath": { "path": folder } }))
+            .await;
+    }
+
+    /// A claim in the namespace on a volume of its own, which is described by the fields given.
+    pub async fn claim_on(&mut self, name: &str, fields: Value) {
         let volume = format!("{}-{name}", self.namespace);
         let capacity = json!({ "storage": "1Gi" });
-        let persistent: PersistentVolume = object(json!({
-            "metadata": { "name": volume },
-            "spec": {
-                "accessModes": ["ReadWriteOnce"], "storageClassName": "", "capacity": capacity,
-                "hostPath": { "path": folder },
-            },
-        }));
+        let mut spec =
+            json!({ "accessModes": ["ReadWriteOnce"], "storageClassName": "", "capacity": capacity });
+        let fields = fields.as_object().expect("fields of a volume").clone();
+        spec.as_object_mut().expect("it is an object").extend(fields);
+        let persistent: PersistentVolume = object(json!({ "metadata": { "name": volume }, "spec": spec }));
         Api::all(self.client.clone())
             .create(&PostParams::default(), &persistent)
             .await
@@ -186,22 +206,73 @@ impl Place {
         }))
         .await;
         self.volumes.push(volume);
+        let bound = |claim: Option<&PersistentVolumeClaim>| {
+            claim
+                .and_then(|claim| claim.status.as_ref()?.phase.as_deref())
+                .is_some_and(|phase| phase == "Bound")
+        };
+        kube::runtime::wait::await_condition(self.api::<PersistentVolumeClaim>(), name, bound)
+            .await
+            .expect("the API server answers");
+    }
+
+    /// Puts the namespace under a quota, and waits until it is in force.
+    pub async fn quota(&self, what: &str, amount: &str) {
+        let quota = json!({ "metadata": { "name": "quota" }, "spec": { "hard": { what: amount } } });
+        self.create::<ResourceQuota>(quota).await;
+        let in_force = |quota: Option<&ResourceQuota>| {
+            quota
+                .and_then(|quota| quota.status.as_ref())
+                .is_some_and(|status| status.hard.is_some())
+        };
+        kube::runtime::wait::await_condition(self.api::<ResourceQuota>(), "quota", in_force)
+            .await
+            .expect("the API server answers");
+    }
+
+    /// The names of a build's pods that there are.
+    pub async fn pods(&self, id: BuildId) -> Vec<String> {
+        let ours = ListParams::default().labels(&build_selector(id));
+        let pods = self.api::<Pod>().list(&ours).await;
+        let pods = pods.expect("the API server answers");
+        pods.iter().map(ResourceExt::name_any).collect()
     }
 
     /// Removes everything of the test's.
     pub async fn close(self) {
-        let namespaces = Api::<Namespace>::all(self.client.clone());
-        namespaces
-            .delete(&self.namespace, &DeleteParams::background())
-            .await
-            .expect("the namespace can be deleted");
-        for volume in &self.volumes {
-            let volumes = Api::<PersistentVolume>::all(self.client.clone());
-            volumes
-                .delete(volume, &DeleteParams::background())
-                .await
-                .expect("the volume can be deleted");
-        }
+        remove(&self.client, &self.namespace, &self.volumes).await;
+    }
+}
+
+impl Drop for Place {
+    /// Of a test that failed, too, nothing stays behind.
+    fn drop(&mut self) {
+        let (namespace, volumes) = (self.namespace.clone(), std::mem::take(&mut self.volumes));
+        // A runtime and a client of its own: this may run while the test's is unwinding.
+        let removal = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            let removal = async { remove(&client().await, &namespace, &volumes).await };
+            runtime.expect("a runtime").block_on(removal);
+        });
+        drop(removal.join());
+    }
+}
+
+async fn remove(client: &Client, namespace: &str, volumes: &[String]) {
+    let background = DeleteParams::background();
+    let namespaces = Api::<Namespace>::all(client.clone());
+    absent_is_fine(namespaces.delete(namespace, &background).await);
+    for volume in volumes {
+        let all = Api::<PersistentVolume>::all(client.clone());
+        absent_is_fine(all.delete(volume, &background).await);
+    }
+}
+
+fn absent_is_fine<T>(deleted: kube::Result<T>) {
+    match deleted {
+        Ok(_) => {}
+        Err(kube::Error::Api(status)) if status.is_not_found() => {}
+        Err(error) => panic!("it cannot be deleted: {error}"),
     }
 }
 

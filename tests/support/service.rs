@@ -227,7 +227,7 @@ impl Service {
     /// A build as it is now.
     pub async fn build(&self, id: &str) -> Value {
         let (status, build) = self.get(&format!("api/v1/builds/{id}")).await;
-        assert_eq!(status, 200, "{build}");
+        assert_eq!(status, 200, "{build}\n{}", self.log());
         build
     }
 

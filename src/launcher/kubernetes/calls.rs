@@ -7,7 +7,7 @@ use kube::{Error, core::Status};
 use crate::launcher::{LaunchError, LauncherError};
 
 /// An API server that does not answer by then is not asked any longer; all calls may be repeated.
-const CALL_DEADLINE: Duration = Duration::from_secs(10);
+pub(super) const CALL_DEADLINE: Duration = Duration::from_secs(10);
 
 /// How long a connection may take to come about.
 pub(super) const CONNECT_DEADLINE: Duration = Duration::from_secs(5);

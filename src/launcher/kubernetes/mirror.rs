@@ -17,6 +17,7 @@ pub(super) struct Mirror<K> {
     objects: Objects<K>,
     listing: Objects<K>,
     complete: bool,
+    broken: bool,
 }
 
 impl<K: Resource> Mirror<K> {
@@ -27,12 +28,18 @@ impl<K: Resource> Mirror<K> {
             objects: HashMap::new(),
             listing: HashMap::new(),
             complete: false,
+            broken: false,
         }
     }
 
-    /// Whether a list was complete at least once: before, what is not here may yet exist.
-    pub(super) fn is_complete(&self) -> bool {
-        self.complete
+    /// Whether what is here may be taken for what there is: a list was complete, and the watch goes on since.
+    pub(super) fn is_current(&self) -> bool {
+        self.complete && !self.broken
+    }
+
+    /// The watch broke: until it says something again, nobody knows what was missed.
+    pub(super) fn breaks(&mut self) {
+        self.broken = true;
     }
 
     pub(super) fn of(&self, id: BuildId) -> impl Iterator<Item = &Arc<K>> {
@@ -45,6 +52,7 @@ impl<K: Resource> Mirror<K> {
 
     /// Takes in what the watch says, and says what that may have changed.
     pub(super) fn apply(&mut self, event: Event<K>) -> Option<Change> {
+        self.broken = false;
         match event {
             Event::Apply(object) => {
                 let id = (self.build_of)(&object)?;
@@ -115,7 +123,7 @@ mod tests {
     fn a_list_takes_the_place_of_all_that_was_there_and_only_once_it_is_complete() {
         let (one, two) = (BuildId::generate(), BuildId::generate());
         let mut mirror = mirror();
-        assert!(!mirror.is_complete());
+        assert!(!mirror.is_current());
         assert_eq!(
             mirror.apply(Event::Apply(pod(one, "a"))),
             Some(Change::Build(one))
@@ -131,7 +139,18 @@ mod tests {
             (names(&mirror, one), names(&mirror, two)),
             (vec![], vec!["b".to_owned()])
         );
-        assert!(mirror.is_complete());
+        assert!(mirror.is_current());
+    }
+
+    #[test]
+    fn what_a_broken_watch_left_is_not_current_until_it_goes_on() {
+        let id = BuildId::generate();
+        let mut mirror = mirror();
+        mirror.apply(Event::InitDone);
+        mirror.breaks();
+        assert!(!mirror.is_current());
+        mirror.apply(Event::Apply(pod(id, "a")));
+        assert!(mirror.is_current());
     }
 
     #[test]

@@ -19,12 +19,14 @@ use k8s_openapi::api::{
 use kube::{
     Api, Client, Config, ResourceExt,
     api::{DeleteParams, ListParams, Patch, PatchParams, PostParams},
+    client::ClientBuilder,
     config::KubeConfigOptions,
 };
 use serde_json::json;
+use tower::timeout::TimeoutLayer;
 
 use self::{
-    calls::{CONNECT_DEADLINE, Refusal, call},
+    calls::{CALL_DEADLINE, CONNECT_DEADLINE, Refusal, call},
     ended::EndedLogs,
     watch::{Seen, Watched},
 };
@@ -71,7 +73,9 @@ impl Kubernetes {
         // Retries are ours: the client's own outlast every deadline.
         config.default_retry = false;
         config.connect_timeout = Some(CONNECT_DEADLINE);
-        let client = Client::try_from(config).map_err(|error| ConnectError(error.to_string()))?;
+        let client = ClientBuilder::try_from(config).map_err(|error| ConnectError(error.to_string()))?;
+        // Until an answer begins: a watch that is answered by silence would be waited for without an end.
+        let client = client.with_layer(&TimeoutLayer::new(CALL_DEADLINE)).build();
         Ok(Self::new(client, options))
     }
 
@@ -93,11 +97,11 @@ impl Kubernetes {
         match self.watched.seen(id) {
             Some(seen) if !seen.is_gone() => Ok(seen),
             // The watch may trail a creation, and nobody may be watching at all.
-            _ => self.ask(id).await,
+            _ => self.read(id).await,
         }
     }
 
-    async fn ask(&self, id: BuildId) -> Result<Seen, LauncherError> {
+    async fn read(&self, id: BuildId) -> Result<Seen, LauncherError> {
         let job = call(self.jobs.get_opt(&id.job_name())).await?;
         let job = job.filter(|job| belongs_to(job, id));
         let pods = call(self.pods.list(&ListParams::default().labels(&build_selector(id)))).await?;
@@ -115,6 +119,31 @@ impl Kubernetes {
             pods: pods.into_iter().map(Arc::new).collect(),
             events,
         })
+    }
+
+    /// What all that was seen of a build, and the logs, amount to.
+    async fn judge(&self, id: BuildId, seen: Seen) -> Result<Option<Sighting>, LauncherError> {
+        if seen.is_gone() {
+            self.forget(id);
+            return Ok(None);
+        }
+        let pods: Vec<Pod> = seen.pods.iter().map(|pod| Pod::clone(pod)).collect();
+        let logs = self.logs(id, &pods).await?;
+        let texts: Vec<_> = logs.iter().map(ended::LogText::evidence).collect();
+        let mut sighting = sighting(&Evidence {
+            job: seen.job.as_deref(),
+            pods: &pods,
+            events: &seen.events,
+            logs: &texts,
+        });
+        if was_taken_away(&seen, &sighting.outcome) {
+            let message = Some("The Job was deleted; its pod is still there.".to_owned());
+            sighting.outcome = Outcome::Waiting {
+                reason: None,
+                message,
+            };
+        }
+        Ok(Some(sighting))
     }
 
     /// The Job that has the name already: ours, or another's.
@@ -204,28 +233,11 @@ impl Launcher for Kubernetes {
     }
 
     async fn look(&self, id: BuildId) -> Result<Option<Sighting>, LauncherError> {
-        let seen = self.seen(id).await?;
-        if seen.is_gone() {
-            self.forget(id);
-            return Ok(None);
-        }
-        let pods: Vec<Pod> = seen.pods.iter().map(|pod| Pod::clone(pod)).collect();
-        let logs = self.logs(id, &pods).await?;
-        let texts: Vec<_> = logs.iter().map(ended::LogText::evidence).collect();
-        let mut sighting = sighting(&Evidence {
-            job: seen.job.as_deref(),
-            pods: &pods,
-            events: &seen.events,
-            logs: &texts,
-        });
-        if was_taken_away(&seen, &sighting.outcome) {
-            let message = Some("The Job was deleted; its pod is still there.".to_owned());
-            sighting.outcome = Outcome::Waiting {
-                reason: None,
-                message,
-            };
-        }
-        Ok(Some(sighting))
+        self.judge(id, self.seen(id).await?).await
+    }
+
+    async fn ask(&self, id: BuildId) -> Result<Option<Sighting>, LauncherError> {
+        self.judge(id, self.read(id).await?).await
     }
 
     async fn list(&self) -> Result<Vec<BuildId>, LauncherError> {

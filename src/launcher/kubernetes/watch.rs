@@ -26,6 +26,9 @@ use crate::{
     },
 };
 
+/// How long the API server lets a watch last; one on which nothing comes for somewhat longer is dead.
+const WATCH_SECONDS: u32 = 60;
+
 /// What there is of one build.
 pub(super) struct Seen {
     pub(super) job: Option<Arc<Job>>,
@@ -57,10 +60,10 @@ impl Watched {
         self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
-    /// What was seen of a build, once all that exists was listed.
+    /// What was seen of a build, once all that exists was listed, and while the watches go on.
     pub(super) fn seen(&self, id: BuildId) -> Option<Seen> {
         let guard = self.lock();
-        let mirrors = guard.as_ref().filter(|mirrors| mirrors.are_complete())?;
+        let mirrors = guard.as_ref().filter(|mirrors| mirrors.are_current())?;
         Some(Seen {
             job: mirrors.jobs.of(id).next().cloned(),
             pods: mirrors.pods.of(id).cloned().collect(),
@@ -71,7 +74,7 @@ impl Watched {
     /// The builds of which anything was seen, once all that exists was listed.
     pub(super) fn builds(&self) -> Option<Vec<BuildId>> {
         let guard = self.lock();
-        let mirrors = guard.as_ref().filter(|mirrors| mirrors.are_complete())?;
+        let mirrors = guard.as_ref().filter(|mirrors| mirrors.are_current())?;
         let mut builds: Vec<BuildId> = mirrors.jobs.builds().chain(mirrors.pods.builds()).collect();
         builds.sort_unstable();
         builds.dedup();
@@ -93,8 +96,8 @@ impl Watched {
 }
 
 impl Mirrors {
-    fn are_complete(&self) -> bool {
-        self.jobs.is_complete() && self.pods.is_complete()
+    fn are_current(&self) -> bool {
+        self.jobs.is_current() && self.pods.is_current()
     }
 }
 
@@ -134,9 +137,10 @@ pub(super) fn changes(
         watched: Arc::clone(watched),
         watch: watched.begin(),
     };
-    let ours = watcher::Config::default().labels(&selector());
+    let watch = watcher::Config::default().timeout(WATCH_SECONDS);
+    let ours = watch.clone().labels(&selector());
     // What goes well is seen in the objects themselves.
-    let warnings = watcher::Config::default().fields("type=Warning");
+    let warnings = watch.fields("type=Warning");
     let all = stream::select_all([
         feed(jobs, ours.clone(), watched, ends.watch, |mirrors| {
             &mut mirrors.jobs
@@ -168,27 +172,61 @@ where
         .filter_map(move |event| {
             let mut guard = watched.lock();
             let mirrors = guard.as_mut().filter(|mirrors| mirrors.watch == watch);
-            let change = mirrors.and_then(|mirrors| mirror(mirrors).apply(event));
+            let change = mirrors.and_then(|mirrors| match event {
+                Ok(event) => mirror(mirrors).apply(event),
+                Err(Broken) => {
+                    mirror(mirrors).breaks();
+                    None
+                }
+            });
             futures::future::ready(change)
         })
         .boxed()
 }
 
+/// The watch broke.
+struct Broken;
+
 /// A watch that is taken up again after every break, with growing waits.
-fn read<K>(api: &Api<K>, config: watcher::Config) -> impl Stream<Item = watcher::Event<K>> + Send + use<K>
+fn read<K>(
+    api: &Api<K>,
+    config: watcher::Config,
+) -> impl Stream<Item = Result<watcher::Event<K>, Broken>> + Send + use<K>
 where
     K: Resource<DynamicType = ()> + Clone + std::fmt::Debug + DeserializeOwned + Send + Sync + 'static,
 {
-    watcher(api.clone(), config)
+    let api = api.clone();
+    stream::repeat_with(move || from_a_list_on(&api, &config)).flatten()
+}
+
+/// A watch that begins with a list. Ends when it cannot be gone on with but by another one: of what is expired, a
+/// watcher knows by an event, but not by a status.
+fn from_a_list_on<K>(
+    api: &Api<K>,
+    config: &watcher::Config,
+) -> impl Stream<Item = Result<watcher::Event<K>, Broken>> + Send + use<K>
+where
+    K: Resource<DynamicType = ()> + Clone + std::fmt::Debug + DeserializeOwned + Send + Sync + 'static,
+{
+    let mut expired = false;
+    watcher(api.clone(), config.clone())
         // A third of each object, and of no use to us.
         .modify(|object| object.managed_fields_mut().clear())
         .default_backoff()
-        .filter_map(|event| {
-            let event = event.inspect_err(|error| {
-                warn!(kind = %K::kind(&()), %error, "the watch broke and is taken up again");
-            });
-            futures::future::ready(event.ok())
+        .take_while(move |event| {
+            let before = std::mem::replace(&mut expired, event.as_ref().is_err_and(is_expired));
+            futures::future::ready(!before)
         })
+        .map(|event| {
+            event.map_err(|error| {
+                warn!(kind = %K::kind(&()), %error, "the watch broke and is taken up again");
+                Broken
+            })
+        })
+}
+
+fn is_expired(error: &watcher::Error) -> bool {
+    matches!(error, watcher::Error::WatchStartFailed(kube::Error::Api(status)) if status.code == 410)
 }
 
 #[cfg(test)]

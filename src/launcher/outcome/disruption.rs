@@ -1,6 +1,6 @@
 //! What was done to a pod from outside: read before its containers, which only show that they were stopped.
 
-use k8s_openapi::api::core::v1::PodStatus;
+use k8s_openapi::api::core::v1::{PodCondition, PodStatus};
 
 use crate::domain::Reason;
 
@@ -30,11 +30,16 @@ pub(super) fn read(status: &PodStatus) -> Option<(Reason, String)> {
     by_reason.or_else(|| by_condition(status))
 }
 
-fn by_condition(status: &PodStatus) -> Option<(Reason, String)> {
+/// The condition that somebody disrupted the pod: an eviction, a drain, a node that went away.
+pub(super) fn target(status: &PodStatus) -> Option<&PodCondition> {
     let conditions = status.conditions.as_deref().unwrap_or_default();
-    let target = conditions
+    conditions
         .iter()
-        .find(|found| found.type_ == "DisruptionTarget" && found.status == "True")?;
+        .find(|found| found.type_ == "DisruptionTarget" && found.status == "True")
+}
+
+fn by_condition(status: &PodStatus) -> Option<(Reason, String)> {
+    let target = target(status)?;
     let words = target.message.as_deref().unwrap_or_default();
     let found = match target.reason.as_deref() {
         Some("DeletionByTaintManager" | "DeletionByPodGC") => {

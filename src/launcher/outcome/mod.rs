@@ -32,6 +32,8 @@ pub const EXIT_CONTEXT_INVALID: i32 = 65;
 pub const EXIT_FETCH_FAILED: i32 = 75;
 /// The init container that fetches an uploaded context.
 pub const FETCH_CONTAINER: &str = "fetch-context";
+/// The label by which the Job controller knows its pods.
+const JOB_UID: &str = "batch.kubernetes.io/controller-uid";
 /// The container that runs kaniko.
 pub const KANIKO_CONTAINER: &str = "kaniko";
 
@@ -67,8 +69,8 @@ pub fn sighting(evidence: &Evidence<'_>) -> Sighting {
     Sighting {
         external_id: uid(evidence),
         outcome: outcome(evidence, &looks, end),
-        failed_attempts: job.map_or(0, counted_failures).max(failures(&looks)),
-        deleting: job.is_none_or(|job| job.metadata.deletion_timestamp.is_some()),
+        failed_attempts: job.map_or(0, counted_failures).max(failures(&looks, job)),
+        deleting: is_deleting(evidence),
         advice: advice(evidence, &looks, end),
         attempts: looks.into_iter().map(Look::seen).collect(),
     }
@@ -203,14 +205,34 @@ fn advice(evidence: &Evidence<'_>, looks: &[Look<'_>], end: Option<End<'_>>) -> 
     }
 }
 
+/// Whether everything is going already. A Job may have been deleted without its pods: they go on, and push.
+fn is_deleting(evidence: &Evidence<'_>) -> bool {
+    match evidence.job {
+        Some(job) => job.metadata.deletion_timestamp.is_some(),
+        None => evidence
+            .pods
+            .iter()
+            .all(|pod| pod.metadata.deletion_timestamp.is_some()),
+    }
+}
+
 /// The failures that the Job counts or will count: its own count trails the end of a pod by seconds, and may still
 /// trail when the Job has the condition that it fails.
-fn failures(looks: &[Look<'_>]) -> u32 {
-    let counted = looks
-        .iter()
-        .filter_map(Look::failure)
-        .filter(|failure| failure.reason.retry() != Retry::Free);
+fn failures(looks: &[Look<'_>], job: Option<&Job>) -> u32 {
+    let job_goes = job.is_none_or(|job| job.metadata.deletion_timestamp.is_some());
+    let counted = looks.iter().filter(|look| {
+        let went_along = job_goes && look.pod.metadata.deletion_timestamp.is_some();
+        look.failure().is_some_and(|failure| {
+            // The Job's `podFailurePolicy` leaves out the disrupted. What was deleted with its Job is made again.
+            let made_again = went_along && failure.reason.retryable();
+            !is_disrupted(look.pod) && !made_again
+        })
+    });
     u32::try_from(counted.count()).unwrap_or(u32::MAX)
+}
+
+fn is_disrupted(pod: &Pod) -> bool {
+    pod.status.as_ref().and_then(disruption::target).is_some()
 }
 
 fn counted_failures(job: &Job) -> u32 {
@@ -218,7 +240,7 @@ fn counted_failures(job: &Job) -> u32 {
     u32::try_from(failed).unwrap_or(0)
 }
 
-/// The Job's uid. Of a Job that is gone, its pods still name it.
+/// The Job's uid. Of a Job that is gone, its pods still name it: their owner, or if they were orphaned, a label.
 fn uid(evidence: &Evidence<'_>) -> String {
     let owner = || {
         let owners = evidence
@@ -230,9 +252,17 @@ fn uid(evidence: &Evidence<'_>) -> String {
             .map(|owner| owner.uid.clone())
             .next()
     };
+    let label = || {
+        let mut labels = evidence
+            .pods
+            .iter()
+            .filter_map(|pod| pod.metadata.labels.as_ref());
+        labels.find_map(|labels| labels.get(JOB_UID).cloned())
+    };
     evidence
         .job
         .and_then(|job| job.metadata.uid.clone())
         .or_else(owner)
+        .or_else(label)
         .unwrap_or_default()
 }

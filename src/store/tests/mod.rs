@@ -5,6 +5,7 @@ mod counts;
 mod creating;
 mod events;
 mod fairness;
+mod fencing;
 mod lifecycle;
 mod places;
 mod plan;

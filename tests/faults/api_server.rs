@@ -1,0 +1,236 @@
+//! An API server that is away, slow, or sends watchers the wrong way: nothing fails for it.
+
+use std::{process::Command, time::Duration};
+
+use k8s_openapi::api::batch::v1::Job;
+use kube::api::ListParams;
+use slipway::domain::State::{self, Launching, Queued, Running, Succeeded};
+
+use crate::{
+    proxy::{Act, Calls},
+    world::{SOON, World},
+};
+
+/// Longer than the pending deadline and the lease.
+const OUTAGE: Duration = Duration::from_secs(14);
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a cluster: make test-cluster"]
+async fn nothing_fails_while_it_answers_too_many_requests() {
+    an_outage(Act::Answer(429)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a cluster: make test-cluster"]
+async fn nothing_fails_while_it_answers_that_it_cannot() {
+    an_outage(Act::Answer(503)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a cluster: make test-cluster"]
+async fn nothing_fails_while_it_answers_nothing() {
+    an_outage(Act::Hang).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a cluster: make test-cluster"]
+async fn nothing_fails_while_connections_to_it_break() {
+    an_outage(Act::Drop).await;
+}
+
+async fn an_outage(act: Act) {
+    let mut world = World::with(2, &[("SLIPWAY_PENDING_DEADLINE", "6s")]).await;
+    world.up().await;
+    let running = world.create(0, "slow").await;
+    world.until_building(running).await;
+    // The last that is seen of this one is that it has no container yet.
+    let mut held: Vec<_> = (0..2)
+        .map(|replica| world.proxy(replica).hold(Calls::Create, true))
+        .collect();
+    let pending = world.create(0, "slow").await;
+    let (first, second) = held.split_at_mut(1);
+    let call = tokio::select! {
+        call = first[0].recv() => call,
+        call = second[0].recv() => call,
+    };
+    for replica in &world.replicas {
+        replica.proxy.freeze_watches();
+        replica.proxy.set(Calls::All, act.clone());
+    }
+    drop(call);
+    let began = tokio::time::Instant::now();
+    let waiting = world.create(1, "quick").await;
+    for replica in 0..2 {
+        let degraded = async || {
+            let (status, body) = world.service(replica).try_get("readyz").await.ok()?;
+            (status == 200 && body["status"] == "degraded").then_some(())
+        };
+        world.until("/readyz to say so", SOON, degraded).await;
+    }
+    tokio::time::sleep_until(began + OUTAGE).await;
+    assert!(matches!(world.state(waiting).await, Some(Queued | Launching)));
+    assert_eq!(
+        world.state(running).await,
+        Some(Running),
+        "{}",
+        world.account().await
+    );
+    world.replicas.iter().for_each(|replica| replica.proxy.clear());
+    for id in [running, pending, waiting] {
+        let build = world.ended(0, id).await;
+        assert_eq!(
+            build["state"],
+            "succeeded",
+            "{build:#}\n{}",
+            world.account().await
+        );
+        assert_eq!(world.ledger.jobs(id).len(), 1);
+    }
+    world.hold().await;
+    world.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a cluster: make test-cluster"]
+async fn a_slow_one_only_takes_longer() {
+    let mut world = World::new(2).await;
+    for replica in &world.replicas {
+        replica
+            .proxy
+            .set(Calls::All, Act::Delay(Duration::from_millis(700)));
+    }
+    world.up().await;
+    let (good, bad) = (world.create(0, "quick").await, world.create(1, "fails").await);
+    assert_eq!(world.ended(0, good).await["state"], "succeeded");
+    assert_eq!(
+        world.ended(1, bad).await["failure"]["reason"],
+        "build_step_failed"
+    );
+    world.hold().await;
+    world.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a cluster: make test-cluster"]
+async fn watches_that_expired_are_begun_anew() {
+    watches_break(Act::Expired).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a cluster: make test-cluster"]
+async fn watches_that_are_answered_gone_are_begun_anew() {
+    watches_break(Act::Answer(410)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a cluster: make test-cluster"]
+async fn watches_that_are_cut_are_taken_up_again() {
+    watches_break(Act::Delay(Duration::from_millis(100))).await;
+}
+
+/// The watches end, and are not had again as they were; meanwhile one Job is deleted and another one ends.
+async fn watches_break(act: Act) {
+    let mut world = World::new(1).await;
+    world.up().await;
+    let (lost, ends) = (world.create(0, "slow").await, world.create(0, "slow").await);
+    world.until_building(lost).await;
+    world.until_building(ends).await;
+    world.delete_job(lost).await;
+    let jobs = world.place.api::<Job>();
+    let now = jobs
+        .list_metadata(&ListParams::default())
+        .await
+        .expect("it answers");
+    let now = now
+        .metadata
+        .resource_version
+        .and_then(|version| version.parse().ok());
+    world
+        .proxy(0)
+        .set(Calls::OldWatch(now.expect("a list has a version")), act);
+    world.proxy(0).cut_streams();
+    for id in [lost, ends] {
+        let build = world.ended(0, id).await;
+        assert_eq!(build["state"], "succeeded", "{build:#}");
+    }
+    assert_eq!(
+        (world.ledger.jobs(lost).len(), world.ledger.jobs(ends).len()),
+        (2, 1)
+    );
+    world.hold().await;
+    world.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a cluster: make test-cluster"]
+async fn watches_on_which_nothing_comes_any_more_are_given_up() {
+    let mut world = World::new(1).await;
+    world.up().await;
+    let (lost, ends) = (world.create(0, "slow").await, world.create(0, "slow").await);
+    world.until_building(lost).await;
+    world.until_building(ends).await;
+    // And so is the first try to begin them anew.
+    world.proxy(0).set_times(Calls::Watch, 3, Act::Hang);
+    world.proxy(0).freeze_watches();
+    world.delete_job(lost).await;
+    for id in [ends, lost] {
+        let ended = async || (world.state(id).await == Some(Succeeded)).then_some(());
+        world
+            .until(&format!("the end of {id}"), Duration::from_secs(150), ended)
+            .await;
+    }
+    world.hold().await;
+    world.close().await;
+}
+
+/// The API server's own process, while nobody else uses the cluster.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a cluster: make test-cluster"]
+async fn the_real_one_is_stopped_and_started_and_paused() {
+    if !World::owns_the_cluster() {
+        return;
+    }
+    let mut world = World::alone(2, &[]).await;
+    world.up().await;
+    for (away, back) in [("stop", "start"), ("pause", "continue")] {
+        let running = world.create(0, "slow").await;
+        world.until_building(running).await;
+        component(away).await;
+        let waiting = world.create(1, "quick").await;
+        let degraded = async || {
+            let (status, body) = world.service(0).try_get("readyz").await.ok()?;
+            (status == 200 && body["status"] == "degraded").then_some(())
+        };
+        world.until("/readyz to say so", SOON, degraded).await;
+        let states: [Option<State>; 2] = [world.state(running).await, world.state(waiting).await];
+        component(back).await;
+        assert!(
+            matches!(states, [Some(Running), Some(Queued | Launching)]),
+            "{states:?}"
+        );
+        for id in [running, waiting] {
+            let build = world.ended(0, id).await;
+            assert_eq!(build["state"], "succeeded", "{build:#}");
+        }
+    }
+    world.hold().await;
+    world.close().await;
+}
+
+async fn component(what: &'static str) {
+    let done = tokio::task::spawn_blocking(move || {
+        Command::new("bash")
+            .arg(concat!(
+                env!("CARGO_MANIFEST_DIR"),
+                "/deploy/cluster/component.sh"
+            ))
+            .args([what, "kube-apiserver"])
+            .env(
+                "SLIPWAY_CLUSTER_HOME",
+                std::env::var_os("SLIPWAY_TEST_CLUSTER_HOME").unwrap_or_default(),
+            )
+            .status()
+    });
+    let status = done.await.expect("it is waited for").expect("bash runs");
+    assert!(status.success(), "{what} kube-apiserver");
+}
