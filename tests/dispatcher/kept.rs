@@ -11,6 +11,7 @@ use slipway::{
         log::{Filter, Known, Masker, SourceMark},
         outcome::Advice,
     },
+    store::LogBytes,
 };
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 
