@@ -21,7 +21,7 @@ for part in output processes packages postgres cluster; do
   # shellcheck source=/dev/null
   source "scripts/lib/$part.sh"
 done
-RAN=() NOT_RUN=()
+RAN=() NOT_RUN=() STORIES=
 
 # Every test program that has tests for a cluster.
 test_programs() { grep --recursive --files-with-matches 'needs a cluster: make test-cluster' tests | cut -d/ -f2 | sort --unique; }
@@ -36,7 +36,9 @@ choose_tests() {
   done
   TEST_ARGUMENTS+=("${@:2}")
   [[ " ${CARGO_ARGUMENTS[*]}" != *" --test"* ]] || return 0
-  for program in $(test_programs); do CARGO_ARGUMENTS+=(--test "$program"); done
+  for program in $(test_programs); do
+    if [[ "$program" == faults ]]; then STORIES=1; else CARGO_ARGUMENTS+=(--test "$program"); fi
+  done
 }
 
 describe_cluster() {
@@ -85,9 +87,20 @@ postgres_for_tests
 cluster_ensure
 describe_cluster
 
-step "cargo test ${CARGO_ARGUMENTS[*]} -- ${TEST_ARGUMENTS[*]}"
+# run_tests THREADS CARGO_ARGUMENT…
+run_tests() {
+  local threads=$1
+  shift
+  step "cargo test $* -- ${TEST_ARGUMENTS[*]}"
+  RUST_TEST_THREADS=$threads SQLX_OFFLINE=true \
+    cargo test --locked --no-fail-fast "$@" -- "${TEST_ARGUMENTS[@]}" 2>&1 9>&- |
+    tee --append "$STATE/output" || status=$?
+}
+
 status=0
-SQLX_OFFLINE=true cargo test --locked --no-fail-fast "${CARGO_ARGUMENTS[@]}" -- "${TEST_ARGUMENTS[@]}" 2>&1 9>&- |
-  tee "$STATE/output" || status=$?
+: >"$STATE/output"
+run_tests "${RUST_TEST_THREADS:-$(nproc)}" "${CARGO_ARGUMENTS[@]}"
+# The stories of faults wait most of the time, each on a namespace and a Postgres of its own.
+[[ -z "$STORIES" ]] || run_tests "${RUST_TEST_THREADS:-8}" --test faults
 closing_lines
 exit "$status"

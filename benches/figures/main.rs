@@ -5,6 +5,7 @@
 
 mod latency;
 mod load;
+mod logs;
 mod postgres;
 mod queue;
 mod service;
@@ -31,11 +32,13 @@ WITH b AS (
         lpad(to_hex((extract(epoch FROM clock_timestamp()) * 1000)::bigint), 12, '0') || '7'
         || substr(md5(random()::text), 1, 3) || '8' || substr(md5(random()::text), 1, 15))::uuid, 1, 0)
     RETURNING id
+), c AS (
+    INSERT INTO lane_counts (project_id, priority, queued) VALUES (1, 0, 1)
 ), s AS (
     INSERT INTO specs (build_id, project_id, repository, git_ref, spec)
     SELECT id, 1, 'registry.example.com/team/app', 'refs/heads/main', '{"project": "default","source": {"git": {"url": "https://git.example.com/team/app.git","ref": "refs/heads/main"}},"dockerfile": "Dockerfile","destinations": ["registry.example.com/team/app"],"cache": {"enabled": false},"priority": 0,"timeout_seconds": 3600,"max_retries": 3,"resources": {},"annotations": {}}'::jsonb FROM b
 )
-INSERT INTO build_events (build_id, state) SELECT id, 'queued' FROM b;
+INSERT INTO build_events (build_id, project_id, state, cause) SELECT id, 1, 'queued', 'request' FROM b;
 "#;
 
 fn main() -> Result<()> {
@@ -71,6 +74,9 @@ async fn run() -> Result<()> {
     }
     if only.is_empty() || only == "latency" {
         latency::measure(&Postgres::start()?).await?;
+    }
+    if only.is_empty() || only == "logs" {
+        logs::measure(&Postgres::start()?).await?;
     }
     Ok(())
 }

@@ -75,7 +75,7 @@ async fn drain(postgres: &Postgres) -> Result<()> {
 
 async fn backlog(postgres: &Postgres) -> Result<()> {
     let store = connect(postgres)?;
-    postgres.sql("TRUNCATE builds, specs, build_events, results, lanes")?;
+    postgres.sql("TRUNCATE builds, specs, build_events, results, lanes, lane_counts")?;
     fill(postgres, 10_000)?;
     let small = claims(&store).await?;
     fill(postgres, 1_000_000)?;

@@ -35,7 +35,8 @@ pub(super) fn progress(build: &Build) -> String {
 fn of_place(place: &Place) -> String {
     let mut text = String::new();
     if let Some(position) = place.position {
-        text.push_str(&format!(", position {position}"));
+        let about = if place.estimated { "about " } else { "" };
+        text.push_str(&format!(", position {about}{position}"));
     }
     if let Some(eta) = &place.eta {
         let (p50, p90) = (span(seconds(eta.p50_seconds)), span(seconds(eta.p90_seconds)));
@@ -50,7 +51,7 @@ fn of_place(place: &Place) -> String {
 /// What it waits for, in words.
 fn why(waiting: &Waiting) -> Option<String> {
     let why = waiting.message.as_deref().or(waiting.reason.as_deref());
-    why.map(plain)
+    why.map(|why| plain(why).trim_end_matches('.').to_owned())
 }
 
 /// `step 3 of 7: RUN make`

@@ -123,14 +123,18 @@ fn of_problem(problem: &Problem) -> String {
     }
     let id = problem.request_id.as_deref().unwrap_or("unknown");
     let _ = write!(text, "\n({}, request {id})", problem.code);
-    if let Some(hint) = hint(problem.status) {
+    if let Some(hint) = hint(problem) {
         let _ = write!(text, "\n{hint}");
     }
     text
 }
 
-fn hint(status: u16) -> Option<&'static str> {
-    match status {
+fn hint(problem: &Problem) -> Option<&'static str> {
+    match problem.status {
+        413 => Some("What the build does not need is left out by .dockerignore."),
+        422 if problem.code == "context_invalid" => {
+            Some("What the build does not need is left out by .dockerignore.")
+        }
         401 => Some("A token is set by --token, SLIPWAY_TOKEN or the configuration file."),
         403 => Some("The token does not allow this: use another one, or another --project."),
         429 | 503 => Some("Try again in a little while."),
@@ -190,6 +194,11 @@ mod tests {
             failure(several),
             failure(problem(404, "not_found", None)),
             failure(problem(401, "unauthorized", None)),
+            failure(problem(
+                413,
+                "body_too_large",
+                Some("at most 1024 bytes are taken here"),
+            )),
             failure(problem(500, "internal", None)),
             failure(problem(
                 503,

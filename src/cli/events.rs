@@ -58,6 +58,9 @@ pub(super) async fn run(args: EventsArgs, screen: &mut Screen) -> Result<Ending,
 fn line(event: &Event) -> String {
     let state = event.state.to_string();
     let mut line = format!("{:.0}  {}", event.at, state.style(describe::style(event.state)));
+    if let Some(cause) = &event.cause {
+        line.push_str(&format!("  {}", plain(cause).replace('_', " ").dimmed()));
+    }
     if let Some(reason) = &event.reason {
         line.push_str(&format!("  {}", plain(reason)));
     }

@@ -37,12 +37,11 @@ pub(super) async fn run(args: QueueArgs, screen: &mut Screen) -> Result<Ending, 
 }
 
 fn page(queue: &Queue) -> String {
-    let mut page = format!(
-        "{} queued, {} of {} slots in use",
-        count(queue.queued, queue.queued_capped),
-        queue.running,
-        known(queue.slots)
-    );
+    let slots = match queue.slots {
+        Some(slots) => format!("{} of {slots} slots in use", queue.running),
+        None => format!("{} slots in use; no dispatcher is running", queue.running),
+    };
+    let mut page = format!("{} queued, {slots}", queue.queued);
     if let Some(oldest) = queue.oldest_queued_seconds {
         page.push_str(&format!("; the oldest has waited {}", span(seconds(oldest))));
     }
@@ -55,29 +54,22 @@ fn page(queue: &Queue) -> String {
         let oldest = project.oldest_queued_seconds.map(|oldest| span(seconds(oldest)));
         table.add(vec![
             (&project.project).into(),
-            count(project.queued, project.queued_capped).into(),
+            project.queued.to_string().into(),
             project.running.to_string().into(),
-            known(project.slots).into(),
+            project
+                .slots
+                .map(|slots| slots.to_string())
+                .unwrap_or_default()
+                .into(),
             oldest.unwrap_or_default().into(),
         ]);
     }
     page.push('\n');
     page.push_str(&table.draw(""));
-    page
-}
-
-/// Slots, where a dispatcher is there to tell.
-fn known(slots: Option<u64>) -> String {
-    slots.map_or_else(|| "?".to_owned(), |slots| slots.to_string())
-}
-
-/// Counts that stop somewhere say so.
-fn count(number: u64, capped: bool) -> String {
-    if capped {
-        format!("{number}+")
-    } else {
-        number.to_string()
+    if queue.more_projects {
+        page.push_str("and more projects\n");
     }
+    page
 }
 
 #[cfg(test)]
@@ -89,7 +81,7 @@ mod tests {
     #[test]
     fn the_queue_is_a_sentence_and_a_table() {
         let queue = serde_json::from_value(json!({
-            "queued": 1000, "queued_capped": true, "running": 3, "slots": 20, "oldest_queued_seconds": 75.5,
+            "queued": 999, "more_projects": true, "running": 3, "slots": 20, "oldest_queued_seconds": 75.5,
             "projects": [
                 {"project": "demo", "queued": 999, "running": 2, "slots": 10, "weight": 1, "oldest_queued_seconds": 75},
                 {"project": "team", "queued": 0, "running": 1, "slots": 10, "weight": 1, "oldest_queued_seconds": null},
@@ -98,8 +90,8 @@ mod tests {
         let page = page(&queue.expect("the service's answer"));
         insta::assert_snapshot!(anstream::adapter::strip_str(&page).to_string());
         let idle =
-            json!({"queued": 0, "running": 0, "slots": null, "oldest_queued_seconds": null, "projects": []});
+            json!({"queued": 0, "running": 0, "slots": 20, "oldest_queued_seconds": null, "projects": []});
         let idle: Queue = serde_json::from_value(idle).expect("the service's answer");
-        assert_eq!(super::page(&idle), "0 queued, 0 of ? slots in use\n");
+        assert_eq!(super::page(&idle), "0 queued, 0 of 20 slots in use\n");
     }
 }

@@ -37,7 +37,10 @@ pub(super) async fn run(args: RebuildArgs, screen: &mut Screen) -> Result<Ending
     let mut interrupts = Interrupts::listen()?;
     let created = tokio::select! {
         created = settings.client.rebuild(args.id.0) => created?,
-        () = interrupts.next() => return Ok(Ending::Interrupted),
+        () = interrupts.next() => {
+            screen.note("interrupted before the build was queued");
+            return Ok(Ending::Interrupted);
+        }
     };
     settle(&settings, screen, &mut interrupts, created, &args.follow).await
 }

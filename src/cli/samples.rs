@@ -36,8 +36,8 @@ pub(super) fn queued() -> Build {
     build(
         1,
         json!({"queue": {
-            "position": 4, "ahead": 3, "eta": {"p50_seconds": 95, "p90_seconds": 300.5},
-            "waiting_for": {"kind": "project_limit", "message": "demo runs 10 builds of 10", "retry_at": null},
+            "position": 4, "ahead": 3, "estimated": true, "eta": {"p50_seconds": 95, "p90_seconds": 300.5},
+            "waiting_for": {"kind": "project_limit", "message": "All slots of its project, 10 in number, are in use.", "retry_at": null},
         }}),
     )
 }

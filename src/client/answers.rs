@@ -85,6 +85,9 @@ pub struct Step {
 pub struct Place {
     /// Counted from 1.
     pub position: Option<u64>,
+    /// Whether that is an estimate.
+    #[serde(default)]
+    pub estimated: bool,
     /// When it will probably be done.
     #[serde(default)]
     pub eta: Option<Eta>,
@@ -169,6 +172,9 @@ pub struct Event {
     pub id: i64,
     /// The state that was reached.
     pub state: State,
+    /// What made it happen.
+    #[serde(default)]
+    pub cause: Option<String>,
     /// Why.
     pub reason: Option<String>,
     /// In words.
@@ -208,17 +214,17 @@ pub struct Context {
 pub struct Queue {
     /// Builds that wait.
     pub queued: u64,
-    /// Whether there are more of them than were counted.
-    #[serde(default)]
-    pub queued_capped: bool,
-    /// Builds that run.
+    /// Builds that hold a slot.
     pub running: u64,
-    /// Builds that may run at once; unknown while no dispatcher is running.
+    /// Slots, where they are known.
     pub slots: Option<u64>,
     /// How long the oldest build has waited.
     pub oldest_queued_seconds: Option<f64>,
     /// The projects that have any.
     pub projects: Vec<ProjectQueue>,
+    /// Whether there are more projects.
+    #[serde(default)]
+    pub more_projects: bool,
 }
 
 /// One project's part of the queue.
@@ -228,12 +234,9 @@ pub struct ProjectQueue {
     pub project: String,
     /// Builds that wait.
     pub queued: u64,
-    /// Whether there are more of them than were counted.
-    #[serde(default)]
-    pub queued_capped: bool,
-    /// Builds that run.
+    /// Builds that hold a slot.
     pub running: u64,
-    /// Builds that may run at once; unknown while no dispatcher is running.
+    /// Slots, where they are known.
     pub slots: Option<u64>,
     /// How long the oldest build has waited.
     pub oldest_queued_seconds: Option<f64>,

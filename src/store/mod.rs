@@ -69,4 +69,5 @@ pub struct Store {
     wakeups: Arc<wakeups::Wakeups>,
     lanes: Arc<lanes::Upkeep>,
     counts: Arc<counts::Folding>,
+    shares: Arc<queue::Shares>,
 }

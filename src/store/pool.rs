@@ -89,6 +89,7 @@ impl Store {
             wakeups: Arc::new(Wakeups::new(notify)),
             lanes: Arc::new(Upkeep::default()),
             counts: Arc::new(Folding::default()),
+            shares: Arc::default(),
         }
     }
 

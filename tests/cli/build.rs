@@ -191,3 +191,22 @@ async fn a_folder_may_get_its_dockerfile_from_standard_input(_: PgPoolOptions, d
     );
     assert_eq!(dockerfile, "FROM scratch\n");
 }
+
+#[sqlx::test(migrations = false)]
+async fn a_context_that_is_too_large_is_refused_in_the_middle(_: PgPoolOptions, database: PgConnectOptions) {
+    let mut idle = Idle::up(&database).await;
+    idle.service.stop().await;
+    idle.service.set("SLIPWAY_MAX_CONTEXT_SIZE", "1Mi");
+    idle.service.up().await;
+    let folder = tempfile::tempdir().expect("a folder can be made");
+    fs::write(folder.path().join("Dockerfile"), "FROM scratch").expect("it can be written");
+    let mut random = vec![0; 16 << 20];
+    rand::Rng::fill(&mut rand::rng(), &mut random[..]);
+    fs::write(folder.path().join("large"), random).expect("it can be written");
+    let path = folder.path().to_str().expect("the path is text");
+    let ran = idle.run(&["build", path, "-t", IMAGE]).await;
+    ran.failed(2, "at most 1048576 bytes are taken here");
+    ran.failed(2, ".dockerignore");
+    let builds = idle.run(&["builds"]).await;
+    assert_eq!(builds.ok(), "", "nothing was queued");
+}

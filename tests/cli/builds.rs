@@ -158,3 +158,25 @@ async fn the_configuration_file_names_service_token_and_project(
     let theirs = run(&["builds", "--project", "two"]);
     assert!(theirs.contains(&two) && !theirs.contains(&one), "{theirs}");
 }
+
+#[sqlx::test(migrations = false)]
+async fn the_queue_is_shown(_: PgPoolOptions, database: PgConnectOptions) {
+    let idle = Idle::up(&database).await;
+    // The slots are the dispatcher's to tell, which begins when it is ready.
+    let told = async {
+        while idle.service.get("api/v1/queue").await.1["slots"].is_null() {
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, told)
+        .await
+        .expect("the slots are told");
+    let queue = idle.run(&["queue"]).await;
+    assert!(
+        queue.ok().starts_with("0 queued, 0 of 20 slots in use"),
+        "{}",
+        queue.out()
+    );
+    let json = idle.run(&["queue", "-o", "json"]).await;
+    assert_eq!(json.json()["queued"], 0);
+}

@@ -149,3 +149,19 @@ async fn ctrl_c_cancels_the_build_if_that_was_asked_for(_: PgPoolOptions, databa
     ran.failed(130, "cancelling the build");
     ran.failed(130, "cancelled");
 }
+
+#[tokio::test]
+async fn ctrl_c_before_the_build_is_queued_ends_the_command() {
+    // A service that takes everything and says nothing.
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
+        .await
+        .expect("a port is free");
+    let server = format!("http://{}", listener.local_addr().expect("it has an address"));
+    let child = crate::world::cli(&server, &BUILD).start();
+    let asked = tokio::time::timeout(PATIENCE, listener.accept()).await;
+    let _connection = asked.expect("it asks in time").expect("it asks");
+    interrupt(&child);
+    ended(child)
+        .await
+        .failed(130, "interrupted before the build was queued");
+}

@@ -108,6 +108,48 @@ async fn nothing_is_missed_and_nothing_comes_twice_over_restarts(
     );
 }
 
+#[sqlx::test(migrations = false)]
+async fn the_end_of_a_log_may_be_all_that_is_wanted(_: PgPoolOptions, database: PgConnectOptions) {
+    let stage = Stage::set(&database).await;
+    let id = stage.running().await;
+    stage.write(id, "pod-a", b"one\ntwo\nthree\n").await;
+    let tail = stage.cli(&["logs", "--tail", "2", &id.to_string()]).run().await;
+    assert_eq!(tail.ok(), "two\nthree");
+    let follow = stage.cli(&["logs", "-f", "-n", "1", &id.to_string()]).start();
+    stage.write(id, "pod-a", b"four\n").await;
+    stage.whole(id, "pod-a").await;
+    stage.attempts(id, &["pod-a", "pod-b"]).await;
+    stage.write(id, "pod-b", b"five\n").await;
+    stage.whole(id, "pod-b").await;
+    stage.succeed(id).await;
+    let followed = ended(follow).await;
+    // How much was there when it looked depends on who was faster.
+    let all = "three\nfour\nfive";
+    assert!(
+        !followed.ok().is_empty() && all.ends_with(followed.out()),
+        "{followed:?}"
+    );
+}
+
+#[sqlx::test(migrations = false)]
+async fn for_programs_a_log_comes_as_an_object_a_line(_: PgPoolOptions, database: PgConnectOptions) {
+    let stage = Stage::set(&database).await;
+    let id = stage.running().await;
+    // The second page begins within a character.
+    let text = format!("x{}", "é".repeat(600_000));
+    stage.write(id, "pod-a", text.as_bytes()).await;
+    let read = stage.cli(&["logs", &id.to_string(), "-o", "json"]).run().await;
+    let (mut whole, mut at) = (String::new(), 0);
+    for line in read.ok().lines() {
+        let object: serde_json::Value = serde_json::from_str(line).expect("an object a line");
+        assert_eq!((&object["attempt"], &object["offset"]), (&1.into(), &at.into()));
+        let text = object["text"].as_str().expect("it has a text");
+        whole.push_str(text);
+        at += text.len();
+    }
+    assert!(whole == text, "{} of {} bytes", whole.len(), text.len());
+}
+
 /// On a terminal, colours are what is left of a log's control characters.
 #[sqlx::test(migrations = false)]
 async fn a_terminal_is_not_at_the_mercy_of_a_log(_: PgPoolOptions, database: PgConnectOptions) {

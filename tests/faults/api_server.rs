@@ -1,10 +1,10 @@
 //! An API server that is away, slow, or sends watchers the wrong way: nothing fails for it.
 
-use std::{process::Command, time::Duration};
+use std::time::Duration;
 
 use k8s_openapi::api::batch::v1::Job;
 use kube::api::ListParams;
-use slipway::domain::State::{self, Launching, Queued, Running, Succeeded};
+use slipway::domain::State::{Launching, Queued, Running, Succeeded};
 
 use crate::{
     proxy::{Act, Calls},
@@ -181,56 +181,4 @@ async fn watches_on_which_nothing_comes_any_more_are_given_up() {
     }
     world.hold().await;
     world.close().await;
-}
-
-/// The API server's own process, while nobody else uses the cluster.
-#[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs a cluster: make test-cluster"]
-async fn the_real_one_is_stopped_and_started_and_paused() {
-    if !World::owns_the_cluster() {
-        return;
-    }
-    let mut world = World::alone(2, &[]).await;
-    world.up().await;
-    for (away, back) in [("stop", "start"), ("pause", "continue")] {
-        let running = world.create(0, "slow").await;
-        world.until_building(running).await;
-        component(away).await;
-        let waiting = world.create(1, "quick").await;
-        let degraded = async || {
-            let (status, body) = world.service(0).try_get("readyz").await.ok()?;
-            (status == 200 && body["status"] == "degraded").then_some(())
-        };
-        world.until("/readyz to say so", SOON, degraded).await;
-        let states: [Option<State>; 2] = [world.state(running).await, world.state(waiting).await];
-        component(back).await;
-        assert!(
-            matches!(states, [Some(Running), Some(Queued | Launching)]),
-            "{states:?}"
-        );
-        for id in [running, waiting] {
-            let build = world.ended(0, id).await;
-            assert_eq!(build["state"], "succeeded", "{build:#}");
-        }
-    }
-    world.hold().await;
-    world.close().await;
-}
-
-async fn component(what: &'static str) {
-    let done = tokio::task::spawn_blocking(move || {
-        Command::new("bash")
-            .arg(concat!(
-                env!("CARGO_MANIFEST_DIR"),
-                "/deploy/cluster/component.sh"
-            ))
-            .args([what, "kube-apiserver"])
-            .env(
-                "SLIPWAY_CLUSTER_HOME",
-                std::env::var_os("SLIPWAY_TEST_CLUSTER_HOME").unwrap_or_default(),
-            )
-            .status()
-    });
-    let status = done.await.expect("it is waited for").expect("bash runs");
-    assert!(status.success(), "{what} kube-apiserver");
 }

@@ -1,10 +1,7 @@
 //! What may happen to builds that run: to their Jobs, their pods, their node, and to all replicas at once.
 
-use k8s_openapi::api::{
-    batch::v1::Job,
-    core::v1::{Node, Pod},
-};
-use kube::{Api, ResourceExt, api::EvictParams};
+use k8s_openapi::api::batch::v1::Job;
+use kube::ResourceExt;
 use serde_json::json;
 use slipway::domain::State::{Running, Succeeded};
 
@@ -92,40 +89,6 @@ async fn a_pod_deleted_by_hand_costs_a_retry() {
         "{build:#}"
     );
     assert_eq!(build["attempts"][0]["state"], "failed", "{build:#}");
-    assert_eq!(world.ledger.jobs(id).len(), 1);
-    world.hold().await;
-    world.close().await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs a cluster: make test-cluster"]
-async fn a_drained_node_costs_no_retry() {
-    if !World::owns_the_cluster() {
-        return;
-    }
-    let mut world = World::alone(2, &[]).await;
-    world.up().await;
-    let id = world.create(0, "slow").await;
-    world.until_building(id).await;
-    let nodes: Api<Node> = Api::all(world.place.client.clone());
-    let node = nodes.list(&Default::default()).await.expect("it answers").items[0].name_any();
-    nodes.cordon(&node).await.expect("it is cordoned");
-    let pods = world.place.api::<Pod>();
-    let first = world.ledger.pods(id)[0].last.name_any();
-    let evicted = pods.evict(&first, &EvictParams::default()).await;
-    let waits = async || {
-        let waiting = world.service(0).build(&id.to_string()).await["waiting"].clone();
-        (waiting["reason"] == "unschedulable").then_some(())
-    };
-    // The node is let go in any case: others need it.
-    let waited = tokio::time::timeout(SOON, world.until("no node to be left", SOON, waits)).await;
-    nodes.uncordon(&node).await.expect("it is uncordoned");
-    evicted.expect("the pod is evicted");
-    waited.expect("it waits");
-    let build = world.ended(0, id).await;
-    assert_eq!(build["state"], "succeeded", "{build:#}");
-    assert_eq!(build["retries"], 0, "{build:#}");
-    assert_eq!(build["attempts"][0]["failure"]["reason"], "evicted", "{build:#}");
     assert_eq!(world.ledger.jobs(id).len(), 1);
     world.hold().await;
     world.close().await;

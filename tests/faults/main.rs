@@ -22,3 +22,4 @@ mod cancels;
 mod database;
 mod launches;
 mod random;
+mod the_cluster;

@@ -44,7 +44,10 @@ pub(super) async fn run(args: BuildArgs, screen: &mut Screen) -> Result<Ending, 
     let mut interrupts = Interrupts::listen()?;
     let created = tokio::select! {
         created = create(&args, wanted, &settings, screen) => created?,
-        () = interrupts.next() => return Ok(Ending::Interrupted),
+        () = interrupts.next() => {
+            screen.note("interrupted before the build was queued");
+            return Ok(Ending::Interrupted);
+        }
     };
     settle(&settings, screen, &mut interrupts, created, &args.follow).await
 }
@@ -118,7 +121,12 @@ async fn send(
     settings: &Settings,
     screen: &mut Screen,
 ) -> Result<(Source, RelativePath), Failure> {
-    let context = Context::look(folder, dockerfile).map_err(|error| Failure::Input(error.to_string()))?;
+    let looking = tokio::task::spawn_blocking({
+        let folder = folder.to_owned();
+        move || Context::look(&folder, dockerfile)
+    });
+    let looked = looking.await.map_err(|error| Failure::Local(error.to_string()))?;
+    let context = looked.map_err(|error| Failure::Input(error.to_string()))?;
     let dockerfile = inside(context.dockerfile())?;
     let count = context.count();
     let sent = upload::folder(&settings.client, screen, &wanted.project, context).await?;

@@ -23,7 +23,11 @@ pub(in crate::cli) struct LogOutput {
     line: String,
     /// Whether a terminal has seen something of it since it last ended.
     wrote: bool,
+    /// For JSON: the beginning of a character whose rest is still to come.
+    begun: Vec<u8>,
     attempt: u32,
+    /// The byte after what came last.
+    next: u64,
 }
 
 impl LogOutput {
@@ -39,7 +43,9 @@ impl LogOutput {
             filter: terminal.then(Filter::default),
             line: String::new(),
             wrote: false,
+            begun: Vec::new(),
             attempt: 0,
+            next: 0,
         }
     }
 
@@ -75,9 +81,10 @@ impl LogOutput {
 
     /// Later attempts are announced: the first one is what everybody expects.
     fn begin(&mut self, screen: &mut Screen, status: &Status, attempt: u32) -> io::Result<()> {
-        let later = std::mem::replace(&mut self.attempt, attempt) != 0;
+        let later = self.attempt != 0 && self.attempt != attempt;
+        status.aside(|| self.end(screen))?;
+        self.attempt = attempt;
         if later && !self.json {
-            status.aside(|| self.end(screen))?;
             status.aside(|| screen.note(&format!("[slipway: attempt {attempt}]")));
         }
         Ok(())
@@ -92,10 +99,10 @@ impl LogOutput {
         offset: u64,
         bytes: &[u8],
     ) -> io::Result<()> {
+        self.attempt = attempt;
+        self.next = offset + bytes.len() as u64;
         if self.json {
-            let text = String::from_utf8_lossy(bytes);
-            let object = json!({"attempt": attempt, "offset": offset, "text": text});
-            return screen.result(&object.to_string());
+            return self.object(screen, attempt, offset, bytes);
         }
         let Some(filter) = &mut self.filter else {
             return status.aside(|| screen.raw(bytes, self.beside));
@@ -112,8 +119,24 @@ impl LogOutput {
         status.aside(|| screen.shown(&shown, self.beside))
     }
 
+    /// A piece as the API's own events have it: no character is divided between two.
+    fn object(&mut self, screen: &mut Screen, attempt: u32, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        let offset = offset - self.begun.len() as u64;
+        self.begun.extend_from_slice(bytes);
+        let rest = self.begun.split_off(self.begun.len() - unfinished(&self.begun));
+        let whole = std::mem::replace(&mut self.begun, rest);
+        if whole.is_empty() {
+            return Ok(());
+        }
+        write_object(screen, attempt, offset, &whole)
+    }
+
     /// What is left of a line; colours end with the log.
     pub(in crate::cli) fn end(&mut self, screen: &mut Screen) -> io::Result<()> {
+        if !self.begun.is_empty() {
+            let rest = std::mem::take(&mut self.begun);
+            write_object(screen, self.attempt, self.next - rest.len() as u64, &rest)?;
+        }
         if !std::mem::take(&mut self.wrote) {
             return Ok(());
         }
@@ -122,5 +145,34 @@ impl LogOutput {
             rest.push('\n');
         }
         screen.shown(&(rest + "\x1b[0m"), self.beside)
+    }
+}
+
+fn write_object(screen: &mut Screen, attempt: u32, offset: u64, bytes: &[u8]) -> io::Result<()> {
+    let text = String::from_utf8_lossy(bytes);
+    screen.result(&json!({"attempt": attempt, "offset": offset, "text": text}).to_string())
+}
+
+/// How many bytes at the end are the beginning of a character.
+fn unfinished(bytes: &[u8]) -> usize {
+    let last = &bytes[bytes.len().saturating_sub(3)..];
+    let begun = (0..last.len()).map(|at| &last[at..]).find(|end| {
+        std::str::from_utf8(end).is_err_and(|error| error.valid_up_to() == 0 && error.error_len().is_none())
+    });
+    begun.map_or(0, <[u8]>::len)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::unfinished;
+
+    #[test]
+    fn a_character_that_has_only_begun_is_seen() {
+        let text = "aé☃😀".as_bytes();
+        let begun: Vec<usize> = (0..=text.len()).map(|cut| unfinished(&text[..cut])).collect();
+        assert_eq!(begun, [0, 0, 1, 0, 1, 2, 0, 1, 2, 3, 0]);
+        for broken in [&b"\xff"[..], b"\x80\x80", b"\xe2\x28"] {
+            assert_eq!(unfinished(broken), 0, "{broken:?}");
+        }
     }
 }

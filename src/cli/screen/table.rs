@@ -64,6 +64,8 @@ impl Table {
                     drawn.extend(std::iter::repeat_n(' ', padding));
                 }
             }
+            // A row may end in empty cells.
+            drawn.truncate(drawn.trim_end_matches(' ').len());
             drawn.push('\n');
         }
         drawn

@@ -64,8 +64,17 @@ impl Known {
 
     /// Adds where values are written.
     pub(super) fn find(&self, text: &[u8], found: &mut Vec<Range<usize>>) {
-        if let Some(finder) = &self.finder {
-            found.extend(finder.find_overlapping_iter(text).map(|hit| hit.range()));
+        let Some(finder) = &self.finder else { return };
+        // Hits come in the order of their ends. Those that touch are put together at once: of values that are parts of
+        // each other a line may have millions.
+        let begun = found.len();
+        for hit in finder.find_overlapping_iter(text) {
+            let mut hit = hit.range();
+            while let Some(last) = found[begun..].last().filter(|last| last.end >= hit.start) {
+                hit.start = hit.start.min(last.start);
+                found.pop();
+            }
+            found.push(hit);
         }
     }
 

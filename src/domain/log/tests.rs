@@ -85,6 +85,22 @@ fn a_short_value_masks_nothing_and_a_long_one_is_masked_in_whole() {
 }
 
 #[test]
+fn values_within_values_are_found_without_counting_them_all() {
+    let values: Vec<String> = (6..200).map(|n| "a".repeat(n)).collect();
+    let known = Known::new(&values);
+    let mut found = Vec::new();
+    known.find(
+        format!("b{}b{}", "a".repeat(60_000), "a".repeat(10)).as_bytes(),
+        &mut found,
+    );
+    assert_eq!(found, [1..60_001, 60_002..60_012]);
+    let nested = Known::new(["bcdefg", "abcdefghi", "hijklm", "xyzxyz"]);
+    let mut found = vec![0..1, 2..3];
+    nested.find(b"--abcdefghijklm--xyzxyzxyz", &mut found);
+    assert_eq!(found, [0..1, 2..3, 2..15, 17..26]);
+}
+
+#[test]
 fn what_looks_like_a_secret_is_masked() {
     let hex = "0123456789abcdef".repeat(4);
     for (line, expected) in [

@@ -2,6 +2,9 @@
 
 mod place;
 mod rank;
+mod shares;
+
+pub(super) use shares::Shares;
 
 use std::time::Duration;
 

@@ -3,11 +3,15 @@
 use jiff_sqlx::Timestamp;
 use sqlx::{PgConnection, types::Uuid};
 
-use super::{BEGIN, rank::Rank};
+use super::{
+    BEGIN,
+    rank::Rank,
+    shares::{ProjectShare, alone},
+};
 use crate::{
     domain::{
         BuildId,
-        queue::{Eta, History, Load, Place, Service, Share, WaitingFor},
+        queue::{Eta, History, Load, Place, Share, WaitingFor},
     },
     store::{Store, StoreError, begin, dispatchers, rows::length},
 };
@@ -20,12 +24,6 @@ const TIES: usize = 64;
 const SKIPPED: u64 = 4000;
 /// Ended builds of a project that are looked at to tell how long the next will take.
 const HISTORY: i64 = 500;
-
-/// A project as the database has it.
-pub(super) struct ProjectShare {
-    project_id: i64,
-    share: Share,
-}
 
 /// The build, as far as its turn depends on it.
 struct Own {
@@ -46,7 +44,7 @@ impl Store {
             return Ok(None);
         };
         let service = dispatchers::service(&mut *db).await?;
-        let shares = shares(&mut db, service.as_ref()).await?;
+        let shares = self.known_shares(&mut db, service.as_ref()).await?;
         let own = shares.iter().find(|one| one.project_id == build.project_id);
         let own = own.map_or_else(|| alone(service.as_ref()), |one| one.share);
         let position = build.rank.position();
@@ -77,16 +75,6 @@ impl Store {
     }
 }
 
-/// A project of which nothing else is known.
-fn alone(service: Option<&Service>) -> Share {
-    Share {
-        weight: 1,
-        limit: service.map_or(u64::MAX, |service| service.per_project),
-        held: 0,
-        queued: 1,
-    }
-}
-
 /// The build's place in its lane: counted from the lane's head or, for one near the end of a long lane, from its end.
 async fn own(db: &mut PgConnection, id: Uuid) -> Result<Option<Own>, sqlx::Error> {
     let row = sqlx::query_file!("src/store/queue/place.sql", id, COUNTED)
@@ -108,26 +96,6 @@ async fn own(db: &mut PgConnection, id: Uuid) -> Result<Option<Own>, sqlx::Error
             share_of_rest: row.share_of_rest,
         },
     }))
-}
-
-/// Every project that has queued builds or holds slots.
-async fn shares(db: &mut PgConnection, service: Option<&Service>) -> Result<Vec<ProjectShare>, sqlx::Error> {
-    let per_project = service.map_or(u64::MAX, |service| service.per_project);
-    let rows = sqlx::query_file!("src/store/queue/shares.sql")
-        .fetch_all(db)
-        .await?;
-    Ok(rows
-        .into_iter()
-        .map(|row| ProjectShare {
-            project_id: row.id,
-            share: Share {
-                weight: u32::try_from(row.weight).unwrap_or(1),
-                limit: row.max_running.map_or(per_project, |limit| length(limit.into())),
-                held: length(row.held),
-                queued: length(row.queued),
-            },
-        })
-        .collect())
 }
 
 /// Builds of all projects that go first, and whether that is certain.

@@ -186,7 +186,10 @@ async fn asking_where_builds_stand(pool: PgPool) {
         let spread = |n: usize| BuildId(ids[n * (ids.len() - 1) / 999]);
         println!(
             "  place and ETA: {}",
-            times(1000, async |n| drop(store.place(spread(n)).await.unwrap())).await
+            times(1000, async |n| {
+                store.place(spread(n)).await.unwrap();
+            })
+            .await
         );
         let queue = times(1000, async |_| drop(store.queue(None).await.unwrap())).await;
         println!("  the whole queue: {queue}");
