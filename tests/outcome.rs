@@ -567,6 +567,11 @@ fn what_ended_is_final_once_the_job_says_so() {
         matches!(still.look().outcome, Outcome::Running { .. }),
         "it may push yet"
     );
+    // A Job that is being deleted may never say so.
+    let deleting = Scene::new()
+        .exited(0, "Completed", "")
+        .job(|job| job["metadata"]["deletionTimestamp"] = json!("2026-11-23T07:00:00Z"));
+    assert!(matches!(deleting.look().outcome, Outcome::Succeeded { .. }));
     // The image was pushed before the Job's deadline was noticed.
     let late = Scene::new()
         .exited(0, "Completed", "")
@@ -589,6 +594,15 @@ fn a_deadline_is_a_deadline_whatever_failed_before() {
             "The build took longer than its timeout of 90 seconds."
         )
     );
+    // Where the pod has the timeout, the Job's deadline is another.
+    let (_, words) = Scene::new()
+        .condition("Failed", "DeadlineExceeded", 1)
+        .job(|job| {
+            job["spec"]["activeDeadlineSeconds"] = json!(90);
+            job["spec"]["template"]["spec"] = json!({"activeDeadlineSeconds": 9, "containers": []});
+        })
+        .failure();
+    assert_eq!(words, "All in all, the build took longer than 90 seconds.");
 }
 
 #[test]

@@ -1,10 +1,11 @@
 //! From cancelling to cancelled: the Job and its pod are removed, and only then is the build's end recorded.
 
+use futures::{StreamExt, TryStreamExt, stream};
 use tokio_util::sync::CancellationToken;
 
-use super::{Dispatcher, backoff};
+use super::{Dispatcher, backoff, reconcile::AT_ONCE, sighted::Looked};
 use crate::{
-    domain::BuildId,
+    domain::{BuildId, Outcome, Sighting},
     launcher::LauncherError,
     store::{StoreError, Topic},
 };
@@ -54,8 +55,10 @@ impl Dispatcher {
         let mut after = None;
         loop {
             let page = self.store().cancelling(after, PAGE).await?;
-            for id in &page {
-                ended += usize::from(self.see_cancel_through(*id).await?);
+            let cancels: Vec<_> = page.iter().map(|id| self.see_cancel_through(*id)).collect();
+            let mut seen = stream::iter(cancels).buffer_unordered(AT_ONCE);
+            while let Some(one) = seen.try_next().await? {
+                ended += usize::from(one);
             }
             match page.last() {
                 Some(last) if page.len() == PAGE as usize => after = Some(*last),
@@ -64,7 +67,8 @@ impl Dispatcher {
         }
     }
 
-    /// Removes what there is of a cancelling build; records the end when nothing is left.
+    /// Removes what there is of a cancelling build; records the end when nothing is left. An image that was pushed
+    /// before it could be stopped is a success all the same.
     pub(super) async fn see_cancel_through(&self, id: BuildId) -> Result<bool, StoreError> {
         // Asked before the look: of a launch that ends in between, the look may have come too early.
         let Some(launching) = self.store().launch_goes_on(id).await? else {
@@ -73,6 +77,15 @@ impl Dispatcher {
         match self.launcher().look(id).await {
             Ok(Some(sighting)) => {
                 let sighting = self.without_secrets(id, &sighting).await?;
+                if has_succeeded(&sighting) {
+                    match self.record(id, &sighting).await? {
+                        Looked::Ended => return Ok(true),
+                        // Its Job is about to say so.
+                        Looked::GoesOn => return Ok(false),
+                        // It was another Job's.
+                        Looked::Nothing | Looked::Stale | Looked::Unknown => {}
+                    }
+                }
                 self.store()
                     .observe(
                         id,
@@ -113,4 +126,10 @@ impl Dispatcher {
             }
         }
     }
+}
+
+/// Whether its image was pushed, though the Job may not say so yet.
+fn has_succeeded(sighting: &Sighting) -> bool {
+    matches!(sighting.outcome, Outcome::Succeeded { .. })
+        || sighting.attempts.iter().any(|attempt| attempt.succeeded)
 }

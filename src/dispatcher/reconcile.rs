@@ -1,7 +1,8 @@
 //! Compares rows and Jobs, both ways: what a watch missed, what was deleted by hand, what a crash left behind.
 
-use std::collections::HashSet;
+use std::{collections::HashSet, ops::AddAssign};
 
+use futures::{StreamExt, TryStreamExt, stream};
 use tokio_util::sync::CancellationToken;
 
 use super::{Dispatcher, backoff, failures, launching::log_failure, observer::jittered, sighted::Looked};
@@ -12,6 +13,8 @@ use crate::{
 
 /// Rows that are read at once.
 const PAGE: u32 = 500;
+/// Rows that are compared at once: a node that does not answer holds up each look at its builds for seconds.
+pub(super) const AT_ONCE: usize = 16;
 
 /// What one comparison did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -22,6 +25,23 @@ pub struct Reconciled {
     pub relaunched: usize,
     /// Jobs that were removed, since nobody needs them any more.
     pub removed: usize,
+}
+
+impl Reconciled {
+    fn ended(one: bool) -> Self {
+        Self {
+            ended: usize::from(one),
+            ..Self::default()
+        }
+    }
+}
+
+impl AddAssign for Reconciled {
+    fn add_assign(&mut self, other: Self) {
+        self.ended += other.ended;
+        self.relaunched += other.relaunched;
+        self.removed += other.removed;
+    }
 }
 
 impl Dispatcher {
@@ -73,9 +93,11 @@ impl Dispatcher {
         let mut after = None;
         loop {
             let page = self.store().live(after, PAGE).await?;
-            for row in &page {
-                live.insert(row.id);
-                self.reconcile_row(row, &mut done).await?;
+            live.extend(page.iter().map(|row| row.id));
+            let rows: Vec<_> = page.iter().map(|row| self.reconcile_row(row)).collect();
+            let mut compared = stream::iter(rows).buffer_unordered(AT_ONCE);
+            while let Some(one) = compared.try_next().await? {
+                done += one;
             }
             match page.last() {
                 Some(last) if page.len() == PAGE as usize => after = Some(last.id),
@@ -91,58 +113,52 @@ impl Dispatcher {
         Ok(done)
     }
 
-    async fn reconcile_row(&self, row: &Live, done: &mut Reconciled) -> Result<(), StoreError> {
+    async fn reconcile_row(&self, row: &Live) -> Result<Reconciled, StoreError> {
         match row.state {
             State::Running => match self.observe_once(row.id).await? {
-                Looked::Nothing => self.lost(row, done).await,
-                Looked::Ended => {
-                    done.ended += 1;
-                    Ok(())
-                }
-                Looked::Stale => self.replaced(row, done).await,
-                Looked::GoesOn | Looked::Unknown => Ok(()),
+                Looked::Nothing => self.lost(row).await,
+                Looked::Ended => Ok(Reconciled::ended(true)),
+                Looked::Stale => self.replaced(row).await,
+                Looked::GoesOn | Looked::Unknown => Ok(Reconciled::default()),
             },
-            State::Cancelling => {
-                done.ended += usize::from(self.see_cancel_through(row.id).await?);
-                Ok(())
-            }
+            State::Cancelling => Ok(Reconciled::ended(self.see_cancel_through(row.id).await?)),
             // A launching build belongs to whoever holds its claim, until the lease runs out.
-            _ => Ok(()),
+            _ => Ok(Reconciled::default()),
         }
     }
 
     /// A build that was not seen as it is recorded: it ended meanwhile, or somebody deleted its Job and made another one
     /// of the name. A launch finds that one, and adopts it if it is the build's.
-    async fn replaced(&self, row: &Live, done: &mut Reconciled) -> Result<(), StoreError> {
+    async fn replaced(&self, row: &Live) -> Result<Reconciled, StoreError> {
         match self.launcher().ask(row.id).await {
             Ok(Some(now)) if row.external_id.as_ref() != Some(&now.external_id) && !now.deleting => {
-                self.lost(row, done).await
+                self.lost(row).await
             }
-            _ => Ok(()),
+            _ => Ok(Reconciled::default()),
         }
     }
 
     /// A running build of which nothing is left: made again, a bounded number of times.
-    async fn lost(&self, row: &Live, done: &mut Reconciled) -> Result<(), StoreError> {
+    async fn lost(&self, row: &Live) -> Result<Reconciled, StoreError> {
         let recorded = OfJob::recorded(row.id, row.external_id.as_deref());
         if row.relaunches >= self.options().max_relaunches {
             let failure = failures::job_lost(row.relaunches);
-            if self
+            let ended = self
                 .store()
                 .give_up(recorded, &failure, Cause::JobLost, &[], 0)
-                .await?
-            {
+                .await?;
+            if ended {
                 log_failure(row.id, &failure);
-                done.ended += 1;
             }
-            return Ok(());
+            return Ok(Reconciled::ended(ended));
         }
+        let mut done = Reconciled::default();
         if let Some(claim) = self.store().relaunch(recorded, self.options().lease).await? {
             metrics::counter!("slipway_relaunches_total").increment(1);
             tracing::warn!(build.id = %row.id, relaunches = row.relaunches, "the Job vanished; it is made again");
             self.launch(claim).await;
             done.relaunched += 1;
         }
-        Ok(())
+        Ok(done)
     }
 }

@@ -8,10 +8,13 @@ use std::{
 
 use super::{Dispatcher, failures, launching::log_failure};
 use crate::{
-    domain::{BuildId, Cause, Outcome, Sighting, State, outcome::Advice},
-    launcher::{LaunchError, LauncherError},
+    domain::{AttemptState, BuildId, Cause, Outcome, Reason, Sighting, State, outcome::Advice},
+    launcher::{LaunchError, LauncherError, pause_after},
     store::{OfJob, Recorded, StoreError},
 };
+
+/// Nothing is looked at more often than that without anything having changed.
+const SOONEST_RECHECK: Duration = Duration::from_secs(1);
 
 /// What a look at a build came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,7 +64,7 @@ impl Dispatcher {
         Looked::Unknown
     }
 
-    async fn record(&self, id: BuildId, sighting: &Sighting) -> Result<Looked, StoreError> {
+    pub(super) async fn record(&self, id: BuildId, sighting: &Sighting) -> Result<Looked, StoreError> {
         let what = match &sighting.outcome {
             Outcome::Waiting { .. } => "waiting",
             Outcome::Running { .. } => "running",
@@ -81,14 +84,15 @@ impl Dispatcher {
 
     async fn record_end(&self, id: BuildId, sighting: &Sighting) -> Result<Looked, StoreError> {
         let (attempts, retries) = (&sighting.attempts, sighting.failed_attempts);
+        let outcome = self.with_what_is_known(id, sighting).await?;
         if !self
             .store()
-            .finish(OfJob::seen(id, sighting), &sighting.outcome, attempts, retries)
+            .finish(OfJob::seen(id, sighting), &outcome, attempts, retries)
             .await?
         {
             return Ok(Looked::Stale);
         }
-        match &sighting.outcome {
+        match &outcome {
             Outcome::Failed(failure) => log_failure(id, failure),
             _ => {
                 metrics::counter!("slipway_builds_finished_total", "state" => "succeeded").increment(1);
@@ -96,6 +100,22 @@ impl Dispatcher {
             }
         }
         Ok(Looked::Ended)
+    }
+
+    /// Where no pod is left to tell why, what was recorded while the last one was there still tells it.
+    async fn with_what_is_known(&self, id: BuildId, sighting: &Sighting) -> Result<Outcome, StoreError> {
+        let is_untold = sighting.attempts.is_empty()
+            && matches!(&sighting.outcome, Outcome::Failed(failure) if failure.reason == Reason::Unknown);
+        let known = match is_untold {
+            true => self
+                .store()
+                .attempts(id)
+                .await?
+                .pop()
+                .and_then(|last| last.failure),
+            false => None,
+        };
+        Ok(known.map_or_else(|| sighting.outcome.clone(), Outcome::Failed))
     }
 
     async fn record_progress(&self, id: BuildId, sighting: &Sighting) -> Result<Looked, StoreError> {
@@ -109,14 +129,32 @@ impl Dispatcher {
         };
         if let (Outcome::Waiting { .. }, Some(waited)) = (&sighting.outcome, waiting_for) {
             let waited = self.0.outage.since(waited);
-            if waited >= self.options().pending_deadline && !sighting.deleting {
+            let mut deadline = self.options().pending_deadline;
+            if waited >= deadline {
+                deadline += self.pause(id).await?;
+            }
+            if waited >= deadline && !sighting.deleting {
                 return self.past_deadline(id, waited).await;
             }
-            let left = self.options().pending_deadline.saturating_sub(waited);
+            let left = deadline.saturating_sub(waited).max(SOONEST_RECHECK);
             self.recheck(id, self.options().waiting_recheck.min(left));
         }
         self.follow_advice(id, sighting.advice).await?;
         Ok(Looked::GoesOn)
+    }
+
+    /// How long no container is expected, since the cluster itself waits between two attempts.
+    async fn pause(&self, id: BuildId) -> Result<Duration, StoreError> {
+        let attempts = self.store().attempts(id).await?;
+        let none_is_alive = attempts
+            .iter()
+            .all(|one| matches!(one.state, AttemptState::Succeeded | AttemptState::Failed));
+        let failed = u32::try_from(attempts.len()).unwrap_or(u32::MAX);
+        Ok(if none_is_alive {
+            pause_after(failed)
+        } else {
+            Duration::ZERO
+        })
     }
 
     /// A build has waited for too long, by what was watched. That becomes final, so the launcher itself is asked: a watch

@@ -90,7 +90,8 @@ impl State {
                 next,
                 Self::Launching | Self::Succeeded | Self::Failed | Self::Cancelling
             ),
-            Self::Cancelling => matches!(next, Self::Cancelled),
+            // Succeeded when its image was pushed before its pod could be stopped.
+            Self::Cancelling => matches!(next, Self::Cancelled | Self::Succeeded),
             Self::Succeeded | Self::Failed | Self::Cancelled | Self::Superseded | Self::Expired => false,
         }
     }
@@ -162,7 +163,7 @@ mod tests {
         (Queued, &[Launching, Cancelling, Superseded, Expired]),
         (Launching, &[Queued, Running, Failed, Cancelling]),
         (Running, &[Launching, Succeeded, Failed, Cancelling]),
-        (Cancelling, &[Cancelled]),
+        (Cancelling, &[Succeeded, Cancelled]),
         (Succeeded, &[]),
         (Failed, &[]),
         (Cancelled, &[]),

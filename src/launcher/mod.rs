@@ -9,6 +9,8 @@ pub mod manifest;
 pub mod noop;
 pub mod outcome;
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::stream::BoxStream;
@@ -72,6 +74,15 @@ pub enum LauncherError {
     /// There is nothing of that name (any more), or not yet.
     #[error("{0}")]
     NotFound(String),
+}
+
+/// How long Kubernetes waits after so many failed pods before it makes the next: 10 s, 20 s, 40 s, … and never more
+/// than 10 minutes. Those that are not counted as failures are counted here.
+pub fn pause_after(failed: u32) -> Duration {
+    match failed {
+        0 => Duration::ZERO,
+        _ => Duration::from_secs((10 << (failed - 1).min(10)).min(600)),
+    }
 }
 
 /// Something about these builds may have changed: look at them.

@@ -6,8 +6,9 @@ use super::{OfJob, Store, StoreError, Topic, attempts, begin};
 use crate::domain::{AttemptSeen, BuildId, Cause, Digest, Failure, Outcome};
 
 impl Store {
-    /// Records the end of a running build: succeeded or failed, its attempts, and the event, in one transaction.
-    /// False when it was no longer running, or by another Job, and for an outcome that is no end.
+    /// Records the end of a running build: succeeded or failed, its attempts, and the event, in one transaction. A
+    /// cancelling one may have succeeded, too, before it could be stopped. False when it was in no such state, or by
+    /// another Job, and for an outcome that is no end.
     pub async fn finish(
         &self,
         of: impl Into<OfJob<'_>>,
@@ -103,8 +104,11 @@ async fn end(
             UPDATE builds SET state = $2::text::build_state, finished_at = now(),
                 started_at = coalesce(started_at, CASE WHEN $9 THEN now() END),
                 retries = greatest(retries, $3), phase = NULL, waiting_since = NULL, waiting_reason = NULL,
-                waiting_message = NULL, version = version + 1
-            WHERE id = $1 AND state = 'running' AND ($11::text IS NULL OR external_id = $11)
+                waiting_message = NULL, lease_until = NULL, claim_token = NULL, version = version + 1
+            WHERE id = $1 AND (
+                state = 'running' AND ($11::text IS NULL OR external_id = $11)
+                OR state = 'cancelling' AND $2 = 'succeeded' AND ($11 IS NULL OR coalesce(external_id, $11) = $11)
+            )
             RETURNING id, project_id, state
         ), event AS (
             INSERT INTO build_events (build_id, project_id, state, cause, reason, message)

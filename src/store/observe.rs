@@ -53,6 +53,8 @@ pub enum Recorded {
 struct Progress {
     phase: Option<Phase>,
     waiting: bool,
+    /// The wait begins anew.
+    anew: bool,
     reason: Option<Reason>,
     message: Option<String>,
     started: bool,
@@ -175,6 +177,8 @@ impl Progress {
             .is_some_and(|last| last.state == AttemptState::Running);
         let mut new = self.clone();
         new.retries = self.retries.max(retries);
+        // The wait of an attempt is not that of the one before, nor the time between them.
+        new.anew = !same_attempt && !before.is_empty();
         match outcome {
             Outcome::Waiting { reason, message } => {
                 // Between the containers of one pod none runs, and still the attempt goes on.
@@ -232,6 +236,7 @@ async fn progress(
         let progress = Progress {
             phase: row.phase.map(|phase| phase.0),
             waiting: row.waiting.is_some(),
+            anew: false,
             reason: row.reason.map(|reason| reason.0),
             message: row.message,
             started: row.started,
@@ -250,7 +255,7 @@ async fn write(
     let waiting = sqlx::query_scalar!(
         "
         UPDATE builds SET phase = $2::text::build_phase,
-            waiting_since = CASE WHEN $3 THEN coalesce(waiting_since, now()) END,
+            waiting_since = CASE WHEN $3 AND $8 THEN now() WHEN $3 THEN coalesce(waiting_since, now()) END,
             waiting_reason = $4, waiting_message = $5,
             started_at = coalesce(started_at, CASE WHEN $6 THEN now() END),
             retries = $7, version = version + 1
@@ -263,7 +268,8 @@ async fn write(
         progress.reason.map(Reason::as_str),
         progress.message,
         progress.started,
-        column::<_, i32>(progress.retries)
+        column::<_, i32>(progress.retries),
+        progress.anew
     )
     .fetch_one(&mut **db)
     .await?;

@@ -128,6 +128,23 @@ async fn a_success_that_was_recorded_first_stays(_: PgPoolOptions, database: PgC
 }
 
 #[sqlx::test(migrations = false)]
+async fn an_image_that_was_pushed_before_the_cancel_is_a_success(
+    _: PgPoolOptions,
+    database: PgConnectOptions,
+) {
+    let world = World::new(database).await;
+    let id = world.running().await;
+    world.cluster.succeeds(id);
+    world.cancel(id).await;
+    world.is(id, State::Cancelling).await;
+    assert_eq!(world.see_cancels_through().await, 1);
+    world.is(id, State::Succeeded).await;
+    assert!(world.build(id).await.digest.is_some());
+    assert!(world.cluster.has(id), "its Job stays as long as others do");
+    assert_eq!(world.ends(id).await, 1);
+}
+
+#[sqlx::test(migrations = false)]
 async fn of_a_cancel_and_an_end_that_race_one_wins(_: PgPoolOptions, database: PgConnectOptions) {
     let world = World::new(database).await;
     for round in 0..40 {

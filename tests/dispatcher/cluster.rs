@@ -220,6 +220,14 @@ impl Cluster {
         });
     }
 
+    /// The Job has failed, and none of its pods is left to tell why.
+    pub fn forgets_its_pods(&self, id: BuildId) {
+        self.job(id, |job| {
+            job.sighting.attempts.clear();
+            job.sighting.outcome = Outcome::Failed(Failure::new(Reason::Unknown, "no pod is left"));
+        });
+    }
+
     /// What the last attempt's failure says.
     pub fn says(&self, id: BuildId, message: &str, snippet: &str) {
         let failure = Failure {

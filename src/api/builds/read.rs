@@ -58,8 +58,8 @@ pub(super) async fn get(
 
 /// Cancel a build.
 ///
-/// A queued build is cancelled at once. One that runs is `cancelling` until its pod is gone. Asking again does no
-/// harm.
+/// A queued build is cancelled at once. One that runs is `cancelling` until its pod is gone; where its image was pushed
+/// before it could be stopped, it is `succeeded` then. Asking again does no harm.
 #[utoipa::path(
     post,
     path = "/api/v1/builds/{id}/cancel",

@@ -8,10 +8,10 @@ use kube::{Api, ResourceExt, api::LogParams};
 
 use super::{Kubernetes, calls::call_for_log};
 use crate::{
-    domain::BuildId,
+    domain::{BuildId, failure::Retry},
     launcher::{
         LauncherError,
-        outcome::{KANIKO_CONTAINER, PodLog},
+        outcome::{Evidence, KANIKO_CONTAINER, PodLog, sighting},
     },
 };
 
@@ -24,6 +24,9 @@ const TRIES: u8 = 3;
 
 /// How long the log of a running pod is waited for: its node may not answer at all.
 const GLANCE: Duration = Duration::from_secs(2);
+
+/// How long the log of a pod that failed is waited for: well within the 10 s after which another try begins.
+const PATIENCE: Duration = Duration::from_secs(4);
 
 /// Builds whose logs are kept; beyond, they are read again.
 const KEPT_BUILDS: usize = 256;
@@ -126,7 +129,7 @@ impl Kubernetes {
             let name = pod.name_any();
             let text = match subject(pod) {
                 Some(Subject::Failed(container, status)) => {
-                    self.ended_log(id, &name, container, status).await?
+                    self.ended_log(id, pod, container, status).await?
                 }
                 // Tells the phase; whatever is wrong, the next look will tell.
                 Some(Subject::Running) => {
@@ -144,30 +147,37 @@ impl Kubernetes {
     }
 
     /// What was read counts once and for all: the pod may be gone at the next look. A log that cannot be read is
-    /// waited for a little, since the outcome is final; then the end of it that the pod's status has must do.
+    /// waited for a little, since the outcome is final, unless the end of it that the pod's status has shows already
+    /// that another try is pointless; in the end it must do.
     async fn ended_log(
         &self,
         id: BuildId,
-        pod: &str,
+        pod: &Pod,
         container: &str,
         status: &ContainerStatus,
     ) -> Result<Arc<[u8]>, LauncherError> {
-        if let Some(text) = self.ended().get(id, pod) {
+        let name = pod.name_any();
+        if let Some(text) = self.ended().get(id, &name) {
             return Ok(text);
         }
         if !has_run(status) {
             return Ok(last_words(status));
         }
-        let text = match tail(&self.pods, pod, container).await {
-            Ok(text) => text,
-            Err(LauncherError::Unavailable(_)) if !self.ended().miss(id, pod) => {
-                return Err(LauncherError::Unavailable(format!(
-                    "the log of the pod {pod} cannot be read yet"
-                )));
+        let read = tokio::time::timeout(PATIENCE, tail(&self.pods, &name, container)).await;
+        let text = match read {
+            Ok(Ok(text)) => text,
+            Ok(Err(LauncherError::NotFound(_))) => last_words(status),
+            Ok(Err(LauncherError::Unavailable(_))) | Err(_) => {
+                let words = last_words(status);
+                if !is_settled(pod, &name, &words) && !self.ended().miss(id, &name) {
+                    return Err(LauncherError::Unavailable(format!(
+                        "the log of the pod {name} cannot be read yet"
+                    )));
+                }
+                words
             }
-            Err(_) => last_words(status),
         };
-        self.ended().keep(id, pod, &text);
+        self.ended().keep(id, &name, &text);
         Ok(text)
     }
 
@@ -185,6 +195,26 @@ impl Kubernetes {
 /// A container that was never made has an end in its status all the same, and no log.
 fn has_run(status: &ContainerStatus) -> bool {
     status.container_id.as_deref().is_some_and(|id| !id.is_empty())
+}
+
+/// Whether the pod's status and these words are enough to know that another try is pointless.
+fn is_settled(pod: &Pod, name: &str, words: &[u8]) -> bool {
+    let log = PodLog {
+        pod: name,
+        text: words,
+        phase: None,
+    };
+    let seen = sighting(&Evidence {
+        job: None,
+        pods: std::slice::from_ref(pod),
+        events: &[],
+        logs: &[log],
+    });
+    let mut failures = seen
+        .attempts
+        .iter()
+        .filter_map(|attempt| attempt.failure.as_ref());
+    failures.any(|failure| failure.reason.retry() == Retry::Never)
 }
 
 fn last_words(status: &ContainerStatus) -> Arc<[u8]> {
@@ -217,4 +247,38 @@ async fn tail(pods: &Api<Pod>, pod: &str, container: &str) -> Result<Arc<[u8]>, 
         Ok(text.into())
     })
     .await
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    const STEP: &[u8] =
+        b"error building image: error building stage: failed to execute command: waiting for process to exit: exit status 7\n";
+    const PUSH: &[u8] = b"error pushing image: failed to push to destination r/x:1: connection refused\n";
+
+    fn settled(terminated: Value, words: &[u8]) -> bool {
+        let pod: Pod = serde_json::from_value(json!({
+            "metadata": { "name": "a" }, "spec": { "containers": [] },
+            "status": { "phase": "Failed", "containerStatuses": [{
+                "name": "kaniko", "image": "", "imageID": "", "ready": false, "restartCount": 0,
+                "state": { "terminated": terminated },
+            }] },
+        }))
+        .unwrap();
+        is_settled(&pod, "a", words)
+    }
+
+    #[test]
+    fn the_status_is_enough_where_it_shows_that_another_try_is_pointless() {
+        assert!(settled(json!({ "exitCode": 7, "reason": "Error" }), STEP));
+        assert!(settled(json!({ "exitCode": 137, "reason": "OOMKilled" }), b""));
+        assert!(!settled(json!({ "exitCode": 1, "reason": "Error" }), PUSH));
+        assert!(!settled(
+            json!({ "exitCode": 1, "reason": "Error" }),
+            b"Flags:\n  --usage\n"
+        ));
+    }
 }

@@ -14,7 +14,7 @@ use k8s_openapi::{
     apimachinery::pkg::apis::meta::v1::ObjectMeta,
 };
 
-use super::{LaunchError, Order};
+use super::{LaunchError, Order, pause_after};
 use crate::domain::{BuildId, BuildSpec};
 
 pub use options::{GitCredentials, KubernetesOptions, RegistryCredentials, ResourceOptions};
@@ -99,8 +99,7 @@ fn annotations(spec: &BuildSpec, options: &KubernetesOptions) -> BTreeMap<String
 fn backstop_seconds(spec: &BuildSpec, options: &KubernetesOptions) -> i64 {
     let retries = spec.max_retries.get();
     let attempt = u64::from(spec.timeout_seconds.get()) + u64::from(options.pending_seconds);
-    // Kubernetes waits 10 s, 20 s, 40 s, … and never more than 10 minutes between attempts.
-    let waits: u64 = (0..retries).map(|retry| (10_u64 << retry.min(10)).min(600)).sum();
+    let waits: u64 = (1..=retries).map(|failed| pause_after(failed).as_secs()).sum();
     i64::try_from(2 * (attempt * u64::from(retries + 1) + waits)).unwrap_or(i64::MAX)
 }
 

@@ -59,10 +59,17 @@ fn from_log(evidence: &Evidence<'_>) -> Option<Failure> {
 
 /// With what kept the build waiting, if nothing ever ran.
 fn timed_out(evidence: &Evidence<'_>) -> String {
-    let limit = evidence
-        .job
-        .and_then(|job| job.spec.as_ref()?.active_deadline_seconds);
+    let spec = evidence.job.and_then(|job| job.spec.as_ref());
+    let limit = spec.and_then(|spec| spec.active_deadline_seconds);
+    let is_backstop = spec.is_some_and(|spec| {
+        spec.template
+            .spec
+            .as_ref()
+            .is_some_and(|pod| pod.active_deadline_seconds.is_some())
+    });
     let text = match limit {
+        // The timeout proper is the pod's.
+        Some(seconds) if is_backstop => format!("All in all, the build took longer than {seconds} seconds."),
         Some(seconds) => format!("The build took longer than its timeout of {seconds} seconds."),
         None => "The build took longer than its timeout.".to_owned(),
     };

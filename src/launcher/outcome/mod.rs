@@ -146,11 +146,11 @@ fn between(evidence: &Evidence<'_>, looks: &[Look<'_>]) -> Outcome {
     if let Some(last) = looks.last() {
         if let Some(digest) = last.success() {
             return match evidence.job {
-                // Final once the Job says so, some two seconds later.
-                Some(_) => Outcome::Running {
+                // Final once the Job says so, some two seconds later; one that is being deleted may never say it.
+                Some(job) if job.metadata.deletion_timestamp.is_none() => Outcome::Running {
                     phase: Phase::Pushing,
                 },
-                None => Outcome::Succeeded { digest },
+                _ => Outcome::Succeeded { digest },
             };
         }
         if evidence.job.is_none()

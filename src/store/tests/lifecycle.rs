@@ -233,8 +233,8 @@ async fn a_cancel_ends_at_once_what_waits_and_waits_for_what_runs(pool: PgPool) 
     }
     wakeup.wait().await;
     assert_eq!(store.cancelling(None, 10).await.unwrap(), [id]);
-    let succeeded = Outcome::Succeeded { digest: None };
-    assert!(!store.finish(id, &succeeded, &[], 0).await.unwrap());
+    let failed = Outcome::Failed(Failure::new(Reason::Unknown, "stopped"));
+    assert!(!store.finish(id, &failed, &[], 0).await.unwrap());
     assert!(store.cancelled(id).await.unwrap());
     assert!(!store.cancelled(id).await.unwrap());
     let attempts = store.attempts(id).await.unwrap();
@@ -242,6 +242,20 @@ async fn a_cancel_ends_at_once_what_waits_and_waits_for_what_runs(pool: PgPool) 
     assert_eq!(
         history(&store, id).await,
         ["queued", "launching", "running", "cancelling", "cancelled"]
+    );
+}
+
+#[sqlx::test]
+async fn what_was_pushed_before_it_could_be_stopped_has_succeeded(pool: PgPool) {
+    let store = store(&pool);
+    let id = running(&store, "team").await;
+    store.cancel(id).await.unwrap();
+    let succeeded = Outcome::Succeeded { digest: None };
+    assert!(store.finish(id, &succeeded, &[], 0).await.unwrap());
+    assert!(!store.cancelled(id).await.unwrap());
+    assert_eq!(
+        history(&store, id).await,
+        ["queued", "launching", "running", "cancelling", "succeeded"]
     );
 }
 
@@ -291,6 +305,31 @@ async fn waiting_is_measured_from_its_first_sighting_and_ends_with_a_container(p
     assert_eq!(recorded, Recorded::Yes { waiting_for: None });
     let build = get(&store, id).await;
     assert_eq!((build.waiting_reason, build.phase), (None, Some(Phase::Building)));
+}
+
+#[sqlx::test]
+async fn an_attempt_after_a_failed_one_waits_for_itself(pool: PgPool) {
+    let store = store(&pool);
+    let id = running(&store, "team").await;
+    let since_long = "UPDATE builds SET waiting_since = now() - interval '100 s'";
+    let waits = async |pods: &[AttemptSeen]| {
+        sqlx::query(since_long).execute(&pool).await.unwrap();
+        match store.observe(id, &waiting(None), pods, 0).await.unwrap() {
+            Recorded::Yes { waiting_for } => waiting_for.unwrap().as_secs(),
+            Recorded::Stale => panic!("it waits"),
+        }
+    };
+    let failed = AttemptSeen {
+        failure: Some(Failure::new(Reason::Unknown, "it failed")),
+        ..seen("pod-a")
+    };
+    assert!(
+        waits(&[seen("pod-a")]).await >= 100,
+        "the wait began before there was a pod"
+    );
+    assert!(waits(std::slice::from_ref(&failed)).await >= 100);
+    assert!(waits(&[failed.clone(), seen("pod-b")]).await < 100);
+    assert!(waits(&[failed, seen("pod-b")]).await >= 100);
 }
 
 #[sqlx::test]
