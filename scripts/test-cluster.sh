@@ -67,6 +67,10 @@ stop_everything() {
 
 closing_lines() {
   local line
+  if [[ -s "$CASES" ]]; then
+    step "The cases: what must come of each, what was seen, how long it took"
+    cat "$CASES"
+  fi
   for line in "${RAN[@]}"; do printf 'ran: %s\n' "$line"; done
   # What the tests themselves say, some of them twice.
   sed -n 's/^\(SLIPWAY_TEST_SEED=.*\)/ran: faults with \1/p' "$STATE/output" | sort --unique
@@ -99,6 +103,7 @@ run_tests() {
 
 status=0
 : >"$STATE/output"
+rm -f "$CASES"
 run_tests "${RUST_TEST_THREADS:-$(nproc)}" "${CARGO_ARGUMENTS[@]}"
 # The stories of faults wait most of the time, each on a namespace and a Postgres of its own.
 [[ -z "$STORIES" ]] || run_tests "${RUST_TEST_THREADS:-8}" --test faults
