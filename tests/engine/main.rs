@@ -1,9 +1,11 @@
 //! The engine launcher on a real engine, with kaniko where its image is at hand, else with the stand-in.
 
+#[path = "../support/registry.rs"]
+mod registry;
+
 mod dockerfiles;
 mod lifecycle;
 mod machine;
-mod registry;
 mod world;
 
 use flate2::{Compression, write::GzEncoder};

@@ -26,6 +26,9 @@ use crate::registry::Registry;
 /// The stand-in executor, as `deploy/standin/build.sh` names it.
 const STANDIN: &str = "slipway/standin-executor:dev";
 
+/// Where the registry is reached: builds share the machine's network.
+const LOOPBACK: &str = "127.0.0.1";
+
 /// Longer than any build here takes, and short enough to wait for.
 const PATIENCE: Duration = Duration::from_secs(90);
 
@@ -93,13 +96,13 @@ impl World {
     /// A world with an open registry; `None` where this machine has no engine.
     pub async fn open() -> Option<Self> {
         let (docker, image) = machine().await?;
-        Some(Self::with(docker, image, Registry::open(&http()).await))
+        Some(Self::with(docker, image, Registry::open(LOOPBACK).await))
     }
 
     /// A world whose registry asks for credentials.
     pub async fn locked() -> Option<Self> {
         let (docker, image) = machine().await?;
-        Some(Self::with(docker, image, Registry::locked(&http()).await))
+        Some(Self::with(docker, image, Registry::locked(LOOPBACK).await))
     }
 
     fn with(docker: Docker, image: String, registry: Registry) -> Self {
