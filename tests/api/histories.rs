@@ -70,8 +70,9 @@ fn contexts(dice: &mut Dice) -> Vec<Context> {
 
 fn histories(dice: &mut Dice, contexts: &[Context]) -> Vec<History> {
     let one = |_| {
-        let created = dice.below(40) as f64 + 0.4;
-        let ended = (dice.below(5) > 0).then(|| dice.below(created as u64 + 1) as f64 + 0.3);
+        let days = dice.below(40);
+        let created = days as f64 + 0.4;
+        let ended = (dice.below(5) > 0).then(|| dice.below(days + 1) as f64 + 0.3);
         let usable: Vec<usize> = (0..contexts.len())
             .filter(|index| contexts[*index].age > created)
             .collect();
