@@ -5,12 +5,14 @@
 
 pub mod api;
 pub mod app;
+pub mod blobs;
 pub mod cli;
 pub mod client;
 pub mod config;
 pub mod dispatcher;
 pub mod domain;
 pub mod launcher;
+pub mod retention;
 pub mod shutdown;
 pub mod store;
 pub mod telemetry;

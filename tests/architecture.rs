@@ -10,11 +10,13 @@ use std::{
 const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("domain", &[]),
     ("store", &["domain"]),
+    ("blobs", &["domain"]),
     ("launcher", &["domain"]),
     ("webhooks", &["domain"]),
     ("notifier", &["domain", "store"]),
     ("dispatcher", &["domain", "store", "launcher"]),
-    ("api", &["domain", "store", "webhooks"]),
+    ("api", &["domain", "store", "blobs", "webhooks"]),
+    ("retention", &["domain", "store", "blobs"]),
     ("client", &["domain"]),
     ("cli", &["domain", "client"]),
     ("config", &["*"]),
@@ -36,6 +38,7 @@ const FENCED_CRATES: &[(&str, &[&str])] = &[
     // A toleration is read where it is written: among the settings.
     ("k8s_openapi", &["launcher", "config"]),
     ("bollard", &["launcher"]),
+    ("object_store", &["blobs"]),
     ("clap", &["config", "cli", "main", "app", "telemetry", "launcher"]),
 ];
 

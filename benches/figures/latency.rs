@@ -10,7 +10,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures::stream::BoxStream;
 use slipway::{
-    api::{self, ApiOptions, ApiState, Blobs, HealthState, ListenerOptions, Readiness},
+    api::{self, ApiOptions, ApiState, HealthState, ListenerOptions, Readiness},
+    blobs::Blobs,
     dispatcher::{Dispatcher, Options},
     domain::{BuildId, Sighting},
     launcher::{Change, LaunchError, Launched, Launcher, LauncherError, Order, noop::Noop},

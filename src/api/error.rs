@@ -1,10 +1,10 @@
 //! What the store's errors mean to a client.
 
-use super::{
-    blobs::BlobError,
-    problem::{Code, Problem},
+use super::problem::{Code, Problem};
+use crate::{
+    blobs::{ArchiveError, BlobError},
+    store::{CreateError, StoreError},
 };
-use crate::store::{CreateError, StoreError};
 
 impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
@@ -34,5 +34,15 @@ impl From<CreateError> for Problem {
 impl From<BlobError> for Problem {
     fn from(error: BlobError) -> Self {
         Self::new(Code::StorageUnavailable).cause(error)
+    }
+}
+
+impl From<ArchiveError> for Problem {
+    fn from(error: ArchiveError) -> Self {
+        let code = match error {
+            ArchiveError::Storage(_) => Code::StorageUnavailable,
+            ArchiveError::Missing(_) | ArchiveError::Damaged(_) => Code::Internal,
+        };
+        Self::new(code).cause(error)
     }
 }

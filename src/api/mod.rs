@@ -1,7 +1,6 @@
 //! HTTP: the REST API and what operators look at. The only axum of the service.
 
 mod answer;
-mod blobs;
 mod builds;
 mod contexts;
 mod deadline;
@@ -11,6 +10,7 @@ mod extract;
 mod health;
 mod linger;
 mod listener;
+mod log_reader;
 mod openapi;
 mod problem;
 mod query;
@@ -27,11 +27,11 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_swagger_ui::SwaggerUi;
 
 pub use self::{
-    blobs::{BlobError, Blobs},
     health::{Condition, HealthState, Readiness},
     listener::{ListenerOptions, serve},
 };
 use crate::{
+    blobs::{Blobs, LogArchive},
     domain::archive::Limits,
     store::{Creator, Store},
 };
@@ -41,7 +41,8 @@ use crate::{
 pub struct ApiState {
     store: Store,
     creator: Creator,
-    blobs: Blobs,
+    contexts: Blobs,
+    logs: log_reader::LogReader,
     health: HealthState,
     options: Arc<ApiOptions>,
     uploads: Arc<Semaphore>,
@@ -85,11 +86,12 @@ impl Default for ApiOptions {
 
 impl ApiState {
     /// The API over these parts.
-    pub fn new(health: HealthState, creator: Creator, blobs: Blobs, options: ApiOptions) -> Self {
+    pub fn new(health: HealthState, creator: Creator, contexts: Blobs, options: ApiOptions) -> Self {
         Self {
             store: health.store().clone(),
             creator,
-            blobs,
+            contexts,
+            logs: log_reader::LogReader::new(health.store().clone()),
             uploads: Arc::new(Semaphore::new(options.max_uploads)),
             streams: streams::Streams::new(options.max_streams),
             // Those that wait are worked on meanwhile: half of what is worked on at once is left to the others.
@@ -98,6 +100,13 @@ impl ApiState {
             options: Arc::new(options),
             health,
         }
+    }
+
+    /// The same, with old logs in this archive.
+    #[must_use]
+    pub fn with_log_archive(mut self, archive: Option<LogArchive>) -> Self {
+        self.logs = self.logs.with_archive(archive);
+        self
     }
 
     /// The same, whose streams end at `stop`: of itself none would.

@@ -25,6 +25,10 @@ pub enum Code {
     RequestTimeout,
     /// The build has ended, so that it can no longer be cancelled.
     BuildEnded,
+    /// The context that the build was made from has been removed, so that it cannot be built again.
+    ContextGone,
+    /// The log has been removed, after its time.
+    LogRemoved,
     /// The body is larger than is taken here.
     BodyTooLarge,
     /// The body is of a kind that is not taken here.
@@ -41,7 +45,7 @@ pub enum Code {
     Overloaded,
     /// The database does not answer.
     DatabaseUnavailable,
-    /// The storage of uploaded contexts does not answer.
+    /// The storage of uploaded contexts and old logs does not answer.
     StorageUnavailable,
     /// The service did not come to an answer in time.
     TimedOut,
@@ -56,7 +60,8 @@ impl Code {
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
-            Self::BuildEnded => StatusCode::CONFLICT,
+            Self::BuildEnded | Self::ContextGone => StatusCode::CONFLICT,
+            Self::LogRemoved => StatusCode::GONE,
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::ValidationFailed | Self::ContextInvalid | Self::IdempotencyKeyReused => {
@@ -79,6 +84,8 @@ impl Code {
             Self::MethodNotAllowed => "method_not_allowed",
             Self::RequestTimeout => "request_timeout",
             Self::BuildEnded => "build_ended",
+            Self::ContextGone => "context_gone",
+            Self::LogRemoved => "log_removed",
             Self::BodyTooLarge => "body_too_large",
             Self::UnsupportedMediaType => "unsupported_media_type",
             Self::ValidationFailed => "validation_failed",
@@ -102,6 +109,8 @@ impl Code {
             Self::MethodNotAllowed => "The method is not allowed here",
             Self::RequestTimeout => "The request came too slowly",
             Self::BuildEnded => "The build has ended",
+            Self::ContextGone => "The build's context is gone",
+            Self::LogRemoved => "The log is gone",
             Self::BodyTooLarge => "The body is too large",
             Self::UnsupportedMediaType => "The kind of body is not supported",
             Self::ValidationFailed => "The request is not valid",
@@ -110,7 +119,7 @@ impl Code {
             Self::Internal => "The service failed",
             Self::Overloaded => "The service is busy",
             Self::DatabaseUnavailable => "The database is unavailable",
-            Self::StorageUnavailable => "The storage of contexts is unavailable",
+            Self::StorageUnavailable => "The storage of contexts and logs is unavailable",
             Self::TimedOut => "The service took too long",
         }
     }

@@ -8,11 +8,13 @@ use tokio::{net::TcpListener, sync::watch};
 
 use super::{launcher, secrets};
 use crate::{
-    api::{self, ApiOptions, ApiState, Blobs, Condition, HealthState, ListenerOptions, Readiness},
+    api::{self, ApiOptions, ApiState, Condition, HealthState, ListenerOptions, Readiness},
+    blobs::{Blobs, LogArchive},
     config::{Role, ServeArgs},
     dispatcher::{self, Dispatcher},
-    domain::log::Known,
+    domain::{SystemClock, log::Known},
     launcher::Launcher,
+    retention::Retention,
     shutdown::Shutdown,
     store::Store,
     telemetry,
@@ -45,9 +47,13 @@ pub(super) async fn serve(args: ServeArgs) -> Result<()> {
         work = Some((launcher, condition));
     }
     let health = HealthState::new(store.clone(), readiness, metrics);
-    let router = match args.role {
-        Role::Dispatcher => api::health_router(health),
-        Role::All | Role::Api => rest(&args, &shutdown, &store, health)?,
+    let (router, retention) = match args.role {
+        Role::Dispatcher => (api::health_router(health), None),
+        Role::All | Role::Api => {
+            let storages = Storages::of(&args)?;
+            let retention = storages.retention(&args, &store);
+            (rest(&args, &shutdown, &store, health, storages), Some(retention))
+        }
     };
     let tokens = shutdown.tokens();
     let options = ListenerOptions {
@@ -74,6 +80,7 @@ pub(super) async fn serve(args: ServeArgs) -> Result<()> {
             args.migrate,
             store,
             work,
+            retention,
             dispatcher_options(&args, secrets),
             tokens,
         ),
@@ -87,10 +94,43 @@ pub(super) async fn serve(args: ServeArgs) -> Result<()> {
     Ok(())
 }
 
+/// Where bytes are kept outside the database. Only processes that answer the API need it.
+struct Storages {
+    contexts: Blobs,
+    log_archive: Option<LogArchive>,
+}
+
+impl Storages {
+    fn of(args: &ServeArgs) -> Result<Self> {
+        let storage =
+            |setting: &str, url: &str| Blobs::from_url(url).with_context(|| format!("--{setting}={url}"));
+        let archive = args.retention.log_archive.as_deref();
+        let archive = archive.map(|url| storage("log-archive", url)).transpose()?;
+        Ok(Self {
+            contexts: storage("context-store", &args.http.context_store)?,
+            log_archive: archive.map(LogArchive::new),
+        })
+    }
+
+    fn retention(&self, args: &ServeArgs, store: &Store) -> Retention {
+        Retention::new(
+            store.clone(),
+            self.contexts.clone(),
+            self.log_archive.clone(),
+            args.retention.options(),
+            Arc::new(SystemClock),
+        )
+    }
+}
+
 /// The REST API.
-fn rest(args: &ServeArgs, shutdown: &Shutdown, store: &Store, health: HealthState) -> Result<Router> {
-    let blobs = Blobs::from_url(&args.http.context_store)
-        .with_context(|| format!("--context-store={}", args.http.context_store))?;
+fn rest(
+    args: &ServeArgs,
+    shutdown: &Shutdown,
+    store: &Store,
+    health: HealthState,
+    storages: Storages,
+) -> Router {
     let (creator, batcher) = store.creator(args.http.create_queue as usize);
     let options = ApiOptions {
         max_context_size: args.http.max_context_size,
@@ -98,20 +138,24 @@ fn rest(args: &ServeArgs, shutdown: &Shutdown, store: &Store, health: HealthStat
         ..ApiOptions::default()
     };
     let soft = shutdown.tokens().soft;
-    let router = api::router(ApiState::new(health, creator, blobs, options).until(soft.clone()));
+    let state = ApiState::new(health, creator, storages.contexts, options)
+        .with_log_archive(storages.log_archive)
+        .until(soft.clone());
+    let router = api::router(state);
     // The batcher ends when the last handle to it is dropped, which the router holds until the listener has ended.
     shutdown.spawn("creations", async move {
         batcher.await;
         soft.cancelled().await;
     });
-    Ok(router)
+    router
 }
 
-/// Waits for the database's schema, then dispatches.
+/// Waits for the database's schema, then dispatches and removes what is old.
 async fn background(
     migrate: bool,
     store: Store,
     work: Option<(Arc<dyn Launcher>, watch::Sender<Condition>)>,
+    retention: Option<Retention>,
     options: dispatcher::Options,
     tokens: crate::shutdown::Tokens,
 ) {
@@ -121,14 +165,20 @@ async fn background(
             () = tokens.soft.cancelled() => return,
         }
     }
+    let sweeping = async {
+        match retention {
+            Some(retention) => retention.run(tokens.soft.clone()).await,
+            None => tokens.soft.cancelled().await,
+        }
+    };
     let Some((launcher, condition)) = work else {
-        tokens.soft.cancelled().await;
-        return;
+        return sweeping.await;
     };
     let dispatcher = Dispatcher::new(store, Arc::clone(&launcher), options);
     tokio::join!(
         dispatcher.run(tokens.soft.clone(), tokens.hard.clone()),
         launcher::probe(launcher, condition, tokens.soft.clone()),
+        sweeping,
     );
 }
 

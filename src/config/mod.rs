@@ -7,13 +7,14 @@ mod http;
 mod kaniko;
 mod kubernetes;
 mod log;
+mod retention;
 mod value;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use self::{
     database::DatabaseArgs, dispatch::DispatchArgs, engine::EngineArgs, http::HttpArgs, kaniko::KanikoArgs,
-    kubernetes::KubernetesArgs, log::LogArgs,
+    kubernetes::KubernetesArgs, log::LogArgs, retention::RetentionArgs, value::Keep,
 };
 use crate::{
     cli,
@@ -112,6 +113,9 @@ pub struct ServeArgs {
     /// The queue.
     #[command(flatten)]
     pub dispatch: DispatchArgs,
+    /// What is kept, and for how long.
+    #[command(flatten)]
+    pub retention: RetentionArgs,
     /// What kaniko is told.
     #[command(flatten)]
     pub kaniko: KanikoArgs,

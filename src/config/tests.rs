@@ -24,6 +24,10 @@ fn a_bad_setting_is_named() {
         (vec![url, "--internal-url=ftp://x"], "--internal-url"),
         (vec![url, "--role=king"], "--role"),
         (vec![url, "--max-context-size=much"], "--max-context-size"),
+        (vec![url, "--retain-builds=0d"], "--retain-builds"),
+        (vec![url, "--retain-logs=never"], "--retain-logs"),
+        (vec![url, "--retain-contexts=1mo"], "--retain-contexts"),
+        (vec![url, "--log-archive-after=-1d"], "--log-archive-after"),
     ] {
         let args: Vec<&str> = std::iter::once("serve").chain(bad).collect();
         let error = parse(&args).expect_err(named).to_string();
@@ -56,4 +60,27 @@ fn builds_reach_the_service_where_it_listens_unless_told_otherwise() {
         panic!("serve was asked for")
     };
     assert_eq!(serve.http.internal_url().as_str(), "http://127.0.0.1:9000/");
+}
+
+#[test]
+fn times_of_retention_are_written_in_days_or_for_ever() {
+    let args = [
+        "serve",
+        "--database-url=postgres://localhost/x",
+        "--retain-builds=forever",
+        "--retain-logs=2w",
+        "--retain-contexts=1d 12h",
+    ];
+    let Command::Serve(serve) = parse(&args).expect("the settings are valid").command else {
+        panic!("serve was asked for")
+    };
+    let options = serve.retention.options();
+    let hours = |hours: u64| Some(std::time::Duration::from_secs(hours * 3600));
+    assert_eq!(options.builds, None);
+    assert_eq!(options.logs, hours(14 * 24));
+    assert_eq!(options.contexts, hours(36));
+    assert_eq!(
+        (options.events, options.idempotency_keys),
+        (hours(365 * 24), hours(7 * 24))
+    );
 }

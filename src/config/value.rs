@@ -21,6 +21,36 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
     Ok(duration)
 }
 
+/// The longest time that is counted: beyond it, say `forever`.
+const CENTURY: Duration = Duration::from_secs(36_500 * 86_400);
+
+/// How long something is kept; `None`: for ever.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Keep(pub Option<Duration>);
+
+/// A length of time, or `forever`.
+pub(super) fn keep(text: &str) -> Result<Keep, String> {
+    match text {
+        "forever" => Ok(Keep(None)),
+        _ => time(text)
+            .map(|time| Keep(Some(time)))
+            .map_err(|error| format!("{error}, or `forever`")),
+    }
+}
+
+/// A length of time in which a day has 24 hours, such as `90d`, `2w` or `12h`.
+pub(super) fn time(text: &str) -> Result<Duration, String> {
+    let hint = "write a length of time such as 90d, 2w or 12h";
+    let span: jiff::Span = text.parse().map_err(|_| hint.to_owned())?;
+    let time = span
+        .to_duration(jiff::SpanRelativeTo::days_are_24_hours())
+        .map_err(|_| hint.to_owned())?;
+    match Duration::try_from(time) {
+        Ok(time) if !time.is_zero() && time <= CENTURY => Ok(time),
+        _ => Err(format!("{hint}, more than nothing and at most 36500d")),
+    }
+}
+
 /// An amount of bytes such as `512Mi` or `2G`.
 pub(super) fn bytes(text: &str) -> Result<u64, String> {
     let memory: Memory = text

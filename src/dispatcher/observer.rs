@@ -11,7 +11,7 @@ use super::{Dispatcher, backoff, sighted::Looked};
 use crate::{
     domain::{BuildId, State},
     launcher::Change,
-    store::{ObserverLock, StoreError},
+    store::{RoleLock, StoreError},
 };
 
 /// How often another replica tries to take the role over, and how often the holder makes sure that it has it.
@@ -55,7 +55,7 @@ impl Dispatcher {
         }
     }
 
-    async fn observe_while_held(&self, mut lock: ObserverLock, soft: &CancellationToken) {
+    async fn observe_while_held(&self, mut lock: RoleLock, soft: &CancellationToken) {
         let stop = soft.child_token();
         self.observes(true);
         let hold = async {

@@ -10,6 +10,7 @@ pub mod id;
 pub mod image;
 pub mod kaniko_log;
 pub mod log;
+pub mod log_chunk;
 pub mod options;
 pub mod outcome;
 pub mod path;

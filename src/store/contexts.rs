@@ -25,22 +25,27 @@ pub struct Context {
 }
 
 impl Store {
-    /// Stores an uploaded context's row (its bytes are in the object store already).
+    /// Stores an uploaded context's row (its bytes are in the object store already). `None`: its upload took so long
+    /// that its bytes have been removed, or are about to be.
     pub async fn add_context(
         &self,
         id: ContextId,
         project: &ProjectName,
         size: u64,
         sha256: [u8; 32],
-    ) -> Result<Context, StoreError> {
+    ) -> Result<Option<Context>, StoreError> {
         // The update changes nothing: it makes a project that is there already answer its id.
         let created_at = sqlx::query_scalar!(
             r#"
             WITH project AS (
                 INSERT INTO projects (name) VALUES ($2)
                 ON CONFLICT (name) DO UPDATE SET name = excluded.name RETURNING id
+            ), uploaded AS (
+                DELETE FROM loose_objects WHERE context_id = $1 AND due_at > now() + interval '1 min'
+                RETURNING context_id
             )
-            INSERT INTO contexts (id, project_id, size, sha256) SELECT $1, project.id, $3, $4 FROM project
+            INSERT INTO contexts (id, project_id, size, sha256)
+            SELECT context_id, project.id, $3, $4 FROM project, uploaded
             RETURNING created_at AS "created_at: Column"
             "#,
             id.0,
@@ -48,15 +53,15 @@ impl Store {
             column::<_, i64>(size),
             &sha256
         )
-        .fetch_one(&self.pool)
+        .fetch_optional(&self.pool)
         .await?;
-        Ok(Context {
+        Ok(created_at.map(|created_at| Context {
             id,
             project: project.clone(),
             size,
             sha256,
             created_at: created_at.to_jiff(),
-        })
+        }))
     }
 
     /// One context.

@@ -87,7 +87,8 @@ impl Store {
     }
 
     async fn insert_columns(&self, columns: &Columns<'_>) -> Result<Vec<Inserted>, StoreError> {
-        // Keys and projects go in sorted, so that two replicas wait for each other in the same order.
+        // Keys and projects go in sorted, so that two replicas wait for each other in the same order. A context is
+        // locked, so that it is not removed before the build that needs it can be seen.
         let rows = sqlx::query!(
             r#"
             WITH input AS MATERIALIZED (
@@ -105,7 +106,7 @@ impl Store {
             ), ready AS MATERIALIZED (
                 SELECT i.*, p.id AS project_id FROM input i JOIN project p ON p.name = i.project
                 WHERE i.context_id IS NULL OR EXISTS (
-                    SELECT FROM contexts c WHERE c.id = i.context_id AND c.project_id = p.id
+                    SELECT FROM contexts c WHERE c.id = i.context_id AND c.project_id = p.id FOR KEY SHARE
                 )
             ), keyed AS (
                 INSERT INTO idempotency_keys (project_id, key, build_id, request_sha256)

@@ -2,13 +2,13 @@
 
 use super::{
     Store, StoreError,
-    logs::pack,
     rows::{column, length},
 };
-use crate::domain::{BuildId, log::SourceMark};
-
-/// The most that one chunk holds of what is stored as it came.
-const CHUNK: usize = 256 * 1024;
+use crate::domain::{
+    BuildId,
+    log::SourceMark,
+    log_chunk::{CHUNK, pack},
+};
 
 /// Where a stored log ends.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -62,6 +62,7 @@ impl Store {
             ), continued AS (
                 UPDATE logs SET bytes = bytes + $4, source_bytes = $7, source_cut = $8, source_key = $9
                 WHERE build_id = $1 AND attempt = $2 AND bytes = $3 AND source_bytes = $6 AND $3 > 0::bigint
+                    AND archive_ends IS NULL
                 RETURNING 1
             )
             INSERT INTO log_chunks (build_id, attempt, byte_offset, length, body)

@@ -8,7 +8,8 @@ use http_body_util::BodyExt;
 use metrics_exporter_prometheus::PrometheusBuilder;
 use serde_json::{Value, json};
 use slipway::{
-    api::{self, ApiOptions, ApiState, Blobs, Condition, HealthState, Readiness},
+    api::{self, ApiOptions, ApiState, Condition, HealthState, Readiness},
+    blobs::{Blobs, LogArchive},
     domain::BuildId,
     store::{Slots, Store, StoreOptions},
 };
@@ -57,13 +58,14 @@ impl Harness {
         let (creator, batcher) = store.creator(64);
         tokio::spawn(batcher);
         let folder = tempfile::tempdir().expect("a folder can be made");
-        let blobs =
-            Blobs::from_url(folder.path().to_str().expect("the path is text")).expect("it can be used");
+        let contexts = storage(folder.path());
+        let archive = LogArchive::new(storage(&folder.path().join("archive")));
         let (launcher, seen) = watch::channel(Condition::Ready);
         let readiness = Readiness::default().with("launcher", seen);
         let metrics = PrometheusBuilder::new().build_recorder().handle();
         let health = HealthState::new(store.clone(), readiness, metrics);
-        let app = api::router(ApiState::new(health, creator, blobs, options));
+        let state = ApiState::new(health, creator, contexts, options).with_log_archive(Some(archive));
+        let app = api::router(state);
         Self {
             app,
             store,
@@ -158,6 +160,11 @@ impl Harness {
             .expect("it can be recorded");
         assert!(launched);
     }
+}
+
+/// The storage in a folder.
+pub fn storage(folder: &std::path::Path) -> Blobs {
+    Blobs::from_url(folder.to_str().expect("the path is text")).expect("it can be used")
 }
 
 impl Answer {

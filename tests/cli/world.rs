@@ -9,7 +9,8 @@ use std::{
 
 use serde_json::Value;
 use slipway::{
-    api::{self, ApiOptions, ApiState, Blobs, HealthState, ListenerOptions, Readiness},
+    api::{self, ApiOptions, ApiState, HealthState, ListenerOptions, Readiness},
+    blobs::Blobs,
     domain::{AttemptSeen, BuildId, Failure, Outcome, Phase, Reason},
     store::{BuildFilter, Slots, Store, StoreOptions},
 };

@@ -11,6 +11,7 @@ use slipway::{
         log::{Filter, Known, Masker, SourceMark},
         outcome::Advice,
     },
+    store::LogBytes,
 };
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 
@@ -46,11 +47,13 @@ async fn running(world: &World) -> BuildId {
 async fn stored(world: &World, id: BuildId) -> (Vec<u8>, bool) {
     let slice = world
         .store
-        .log(id, 1, 0, 1 << 22)
+        .log_from(id, 1, 0, 1 << 22)
         .await
         .expect("the database answers");
-    let slice = slice.expect("the attempt is known");
-    (slice.bytes, slice.complete)
+    let Some((log, LogBytes::Here(bytes))) = slice else {
+        panic!("the log is in the database")
+    };
+    (bytes, log.complete)
 }
 
 #[sqlx::test(migrations = false)]

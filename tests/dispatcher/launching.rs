@@ -143,11 +143,9 @@ async fn an_uploaded_context_comes_with_a_token_that_opens_it(_: PgPoolOptions, 
     let world = World::new(database).await;
     let context = ContextId::generate();
     let project = slipway::domain::ProjectName::default();
-    world
-        .store
-        .add_context(context, &project, 7, [3; 32])
-        .await
-        .expect("it is stored");
+    world.store.begin_context(context).await.expect("it is stored");
+    let added = world.store.add_context(context, &project, 7, [3; 32]).await;
+    added.expect("it is stored").expect("it was begun");
     let id = world
         .submit_from(json!({"upload": {"context_id": context}}))
         .await;

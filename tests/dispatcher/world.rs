@@ -6,7 +6,7 @@ use serde_json::json;
 use slipway::{
     dispatcher::{Dispatcher, Options},
     domain::{Build, BuildId, NewBuild, State},
-    store::{Creator, Slots, Store, StoreOptions},
+    store::{Creator, LogBytes, Slots, Store, StoreOptions},
 };
 use sqlx::{PgPool, postgres::PgConnectOptions};
 
@@ -146,14 +146,13 @@ impl World {
     pub async fn log(&self, id: BuildId, attempt: u32) -> (String, bool) {
         let slice = self
             .store
-            .log(id, attempt, 0, 1 << 20)
+            .log_from(id, attempt, 0, 1 << 20)
             .await
             .expect("the database answers");
-        let slice = slice.expect("the attempt is known");
-        (
-            String::from_utf8(slice.bytes).expect("the log is text"),
-            slice.complete,
-        )
+        let Some((log, LogBytes::Here(bytes))) = slice else {
+            panic!("the log is in the database")
+        };
+        (String::from_utf8(bytes).expect("the log is text"), log.complete)
     }
 
     /// How often the build ended: once, or never.

@@ -13,7 +13,7 @@ use slipway::{
     dispatcher::Dispatcher,
     domain::{Attempt, Build, BuildId, NewBuild, State},
     launcher::{kubernetes::Kubernetes, manifest::build_selector},
-    store::{Creator, Store},
+    store::{Creator, LogBytes, Store},
 };
 use sqlx::{PgPool, postgres::PgConnectOptions};
 use tokio::task::JoinHandle;
@@ -188,14 +188,18 @@ impl World {
 
     /// The log of an attempt, and whether it is whole.
     pub async fn log(&self, id: BuildId, attempt: u32) -> (String, bool) {
-        let slice = self
+        let read = self
             .reader
-            .log(id, attempt, 0, 1 << 20)
+            .log_from(id, attempt, 0, 1 << 20)
             .await
             .expect("the database answers");
-        slice.map_or_else(Default::default, |slice| {
-            (String::from_utf8_lossy(&slice.bytes).into_owned(), slice.complete)
-        })
+        match read {
+            Some((state, LogBytes::Here(bytes))) => {
+                (String::from_utf8_lossy(&bytes).into_owned(), state.complete)
+            }
+            Some((_, elsewhere)) => panic!("nothing is archived here: {elsewhere:?}"),
+            None => Default::default(),
+        }
     }
 
     /// How many builds are in a state.

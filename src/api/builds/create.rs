@@ -19,7 +19,7 @@ use crate::{
         problem::{Code, Problem, ProblemBody},
     },
     domain::{BuildId, BuildSpec, NewBuild, build::Idempotency},
-    store::Created,
+    store::{CreateError, Created},
 };
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
@@ -81,7 +81,9 @@ pub(super) async fn create(
             ("ETag" = String, description = "Names this version of the answer"),
             ("Idempotency-Replayed" = String, description = "`true`"),
         )),
-        (status = 422, description = "The key was used for another request, or the context is gone",
+        (status = 409, description = "The context has been removed after its time: `context_gone`",
+            body = ProblemBody, content_type = "application/problem+json"),
+        (status = 422, description = "The key was used for another request",
             body = ProblemBody, content_type = "application/problem+json"),
     )
 )]
@@ -109,7 +111,16 @@ async fn submit(
         rebuild_of,
         idempotency,
     };
-    match state.creator.create(new).await? {
+    let created = match state.creator.create(new).await {
+        // It was there when the build was made that is to be repeated.
+        Err(CreateError::NoSuchContext) if rebuild_of.is_some() => {
+            return Err(Problem::new(Code::ContextGone).detail(
+                "the uploaded context was removed after its time: upload it again, and create a build of it",
+            ));
+        }
+        created => created?,
+    };
+    match created {
         Created::New(build) => {
             let location = location(build.id);
             let body = Tagged::new(&BuildBody::full(build, Details::default()));

@@ -15,6 +15,7 @@ use crate::{
         extract::PathId,
         problem::{Code, Problem, ProblemBody},
     },
+    blobs::BlobName,
     domain::ContextId,
 };
 
@@ -48,7 +49,7 @@ pub(super) async fn content(
     if !state.store.may_read_context(id, token_sha256).await? {
         return Err(unauthorized());
     }
-    let Some(blob) = state.blobs.open(id).await? else {
+    let Some(blob) = state.contexts.open(&BlobName::context(id)).await? else {
         return Err(Problem::new(Code::NotFound));
     };
     let headers = [

@@ -15,10 +15,10 @@ use sha2::{Digest, Sha256};
 use super::check::{Check, invalid};
 use crate::{
     api::{
-        blobs::Upload,
         extract::too_large,
         problem::{Code, Problem},
     },
+    blobs::Upload,
     domain::archive::Limits,
 };
 

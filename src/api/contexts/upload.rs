@@ -14,13 +14,12 @@ use super::{
 use crate::{
     api::{
         ApiState,
-        blobs::Upload,
         extract::{content_length, media_type, read, too_large},
         problem::{Code, Problem},
         query::Query,
     },
+    blobs::{BlobName, Upload},
     domain::{ContextId, ProjectName},
-    store::StoreError,
 };
 
 /// The longest Dockerfile.
@@ -72,16 +71,15 @@ pub(super) async fn upload(
         return Err(too_large(state.options.max_context_size));
     }
     let id = ContextId::generate();
-    let upload = state.blobs.begin(id).await?;
+    // From here on its bytes are known of: should they be left behind, retention removes them.
+    state.store.begin_context(id).await?;
+    let upload = state.contexts.begin(&BlobName::context(id)).await?;
     let received = receive(&state, &kind, request, upload).await?;
-    let context = match state
+    let context = state
         .store
         .add_context(id, &project, received.size, received.sha256)
-        .await
-    {
-        Ok(context) => context,
-        Err(error) => return Err(forget(&state, id, error).await),
-    };
+        .await?
+        .ok_or_else(|| Problem::new(Code::RequestTimeout).detail("the upload took longer than a day"))?;
     let location = format!("/api/v1/contexts/{id}");
     let answer = Json(ContextBody::from(context));
     Ok((StatusCode::CREATED, [(header::LOCATION, location)], answer).into_response())
@@ -108,14 +106,6 @@ async fn receive(
             receive::archive(body, upload, bounds).await
         }
     }
-}
-
-/// Nobody learnt of the context: its bytes go again.
-async fn forget(state: &ApiState, id: ContextId, error: StoreError) -> Problem {
-    if let Err(left) = state.blobs.remove(id).await {
-        tracing::warn!(error = %left, context.id = %id, "a context without a row could not be removed");
-    }
-    error.into()
 }
 
 fn kind(headers: &HeaderMap) -> Result<Kind, Problem> {

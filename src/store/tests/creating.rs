@@ -75,6 +75,7 @@ async fn the_context_must_be_the_projects_own(pool: PgPool) {
     let creator = creator(&store);
     let context = ContextId::generate();
     let team: ProjectName = "team".parse().unwrap();
+    store.begin_context(context).await.unwrap();
     store.add_context(context, &team, 10, [1; 32]).await.unwrap();
     let with = |project: &str, context: ContextId| {
         let mut build = new_build(project);

@@ -10,6 +10,7 @@ mod lifecycle;
 mod places;
 mod plan;
 mod reading;
+mod retention;
 mod sessions;
 mod speed;
 mod steps;

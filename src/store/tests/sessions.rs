@@ -8,7 +8,7 @@ use super::*;
 use crate::domain::{Failure, Reason, State};
 
 /// Asks again until it is so: for what another session does in its own time.
-async fn eventually(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
+pub(super) async fn eventually(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
     let begun = Instant::now();
     while !is_so().await {
         assert!(begun.elapsed() < Duration::from_secs(20), "{what}");

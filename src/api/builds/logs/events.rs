@@ -36,19 +36,19 @@ pub(super) async fn answer(state: &ApiState, id: BuildId, wanted: &Wanted) -> Re
         Some(attempt) => wanted.offset(state, id, attempt).await?,
         None => wanted.offset_of_none(),
     };
-    let (store, hubs) = (state.store.clone(), state.hubs.clone());
+    let (logs, hubs) = (state.logs.clone(), state.hubs.clone());
     let place = state.streams.open("log_events")?;
     Ok(place.events(move |out| async move {
         let attempt = match attempt {
             Some(attempt) => attempt,
-            None => match first_attempt(&store, id).await {
+            None => match first_attempt(logs.store(), id).await {
                 Ok(attempt) => attempt,
                 Err(ended) => return end(&out, 0, 0, ended).await,
             },
         };
         out.send(event("attempt", None, &AttemptEvent { attempt }))
             .await?;
-        let follower = hubs.follow(&store, id, attempt, offset);
+        let follower = hubs.follow(&logs, id, attempt, offset);
         write(&out, attempt, follower).await
     }))
 }

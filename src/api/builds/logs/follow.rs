@@ -11,11 +11,11 @@ use super::{
 use crate::{
     api::{
         ApiState,
+        log_reader::LogReader,
         problem::Problem,
         streams::{Gone, Out},
     },
     domain::BuildId,
-    store::Store,
 };
 
 pub(super) async fn answer(state: &ApiState, id: BuildId, wanted: &Wanted) -> Result<Response, Problem> {
@@ -24,28 +24,28 @@ pub(super) async fn answer(state: &ApiState, id: BuildId, wanted: &Wanted) -> Re
         Some(attempt) => wanted.offset(state, id, attempt).await?,
         None => wanted.offset_of_none(),
     };
-    let (store, hubs) = (state.store.clone(), state.hubs.clone());
+    let (logs, hubs) = (state.logs.clone(), state.hubs.clone());
     let place = state.streams.open("log_text")?;
     Ok(place.text(move |out| async move {
         let attempt = match attempt {
             Some(attempt) => attempt,
-            None => match first_attempt(&store, id).await {
+            None => match first_attempt(logs.store(), id).await {
                 Ok(attempt) => attempt,
                 Err(_) => return Ok(()),
             },
         };
-        write(&out, &store, &hubs, (id, attempt, offset)).await
+        write(&out, &logs, &hubs, (id, attempt, offset)).await
     }))
 }
 
 /// Writes one attempt's log after the other.
 async fn write(
     out: &Out,
-    store: &Store,
+    logs: &LogReader,
     hubs: &Hubs,
     (id, mut attempt, offset): (BuildId, u32, u64),
 ) -> Result<(), Gone> {
-    let mut follower = hubs.follow(store, id, attempt, offset);
+    let mut follower = hubs.follow(logs, id, attempt, offset);
     let mut at_line_start = true;
     loop {
         match follower.next().await {
@@ -59,7 +59,7 @@ async fn write(
                 let title = format!("{newline}[slipway: attempt {attempt}]\n");
                 out.send(Bytes::from(title)).await?;
                 at_line_start = true;
-                follower = hubs.follow(store, id, attempt, 0);
+                follower = hubs.follow(logs, id, attempt, 0);
             }
             Next::End { .. } => return Ok(()),
         }

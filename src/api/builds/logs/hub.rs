@@ -11,8 +11,9 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::tail::{Found, Segment, Tail};
 use crate::{
+    api::log_reader::{LogError, LogReader},
     domain::BuildId,
-    store::{LogState, Store, StoreError},
+    store::LogState,
 };
 
 /// The most that is read at once, and that one piece holds.
@@ -39,11 +40,11 @@ impl Hubs {
     }
 
     /// Follows an attempt's log from a byte on.
-    pub(super) fn follow(&self, store: &Store, id: BuildId, attempt: u32, at: u64) -> Follower {
+    pub(super) fn follow(&self, logs: &LogReader, id: BuildId, attempt: u32, at: u64) -> Follower {
         let mut hubs = self.lock();
         let there = hubs.get(&(id, attempt)).and_then(Weak::upgrade);
         let hub = there.unwrap_or_else(|| {
-            let hub = Hub::start(self.clone(), store.clone(), (id, attempt));
+            let hub = Hub::start(self.clone(), logs.clone(), (id, attempt));
             hubs.insert((id, attempt), Arc::downgrade(&hub));
             hub
         });
@@ -60,7 +61,7 @@ impl Hubs {
 struct Hub {
     key: Key,
     hubs: Hubs,
-    store: Store,
+    logs: LogReader,
     tail: watch::Sender<Tail>,
     earlier: tokio::sync::Mutex<VecDeque<Segment>>,
     _reader: DropGuard,
@@ -77,19 +78,19 @@ impl Drop for Hub {
 }
 
 impl Hub {
-    fn start(hubs: Hubs, store: Store, key: Key) -> Arc<Self> {
+    fn start(hubs: Hubs, logs: LogReader, key: Key) -> Arc<Self> {
         let stop = CancellationToken::new();
         let hub = Arc::new(Self {
             key,
             hubs,
-            store,
+            logs,
             tail: watch::Sender::default(),
             earlier: tokio::sync::Mutex::default(),
             _reader: stop.clone().drop_guard(),
         });
         let reader = Reader {
             hub: Arc::downgrade(&hub),
-            store: hub.store.clone(),
+            logs: hub.logs.clone(),
             key,
             grown: Instant::now(),
         };
@@ -98,13 +99,13 @@ impl Hub {
     }
 
     /// What lies before the window, read once for those who come by together.
-    async fn earlier(&self, at: u64) -> Result<Option<Segment>, StoreError> {
+    async fn earlier(&self, at: u64) -> Result<Option<Segment>, LogError> {
         let mut kept = self.earlier.lock().await;
         if let Some(segment) = kept.iter().find(|segment| segment.offset == at) {
             return Ok(Some(segment.clone()));
         }
         let (id, attempt) = self.key;
-        let Some((state, bytes)) = self.store.log_from(id, attempt, at, PIECE).await? else {
+        let Some((state, bytes)) = self.logs.from(id, attempt, at, PIECE).await? else {
             return Ok(None);
         };
         let more = at + (bytes.len() as u64) < state.total;
@@ -120,7 +121,7 @@ impl Hub {
 /// The one who reads the table.
 struct Reader {
     hub: Weak<Hub>,
-    store: Store,
+    logs: LogReader,
     key: Key,
     /// When the log was last seen to have grown.
     grown: Instant,
@@ -128,7 +129,7 @@ struct Reader {
 
 impl Reader {
     async fn run(mut self) {
-        let mut changes = self.store.watch_log(self.key.0);
+        let mut changes = self.logs.store().watch_log(self.key.0);
         let mut at = None;
         loop {
             match self.read(at).await {
@@ -146,8 +147,8 @@ impl Reader {
                         tokio::time::sleep(PAUSE).await;
                     }
                 }
-                // The build was removed.
-                Ok(None) => return self.publish(|tail| tail.over = true),
+                // The build was removed, or its log.
+                Ok(None) | Err(LogError::Removed) => return self.publish(|tail| tail.over = true),
                 Err(error) => {
                     tracing::debug!(build.id = %self.key.0, error = &error as &dyn std::error::Error, "a log cannot be read; it is tried again");
                     tokio::time::sleep(OUTAGE).await;
@@ -159,16 +160,16 @@ impl Reader {
     }
 
     /// What is new since `at`; the first time, the end of what there is.
-    async fn read(&self, at: Option<u64>) -> Result<Option<(Segment, LogState)>, StoreError> {
+    async fn read(&self, at: Option<u64>) -> Result<Option<(Segment, LogState)>, LogError> {
         let (id, attempt) = self.key;
         let at = match at {
             Some(at) => at,
-            None => match self.store.log_from(id, attempt, 0, 0).await? {
+            None => match self.logs.from(id, attempt, 0, 0).await? {
                 Some((state, _)) => Tail::begin(state.total),
                 None => return Ok(None),
             },
         };
-        let read = self.store.log_from(id, attempt, at, PIECE).await?;
+        let read = self.logs.from(id, attempt, at, PIECE).await?;
         Ok(read.map(|(state, bytes)| {
             let more = !state.complete || at + (bytes.len() as u64) < state.total;
             (Segment::new(at, bytes, more), state)

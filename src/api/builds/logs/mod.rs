@@ -13,7 +13,12 @@ use http::HeaderMap;
 pub(in crate::api) use self::hub::Hubs;
 use self::start::{How, Wanted};
 use crate::{
-    api::{ApiState, extract::PathId, problem::Problem, query::Query},
+    api::{
+        ApiState,
+        extract::PathId,
+        problem::{Problem, ProblemBody},
+        query::Query,
+    },
     domain::BuildId,
 };
 
@@ -64,6 +69,8 @@ use crate::{
                 ("Slipway-Log-Total" = u64, description = "Bytes stored so far"),
                 ("Slipway-Log-Complete" = bool, description = "Whether nothing will be added any more"),
             )),
+        (status = 410, description = "The log was removed after its time: `log_removed`", body = ProblemBody,
+            content_type = "application/problem+json"),
     )
 )]
 pub(super) async fn log(

@@ -14,8 +14,16 @@ use crate::{
         problem::{Code, Problem},
     },
     domain::BuildId,
-    store::LogSlice,
 };
+
+/// What is answered.
+struct Slice {
+    attempt: u32,
+    offset: u64,
+    total: u64,
+    complete: bool,
+    bytes: Vec<u8>,
+}
 
 pub(super) async fn answer(
     state: &ApiState,
@@ -25,19 +33,25 @@ pub(super) async fn answer(
 ) -> Result<Response, Problem> {
     let Some(attempt) = wanted.attempt(state, id).await? else {
         let none = not_begun(state, id, wanted.offset_of_none()).await?;
-        return Ok(write(0, none));
+        return Ok(write(none));
     };
     let offset = wanted.offset(state, id, attempt).await?;
-    let slice = state.store.log(id, attempt, offset, limit).await?;
-    slice
-        .map(|slice| write(attempt, slice))
-        .ok_or_else(|| Problem::new(Code::NotFound))
+    let read = state.logs.from(id, attempt, offset, limit).await?;
+    let (log, bytes) = read.ok_or_else(|| Problem::new(Code::NotFound))?;
+    Ok(write(Slice {
+        attempt,
+        offset,
+        total: log.total,
+        complete: log.complete,
+        bytes,
+    }))
 }
 
 /// The log of a build without attempts: empty, and for ever so if the build has ended.
-async fn not_begun(state: &ApiState, id: BuildId, offset: u64) -> Result<LogSlice, Problem> {
+async fn not_begun(state: &ApiState, id: BuildId, offset: u64) -> Result<Slice, Problem> {
     let build = existing(state, id).await?;
-    Ok(LogSlice {
+    Ok(Slice {
+        attempt: 0,
         offset,
         bytes: Vec::new(),
         total: 0,
@@ -45,13 +59,16 @@ async fn not_begun(state: &ApiState, id: BuildId, offset: u64) -> Result<LogSlic
     })
 }
 
-fn write(attempt: u32, slice: LogSlice) -> Response {
+fn write(slice: Slice) -> Response {
     let headers = [
         (
             header::CONTENT_TYPE,
             HeaderValue::from_static("text/plain; charset=utf-8"),
         ),
-        (HeaderName::from_static("slipway-log-attempt"), attempt.into()),
+        (
+            HeaderName::from_static("slipway-log-attempt"),
+            slice.attempt.into(),
+        ),
         (HeaderName::from_static("slipway-log-offset"), slice.offset.into()),
         (HeaderName::from_static("slipway-log-total"), slice.total.into()),
         (

@@ -96,17 +96,22 @@ impl Wanted {
         }
     }
 
-    /// The byte to begin at in that attempt's log.
+    /// The byte to begin at in that attempt's log, which can be read now.
     pub(super) async fn offset(&self, state: &ApiState, id: BuildId, attempt: u32) -> Result<u64, Problem> {
         let lines = match self.begin {
-            Begin::At(offset) => return Ok(offset),
+            Begin::At(offset) => {
+                if !matches!(self.how, How::Once { .. }) {
+                    state.logs.from(id, attempt, offset, 0).await?;
+                }
+                return Ok(offset);
+            }
             Begin::Lines(lines) => lines,
         };
         let bytes = match self.how {
             How::Once { limit } => u64::from(limit),
             How::Text | How::Events => DEFAULT_BYTES,
         };
-        let begin = state.store.log_tail(id, attempt, lines, bytes).await?;
+        let begin = state.logs.tail(id, attempt, lines, bytes).await?;
         begin.ok_or_else(|| Problem::new(Code::NotFound))
     }
 
