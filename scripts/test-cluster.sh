@@ -22,6 +22,8 @@ for part in output processes packages postgres cluster; do
   source "scripts/lib/$part.sh"
 done
 RAN=() NOT_RUN=() STORIES=
+# Where the cases' test leaves its table: cargo's folder for tests.
+CASES=${CARGO_TARGET_DIR:-target}/tmp/cluster-cases.txt
 
 # Every test program that has tests for a cluster.
 test_programs() { grep --recursive --files-with-matches 'needs a cluster: make test-cluster' tests | cut -d/ -f2 | sort --unique; }
