@@ -61,9 +61,13 @@ impl Store {
             r#"
             WITH gone AS (
                 DELETE FROM contexts c WHERE c.id = ANY($1) AND NOT EXISTS (
-                    SELECT FROM specs s JOIN builds b ON b.id = s.build_id
-                    WHERE s.spec #>> '{source,upload,context_id}' = c.id::text
-                        AND (b.finished_at IS NULL OR b.finished_at >= now() - make_interval(secs => $2))
+                    SELECT FROM (
+                        SELECT build_id FROM specs WHERE spec #>> '{source,upload,context_id}' = c.id::text OFFSET 0
+                    ) s CROSS JOIN LATERAL (
+                        SELECT FROM builds b WHERE b.id = s.build_id
+                            AND (b.finished_at IS NULL OR b.finished_at >= now() - make_interval(secs => $2))
+                        OFFSET 0
+                    ) b
                 ) RETURNING c.id
             ), loose AS (
                 INSERT INTO loose_objects (context_id, due_at) SELECT id, now() FROM gone

@@ -17,6 +17,8 @@ async fn history(pool: &PgPool, builds: i32) {
     for statement in [
         "TRUNCATE projects, builds, specs, attempts, logs, log_chunks, build_events, contexts, context_grants,
             idempotency_keys, results, steps RESTART IDENTITY CASCADE",
+        "ALTER TABLE builds SET (autovacuum_enabled = off)",
+        "ALTER TABLE specs SET (autovacuum_enabled = off)",
         "ANALYZE",
         "INSERT INTO projects (name) VALUES ('p')",
     ] {
@@ -111,8 +113,12 @@ async fn explained(pool: &PgPool, sql: &str) -> (String, i64) {
 #[sqlx::test]
 async fn a_batch_follows_the_indexes_and_does_not_grow_with_what_is_kept(pool: PgPool) {
     let mut touched: Vec<Vec<(&str, i64)>> = Vec::new();
-    for builds in [2_000, 40_000] {
+    // The last one with true statistics: autovacuum may come at any moment.
+    for (builds, analyzed) in [(2_000, false), (40_000, false), (40_000, true)] {
         history(&pool, builds).await;
+        if analyzed {
+            sqlx::query("ANALYZE").execute(&pool).await.unwrap();
+        }
         let ids: String = sqlx::query_scalar(
             "SELECT quote_literal(array_agg(id)::text) || '::uuid[]' FROM (
                 SELECT id FROM builds WHERE finished_at IS NOT NULL ORDER BY id LIMIT 450
@@ -129,8 +135,10 @@ async fn a_batch_follows_the_indexes_and_does_not_grow_with_what_is_kept(pool: P
         }
         touched.push(pages);
     }
-    for ((name, few), (_, many)) in touched[0].iter().zip(&touched[1]) {
-        assert!(*many < few * 3 / 2 + 500, "{name}: {few}, then {many} pages");
+    for larger in &touched[1..] {
+        for ((name, few), (_, many)) in touched[0].iter().zip(larger) {
+            assert!(*many < few * 3 / 2 + 1500, "{name}: {few}, then {many} pages");
+        }
     }
 }
 
