@@ -113,7 +113,11 @@ async fn a_registry_that_is_away_is_tried_again() {
 async fn memory_beyond_the_limit_ends_the_build() {
     let mut world = World::new().await;
     let rest = json!({ "resources": { "memory": "64Mi" } });
-    let order = world.volume_order(&step("busybox tail /dev/zero"), rest).await;
+    // A shell that fills it by itself: in the stand-in's steps there are no devices.
+    let fill = "x=0123456789abcdef; while true; do x=$x$x; done";
+    let order = world
+        .volume_order(&step(&format!("/bin/busybox sh -c '{fill}'")), rest)
+        .await;
     world.launcher.launch(&order).await.unwrap();
     let seen = world.finish(order.id).await;
     assert_eq!(failure(&seen).0, Reason::OutOfMemory);

@@ -129,7 +129,7 @@ async fn a_namespace_that_is_not_there_is_the_operators_matter() {
 async fn pods_that_outlive_their_job_are_removed_too() {
     let world = World::with(|options| options.kaniko.image = "127.0.0.1:1/kaniko:none".into()).await;
     let order = git(&world);
-    world.launcher.launch(&order).await.unwrap();
+    let launched = world.launcher.launch(&order).await.unwrap();
     world
         .watch(order.id, |seen| {
             seen.is_some_and(|seen| !seen.attempts.is_empty())
@@ -139,20 +139,16 @@ async fn pods_that_outlive_their_job_are_removed_too() {
         propagation_policy: Some(kube::api::PropagationPolicy::Orphan),
         ..DeleteParams::default()
     };
-    world
-        .place
-        .api::<Job>()
-        .delete(&order.id.job_name(), &orphan)
+    let (jobs, name) = (world.place.api::<Job>(), order.id.job_name());
+    jobs.delete(&name, &orphan).await.unwrap();
+    let gone = kube::runtime::conditions::is_deleted(&launched.external_id);
+    kube::runtime::wait::await_condition(jobs, &name, gone)
         .await
         .unwrap();
-    // Seen as long as its pod is there, and could push; by then without the Job's id.
-    let seen = world
-        .watch(order.id, |seen| {
-            seen.is_some_and(|seen| seen.external_id.is_empty())
-        })
-        .await
-        .unwrap();
-    assert_eq!(seen.attempts.len(), 1);
+    // Seen as long as its pod is there, and could push: that goes on, and is still the Job's.
+    let seen = world.launcher.look(order.id).await.unwrap().unwrap();
+    assert_eq!(seen.external_id, launched.external_id);
+    assert_eq!((seen.attempts.len(), seen.deleting), (1, false));
     world.launcher.remove(order.id).await.unwrap();
     world.watch(order.id, |seen| seen.is_none()).await;
     assert!(world.place.pods(order.id).await.is_empty());
