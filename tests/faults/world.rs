@@ -43,9 +43,10 @@ const KINDS: [(&str, &str); 5] = [
     ("slow", r#""sh", "/script", "0.5", "0""#),
     ("fails", r#""sh", "/script", "0", "42""#),
     ("long", r#""sh", "/script", "30", "0""#),
+    // In the stand-in's steps there are no devices to read from.
     (
         "hungry",
-        r#""dd", "if=/dev/zero", "of=/dev/null", "bs=900M", "count=1""#,
+        r#""sh", "-c", "x=0123456789abcdef; while true; do x=$x$x; done""#,
     ),
 ];
 
@@ -346,7 +347,7 @@ fn defaults(
 ) -> Vec<(&'static str, String)> {
     let path = |path: &Path| path.to_str().expect("a path is text").to_owned();
     let fixed = |text: &str| text.to_owned();
-    vec![
+    let mut settings = vec![
         ("SLIPWAY_NAMESPACE", place.namespace.clone()),
         ("SLIPWAY_EXECUTOR_IMAGE", cluster::executor_image()),
         ("SLIPWAY_FETCHER_IMAGE", cluster::fetcher_image()),
@@ -362,7 +363,12 @@ fn defaults(
         ("SLIPWAY_MEMORY", fixed("32Mi:512Mi")),
         ("SLIPWAY_DISK", fixed("16Mi:2Gi")),
         ("SLIPWAY_LOG", fixed("info,slipway=debug")),
-    ]
+    ];
+    if cluster::is_standin() {
+        // It unpacks into a folder and runs there; kaniko needs no such right.
+        settings.push(("SLIPWAY_CAPABILITIES", fixed("SYS_CHROOT")));
+    }
+    settings
 }
 
 fn write_context(folder: &Path) {
