@@ -16,3 +16,4 @@ pub mod retention;
 pub mod shutdown;
 pub mod store;
 pub mod telemetry;
+pub mod webhooks;

@@ -2,6 +2,7 @@
 
 mod answer;
 mod builds;
+mod caller;
 mod contexts;
 mod deadline;
 mod error;

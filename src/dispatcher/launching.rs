@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::{Dispatcher, backoff, failures, masked::mask};
 use crate::{
     domain::{
-        BuildId, BuildSpec, ContextId, Failure, State,
+        BuildId, BuildSpec, ContextId, Failure, ProjectSettings, State,
         log::{CONTEXT_TOKEN, Masker},
     },
     launcher::{ContextGrant, LaunchError, Launched, Order},
@@ -225,7 +225,12 @@ impl Dispatcher {
             Some(context) => Some(self.grant(id, context).await?),
             None => None,
         };
-        Ok(Order { id, spec, context })
+        Ok(Order {
+            id,
+            spec,
+            project: ProjectSettings::default(),
+            context,
+        })
     }
 
     async fn grant(&self, build: BuildId, context: ContextId) -> Result<ContextGrant, LaunchError> {

@@ -192,7 +192,7 @@ fn check_path_component(component: &str) -> Result<(), Invalid> {
 }
 
 /// `[\w][\w.-]{0,127}`
-fn check_tag(tag: &str) -> Result<(), Invalid> {
+pub(super) fn check_tag(tag: &str) -> Result<(), Invalid> {
     let word = |c: char| c.is_ascii_alphanumeric() || c == '_';
     if tag.is_empty()
         || tag.len() > 128

@@ -16,7 +16,7 @@ use bytes::Bytes;
 use futures::stream::BoxStream;
 use secrecy::SecretString;
 
-use crate::domain::{BuildId, BuildSpec, Sighting};
+use crate::domain::{BuildId, BuildSpec, ProjectSettings, Sighting};
 
 /// A build that is to be launched.
 #[derive(Debug, Clone)]
@@ -25,6 +25,8 @@ pub struct Order {
     pub id: BuildId,
     /// What to build.
     pub spec: BuildSpec,
+    /// What is settled for its project.
+    pub project: ProjectSettings,
     /// Where the uploaded context can be had, if the source is one.
     pub context: Option<ContextGrant>,
 }

@@ -106,6 +106,7 @@ async fn a_job_that_ended_before_its_launch_was_recorded_elsewhere_is_looked_at_
     let order = Order {
         id,
         spec: claims[0].spec.clone(),
+        project: slipway::domain::ProjectSettings::default(),
         context: None,
     };
     world.cluster.launch(&order).await.expect("it is created");

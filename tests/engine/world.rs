@@ -178,6 +178,7 @@ impl World {
         Order {
             id: BuildId::generate(),
             spec: serde_json::from_value(spec).expect("a valid spec"),
+            project: slipway::domain::ProjectSettings::default(),
             context: None,
         }
     }

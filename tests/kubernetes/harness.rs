@@ -95,6 +95,7 @@ impl World {
         Order {
             id: BuildId::generate(),
             spec: serde_json::from_value(body).unwrap(),
+            project: slipway::domain::ProjectSettings::default(),
             context: None,
         }
     }

@@ -20,6 +20,7 @@ fn order(source: Value, rest: Value) -> Order {
     Order {
         id: BUILD.parse().unwrap(),
         spec: serde_json::from_value(body).unwrap(),
+        project: crate::domain::ProjectSettings::default(),
         context: None,
     }
 }
@@ -208,6 +209,7 @@ fn the_jobs_own_deadline_outlasts_all_attempts() {
 #[test]
 fn an_upload_without_a_grant_is_refused() {
     let order = Order {
+        project: crate::domain::ProjectSettings::default(),
         context: None,
         ..upload()
     };

@@ -1,0 +1,201 @@
+//! Build rules: which refs are built, and under which tags. Docker Hub's, which its users know.
+
+use std::{fmt, str::FromStr};
+
+use regex::{Regex, RegexBuilder};
+
+use super::{
+    push::{Push, RefKind},
+    text::{Invalid, plain},
+};
+
+/// The most that a compiled expression may take, in bytes: it comes from a caller.
+const REGEX_SIZE: usize = 256 * 1024;
+/// The longest pattern and the longest template, in bytes.
+const LONGEST: usize = 512;
+
+/// Which refs of a kind a rule is for: one name, or `/expression/`, which must match the whole name.
+#[derive(Clone)]
+pub struct RefPattern {
+    text: String,
+    matcher: Matcher,
+}
+
+#[derive(Clone)]
+enum Matcher {
+    Name,
+    Whole(Regex),
+}
+
+impl RefPattern {
+    /// As it was written.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// What the pattern's groups hold, from `{\1}` on, if it matches; a name has no groups.
+    pub fn captures(&self, name: &str) -> Option<Vec<String>> {
+        match &self.matcher {
+            Matcher::Name => (self.text == name).then(Vec::new),
+            Matcher::Whole(regex) => {
+                let found = regex.captures(name)?;
+                let group = |group: Option<regex::Match<'_>>| {
+                    group.map_or_else(String::new, |text| text.as_str().to_owned())
+                };
+                Some(found.iter().skip(1).map(group).collect())
+            }
+        }
+    }
+}
+
+impl FromStr for RefPattern {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        plain(text, LONGEST)?;
+        let expression = text.strip_prefix('/').and_then(|rest| rest.strip_suffix('/'));
+        let matcher = match expression {
+            None => Matcher::Name,
+            Some(expression) => Matcher::Whole(whole(expression)?),
+        };
+        Ok(Self {
+            text: text.to_owned(),
+            matcher,
+        })
+    }
+}
+
+/// The expression, made to match the whole of a name. It is compiled by itself first: `a)|(b` must not pass as part of
+/// a larger one.
+fn whole(expression: &str) -> Result<Regex, Invalid> {
+    let compile = |text: &str| RegexBuilder::new(text).size_limit(REGEX_SIZE).build();
+    let invalid = |error: regex::Error| match error {
+        regex::Error::CompiledTooBig(_) => Invalid::new("has an expression that is too large"),
+        other => Invalid::new(format_args!("has an expression that cannot be read: {other}")),
+    };
+    compile(expression).map_err(invalid)?;
+    compile(&format!(r"\A(?:{expression})\z")).map_err(invalid)
+}
+
+impl fmt::Debug for RefPattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("RefPattern").field(&self.text).finish()
+    }
+}
+
+impl PartialEq for RefPattern {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text
+    }
+}
+
+impl Eq for RefPattern {}
+
+/// A tag with places in it: `{sourceref}`, `{\1}` to `{\9}`, and Quay's `${commit_info.short_sha}`,
+/// `${parsed_ref.branch}`, `${parsed_ref.tag}`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TagTemplate {
+    text: String,
+    parts: Vec<Part>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Part {
+    Text(String),
+    SourceRef,
+    Group(usize),
+    ShortCommit,
+    Named(RefKind),
+}
+
+/// The places, as they are written.
+const PLACES: [(&str, Part); 4] = [
+    ("{sourceref}", Part::SourceRef),
+    ("${commit_info.short_sha}", Part::ShortCommit),
+    ("${parsed_ref.branch}", Part::Named(RefKind::Branch)),
+    ("${parsed_ref.tag}", Part::Named(RefKind::Tag)),
+];
+
+impl TagTemplate {
+    /// As it was written.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// The tag of a push whose name gave these captures. A slash, as branches have it, becomes `-`.
+    ///
+    /// # Errors
+    /// What is wrong with the result, which is no valid tag.
+    pub fn render(&self, push: &Push, captures: &[String]) -> Result<String, Invalid> {
+        let mut tag = String::new();
+        for part in &self.parts {
+            match part {
+                Part::Text(text) => tag.push_str(text),
+                Part::SourceRef => tag.push_str(push.reference.name.as_str()),
+                Part::Group(number) => {
+                    let group = captures.get(number - 1).ok_or_else(|| {
+                        Invalid::new(format_args!(
+                            "uses {{\\{number}}}, and the pattern has {} groups",
+                            captures.len()
+                        ))
+                    })?;
+                    tag.push_str(group);
+                }
+                Part::ShortCommit => tag.push_str(&push.commit.as_str()[..7]),
+                Part::Named(kind) if *kind == push.reference.kind => {
+                    tag.push_str(push.reference.name.as_str())
+                }
+                Part::Named(_) => {}
+            }
+        }
+        let tag = tag.replace('/', "-");
+        super::image::check_tag(&tag)
+            .map_err(|Invalid(why)| Invalid::new(format_args!("gives `{tag}`, which {why}")))?;
+        Ok(tag)
+    }
+}
+
+impl FromStr for TagTemplate {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        plain(text, LONGEST)?;
+        let mut parts = Vec::new();
+        let mut rest = text;
+        while !rest.is_empty() {
+            let (part, after) = next_part(rest)?;
+            parts.push(part);
+            rest = after;
+        }
+        Ok(Self {
+            text: text.to_owned(),
+            parts,
+        })
+    }
+}
+
+fn next_part(rest: &str) -> Result<(Part, &str), Invalid> {
+    for (written, part) in PLACES {
+        if let Some(after) = rest.strip_prefix(written) {
+            return Ok((part, after));
+        }
+    }
+    if let Some(after) = rest.strip_prefix("{\\") {
+        let digit = after.chars().next().and_then(|digit| digit.to_digit(10));
+        return match (digit, after.get(1..).and_then(|after| after.strip_prefix('}'))) {
+            (Some(number @ 1..=9), Some(after)) => Ok((Part::Group(number as usize), after)),
+            _ => Err(Invalid::new("has a group that is none of {\\1} to {\\9}")),
+        };
+    }
+    let end = rest.find(['{', '}', '$']).unwrap_or(rest.len());
+    if end == 0 {
+        return Err(Invalid::new(format_args!(
+            "has something at `{rest}` that is no place: {{sourceref}}, {{\\1}} to {{\\9}}, ${{commit_info.short_sha}}, \
+             ${{parsed_ref.branch}}, ${{parsed_ref.tag}}"
+        )));
+    }
+    Ok((Part::Text(rest[..end].to_owned()), &rest[end..]))
+}
+
+#[cfg(test)]
+mod tests;
