@@ -20,9 +20,22 @@ pub(super) const JSON_LIMIT: usize = 256 * 1024;
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A JSON body.
+#[expect(dead_code, reason = "no resource is described by its body alone as yet")]
 pub(super) struct JsonBody<T>(pub T);
 
 impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for JsonBody<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        let JsonText(text) = JsonText::from_request(request, state).await?;
+        parse(&text).map(Self)
+    }
+}
+
+/// A body that says that it is JSON, as it arrived: for those who look at more than what it describes.
+pub(super) struct JsonText(pub Bytes);
+
+impl<S: Send + Sync> FromRequest<S> for JsonText {
     type Rejection = Problem;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
@@ -33,8 +46,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for JsonBody<T> {
         if !json {
             return Err(Problem::new(Code::UnsupportedMediaType).detail("send application/json"));
         }
-        let bytes = read(&parts.headers, body, JSON_LIMIT).await?;
-        parse(&bytes).map(Self)
+        read(&parts.headers, body, JSON_LIMIT).await.map(Self)
     }
 }
 
@@ -82,7 +94,7 @@ pub(super) fn too_large(limit: u64) -> Problem {
 }
 
 /// Parses JSON. Where it fails it is parsed once more, slowly, to learn whether it is JSON at all, and in which field.
-fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+pub(super) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     if let Ok(value) = serde_json::from_slice(bytes) {
         return Ok(value);
     }

@@ -1,6 +1,7 @@
 //! HTTP: the REST API and what operators look at. The only axum of the service.
 
 mod answer;
+mod auth;
 mod builds;
 mod caller;
 mod contexts;
@@ -45,6 +46,8 @@ pub struct ApiState {
     contexts: Blobs,
     logs: log_reader::LogReader,
     health: HealthState,
+    /// Who is let in; everybody when absent.
+    auth: Option<auth::Auth>,
     options: Arc<ApiOptions>,
     uploads: Arc<Semaphore>,
     streams: streams::Streams,
@@ -90,6 +93,7 @@ impl ApiState {
     pub fn new(health: HealthState, creator: Creator, contexts: Blobs, options: ApiOptions) -> Self {
         Self {
             store: health.store().clone(),
+            auth: Some(auth::Auth::new(health.store().clone())),
             creator,
             contexts,
             logs: log_reader::LogReader::new(health.store().clone()),
@@ -107,6 +111,13 @@ impl ApiState {
     #[must_use]
     pub fn with_log_archive(mut self, archive: Option<LogArchive>) -> Self {
         self.logs = self.logs.with_archive(archive);
+        self
+    }
+
+    /// The same, open to everybody: for services that only their own machine reaches.
+    #[must_use]
+    pub fn without_authentication(mut self) -> Self {
+        self.auth = None;
         self
     }
 

@@ -17,6 +17,8 @@ pub enum Code {
     MalformedJson,
     /// The credentials are missing or do not open this.
     Unauthorized,
+    /// The token does not allow this in its project: `detail` names the scope that it lacks.
+    Forbidden,
     /// There is nothing here.
     NotFound,
     /// There is something here, but not for this method: see `Allow`.
@@ -57,6 +59,7 @@ impl Code {
         match self {
             Self::BadRequest | Self::MalformedJson => StatusCode::BAD_REQUEST,
             Self::Unauthorized => StatusCode::UNAUTHORIZED,
+            Self::Forbidden => StatusCode::FORBIDDEN,
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
@@ -80,6 +83,7 @@ impl Code {
             Self::BadRequest => "bad_request",
             Self::MalformedJson => "malformed_json",
             Self::Unauthorized => "unauthorized",
+            Self::Forbidden => "forbidden",
             Self::NotFound => "not_found",
             Self::MethodNotAllowed => "method_not_allowed",
             Self::RequestTimeout => "request_timeout",
@@ -105,6 +109,7 @@ impl Code {
             Self::BadRequest => "The request cannot be understood",
             Self::MalformedJson => "The body is not valid JSON",
             Self::Unauthorized => "Valid credentials are needed",
+            Self::Forbidden => "The token does not allow this",
             Self::NotFound => "There is nothing here",
             Self::MethodNotAllowed => "The method is not allowed here",
             Self::RequestTimeout => "The request came too slowly",
@@ -137,6 +142,7 @@ impl Code {
     fn of_status(status: StatusCode) -> Self {
         match status {
             StatusCode::UNAUTHORIZED => Self::Unauthorized,
+            StatusCode::FORBIDDEN => Self::Forbidden,
             StatusCode::NOT_FOUND => Self::NotFound,
             StatusCode::METHOD_NOT_ALLOWED => Self::MethodNotAllowed,
             StatusCode::REQUEST_TIMEOUT => Self::RequestTimeout,

@@ -1,6 +1,7 @@
 //! The words of the service and the rules that hold without any outside system: no async, no SQL, no HTTP.
 
 pub mod archive;
+pub mod audit;
 pub mod build;
 pub mod clock;
 pub mod event;
@@ -26,13 +27,15 @@ pub mod source;
 pub mod spec;
 pub mod state;
 pub mod text;
+pub mod token;
 mod web;
 
+pub use audit::{AuditEntry, Change};
 pub use build::{Attempt, AttemptState, Build, NewBuild, StepRun};
 pub use clock::{Clock, SystemClock};
 pub use event::{BuildEvent, Cause, EventKind};
 pub use failure::{Class, Failure, Reason};
-pub use id::{BuildId, ContextId};
+pub use id::{BuildId, ContextId, TokenId};
 pub use image::{Digest, ImageReference, ImageRepository};
 pub use outcome::{AttemptSeen, Outcome, Sighting};
 pub use project::ProjectName;
@@ -42,3 +45,4 @@ pub use source::Source;
 pub use spec::BuildSpec;
 pub use state::{Phase, State};
 pub use text::Invalid;
+pub use token::{Actor, NewToken, Token, TokenName, TokenText};

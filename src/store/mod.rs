@@ -3,6 +3,7 @@
 //! Every write names the state that it expects and says whether it took place. Time is the database's.
 
 mod attempts;
+mod audit;
 mod begin;
 mod builds;
 mod claim;
@@ -30,6 +31,7 @@ mod retention;
 mod rows;
 mod stats;
 mod steps;
+mod tokens;
 mod wakeups;
 mod watches;
 
@@ -54,6 +56,7 @@ pub use pool::StoreOptions;
 pub use queue::{ProjectQueue, QueueView};
 pub use retention::{Batch, EventKey, LogKey, OldLog};
 pub use stats::{PoolStatus, QueueDepth};
+pub use tokens::{LiveToken, TokenError};
 pub use wakeups::{Topic, Wakeup};
 pub use watches::BuildWatch;
 

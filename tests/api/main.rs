@@ -17,4 +17,5 @@ mod outages;
 mod queue;
 mod retention;
 mod stream;
+mod tenancy;
 mod waiting;

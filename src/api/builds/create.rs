@@ -8,6 +8,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use sha2::{Digest, Sha256};
 
 use super::{
+    asked::Asked,
     body::{BuildBody, Details},
     etag::Tagged,
     read::details,
@@ -15,10 +16,11 @@ use super::{
 use crate::{
     api::{
         ApiState,
-        extract::{JsonBody, PathId, single},
+        caller::Caller,
+        extract::{PathId, single},
         problem::{Code, Problem, ProblemBody},
     },
-    domain::{BuildId, BuildSpec, NewBuild, build::Idempotency},
+    domain::{BuildId, BuildSpec, NewBuild, Scope, build::Idempotency},
     store::{CreateError, Created},
 };
 
@@ -51,9 +53,12 @@ const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 )]
 pub(super) async fn create(
     State(state): State<ApiState>,
+    caller: Caller,
     headers: HeaderMap,
-    JsonBody(spec): JsonBody<BuildSpec>,
+    asked: Asked,
 ) -> Result<Response, Problem> {
+    let spec = asked.spec(&caller)?;
+    caller.may(Scope::BuildsWrite, &spec.project)?;
     let idempotency = idempotency(&headers, &spec, None)?;
     submit(&state, spec, None, idempotency).await
 }
@@ -89,12 +94,14 @@ pub(super) async fn create(
 )]
 pub(super) async fn rebuild(
     State(state): State<ApiState>,
+    caller: Caller,
     PathId(id): PathId<BuildId>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let Some(old) = state.store.build(id).await? else {
         return Err(Problem::new(Code::NotFound));
     };
+    caller.may(Scope::BuildsWrite, &old.spec.project)?;
     let idempotency = idempotency(&headers, &old.spec, Some(id))?;
     submit(&state, old.spec, Some(id), idempotency).await
 }
