@@ -67,7 +67,6 @@ impl Auth {
         Ok((token, session))
     }
 
-    #[expect(dead_code, reason = "for those who revoke tokens")]
     /// Forgets all that is known of tokens: some were revoked.
     pub(super) fn forget(&self) {
         let mut known = self.lock();

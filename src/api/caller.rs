@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
 use http::request::Parts;
+use jiff::Timestamp;
 
 use super::{
     ApiState,
@@ -52,16 +53,26 @@ impl Caller {
 
     /// Refuses what only administrators may do.
     pub(super) fn may_administrate(&self) -> Result<(), Problem> {
+        self.has(Scope::Admin)
+    }
+
+    /// Refuses to give what the caller has not.
+    pub(super) fn has(&self, scope: Scope) -> Result<(), Problem> {
         match &self.token {
-            Some(token) if !token.gives(Scope::Admin) => Err(lacks(Scope::Admin)),
+            Some(token) if !token.gives(scope) => Err(lacks(scope)),
             _ => Ok(()),
         }
     }
 
-    #[expect(dead_code, reason = "for those who make tokens")]
-    /// Whether the caller may do this in some project.
-    pub(super) fn has(&self, scope: Scope) -> bool {
-        self.token.as_ref().is_none_or(|token| token.gives(scope))
+    /// When the caller's token expires.
+    pub(super) fn expires_at(&self) -> Option<Timestamp> {
+        self.token.as_ref()?.expires_at
+    }
+
+    /// Whether the caller decides where nothing is settled: as administrators do, and everybody where none is asked for
+    /// a token.
+    pub(super) fn decides(&self) -> bool {
+        self.only_project().is_none()
     }
 
     /// The only project that the caller sees; `None` for those who see all.
@@ -85,7 +96,6 @@ impl Caller {
         Ok(project)
     }
 
-    #[expect(dead_code, reason = "for those who change what is audited")]
     /// Who it is, for the audit log.
     pub(super) fn actor(&self) -> Actor {
         self.token.as_deref().map_or_else(Actor::anonymous, Actor::from)
@@ -98,6 +108,13 @@ impl Caller {
 }
 
 impl ApiState {
+    /// Some tokens open nothing from now on: here, at once.
+    pub(super) fn tokens_were_revoked(&self) {
+        if let Some(auth) = &self.auth {
+            auth.forget();
+        }
+    }
+
     /// Refuses what the caller may not do with this build; 404 where it is not theirs, as if there were none. Says
     /// nothing of whether there is one to those who may do everything.
     pub(super) async fn may_with(&self, caller: &Caller, scope: Scope, id: BuildId) -> Result<(), Problem> {

@@ -20,7 +20,6 @@ pub(super) const JSON_LIMIT: usize = 256 * 1024;
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A JSON body.
-#[expect(dead_code, reason = "no resource is described by its body alone as yet")]
 pub(super) struct JsonBody<T>(pub T);
 
 impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for JsonBody<T> {
@@ -145,6 +144,24 @@ impl<S: Send + Sync, T: FromStr + Send> FromRequestParts<S> for PathId<T> {
             .await
             .map_err(|_| nothing())?;
         text.parse().map(Self).map_err(|_| nothing())
+    }
+}
+
+/// Two identifiers in the path, likewise.
+pub(super) struct PathIds<A, B>(pub A, pub B);
+
+impl<S: Send + Sync, A: FromStr + Send, B: FromStr + Send> FromRequestParts<S> for PathIds<A, B> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let nothing = || Problem::new(Code::NotFound);
+        let Path((one, other)) = Path::<(String, String)>::from_request_parts(parts, state)
+            .await
+            .map_err(|_| nothing())?;
+        match (one.parse(), other.parse()) {
+            (Ok(one), Ok(other)) => Ok(Self(one, other)),
+            _ => Err(nothing()),
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use utoipa::{
     openapi::{
         Components, Content, OpenApi, Ref, RefOr, Response, ResponseBuilder,
         header::HeaderBuilder,
-        path::{Operation, PathItem},
+        path::{Operation, ParameterIn, PathItem},
         security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme},
     },
 };
@@ -25,6 +25,8 @@ use super::problem::{Code, FieldError, ProblemBody};
     tags(
         (name = "builds", description = "Requests for images, and what came of them"),
         (name = "contexts", description = "Build contexts that callers upload"),
+        (name = "projects", description = "Who owns builds, and what is settled for them"),
+        (name = "tokens", description = "What opens the API"),
         (name = "health", description = "For those who look after the service"),
     ),
     components(schemas(ProblemBody, FieldError, Code)),
@@ -130,7 +132,7 @@ fn share(path: &str, operation: &mut Operation) {
     let body = operation.request_body.is_some();
     let parameters = operation.parameters.as_ref().is_some_and(|all| {
         all.iter().any(|one| match one {
-            RefOr::T(one) => one.name != "id" && one.name != "If-None-Match",
+            RefOr::T(one) => one.parameter_in != ParameterIn::Path && one.name != "If-None-Match",
             RefOr::Ref(_) => true,
         })
     });

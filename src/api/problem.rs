@@ -25,6 +25,14 @@ pub enum Code {
     MethodNotAllowed,
     /// The request's body came too slowly.
     RequestTimeout,
+    /// There is a project of this name already.
+    ProjectExists,
+    /// The project has builds that have not ended.
+    ProjectBusy,
+    /// It was changed since it was read: read it again.
+    PreconditionFailed,
+    /// `If-Match` must say which version is to be replaced.
+    PreconditionRequired,
     /// The build has ended, so that it can no longer be cancelled.
     BuildEnded,
     /// The context that the build was made from has been removed, so that it cannot be built again.
@@ -63,7 +71,11 @@ impl Code {
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
-            Self::BuildEnded | Self::ContextGone => StatusCode::CONFLICT,
+            Self::ProjectExists | Self::ProjectBusy | Self::BuildEnded | Self::ContextGone => {
+                StatusCode::CONFLICT
+            }
+            Self::PreconditionFailed => StatusCode::PRECONDITION_FAILED,
+            Self::PreconditionRequired => StatusCode::PRECONDITION_REQUIRED,
             Self::LogRemoved => StatusCode::GONE,
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
@@ -87,6 +99,10 @@ impl Code {
             Self::NotFound => "not_found",
             Self::MethodNotAllowed => "method_not_allowed",
             Self::RequestTimeout => "request_timeout",
+            Self::ProjectExists => "project_exists",
+            Self::ProjectBusy => "project_busy",
+            Self::PreconditionFailed => "precondition_failed",
+            Self::PreconditionRequired => "precondition_required",
             Self::BuildEnded => "build_ended",
             Self::ContextGone => "context_gone",
             Self::LogRemoved => "log_removed",
@@ -113,6 +129,10 @@ impl Code {
             Self::NotFound => "There is nothing here",
             Self::MethodNotAllowed => "The method is not allowed here",
             Self::RequestTimeout => "The request came too slowly",
+            Self::ProjectExists => "The project exists",
+            Self::ProjectBusy => "The project has unfinished builds",
+            Self::PreconditionFailed => "It was changed meanwhile",
+            Self::PreconditionRequired => "If-Match is missing",
             Self::BuildEnded => "The build has ended",
             Self::ContextGone => "The build's context is gone",
             Self::LogRemoved => "The log is gone",

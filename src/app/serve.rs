@@ -139,6 +139,7 @@ fn rest(
     let options = ApiOptions {
         max_context_size: args.http.max_context_size,
         max_streams: args.http.max_streams as usize,
+        allow_any_destination: args.http.allow_any_destination,
         ..ApiOptions::default()
     };
     let soft = shutdown.tokens().soft;

@@ -22,7 +22,7 @@ pub(super) async fn run(args: TokenArgs) -> Result<()> {
             let wanted = args.token()?;
             let text = TokenText::of(rand::random());
             let token = store
-                .add_token(&wanted, text.sha256(), &Actor::command_line())
+                .add_token(&wanted, text.sha256(), None, &Actor::command_line())
                 .await?;
             eprintln!("{} is made; it is shown this once", token.id);
             println!("{}", text.expose());

@@ -33,6 +33,19 @@ pub struct HttpArgs {
     )]
     pub no_auth: bool,
 
+    /// Let projects' tokens push anywhere where their projects settle no destinations; else only administrators may
+    #[arg(
+        long,
+        env = "SLIPWAY_ALLOW_ANY_DESTINATION",
+        num_args = 0..=1,
+        require_equals = true,
+        default_value = "false",
+        default_missing_value = "true",
+        action = clap::ArgAction::Set,
+        value_name = "BOOL"
+    )]
+    pub allow_any_destination: bool,
+
     /// How build pods or containers reach this service, to fetch uploaded contexts [default: http://<--listen>]
     #[arg(long, env = "SLIPWAY_INTERNAL_URL", value_parser = base_url, value_name = "URL")]
     pub internal_url: Option<url::Url>,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use jiff_sqlx::Timestamp;
+use jiff_sqlx::{Timestamp, ToSqlx};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -111,7 +111,7 @@ impl Store {
         Ok(())
     }
 
-    /// Makes a token whose text has this SHA-256.
+    /// Makes a token whose text has this SHA-256; it expires when `latest` does, if not before.
     ///
     /// # Errors
     /// When its project does not exist, or the database fails.
@@ -119,6 +119,7 @@ impl Store {
         &self,
         new: &NewToken,
         sha256: [u8; 32],
+        latest: Option<jiff::Timestamp>,
         actor: &Actor,
     ) -> Result<Token, TokenError> {
         let id = Uuid::now_v7();
@@ -129,10 +130,10 @@ impl Store {
         let row = sqlx::query!(
             r#"
             WITH project AS (
-                SELECT id FROM projects WHERE name = $2 FOR SHARE
+                SELECT id FROM projects WHERE name = $2 AND removed_at IS NULL FOR SHARE
             )
             INSERT INTO tokens (id, project_id, name, sha256, scopes, expires_at)
-            SELECT $1, (SELECT id FROM project), $3, $4, $5, now() + make_interval(secs => $6)
+            SELECT $1, (SELECT id FROM project), $3, $4, $5, least(now() + make_interval(secs => $6), $7)
             WHERE $2::text IS NULL OR EXISTS (SELECT FROM project)
             RETURNING created_at AS "created_at: Timestamp", expires_at AS "expires_at: Timestamp"
             "#,
@@ -141,7 +142,8 @@ impl Store {
             new.name().as_str(),
             &sha256,
             &scopes,
-            new.lifetime().map(|lifetime| lifetime.as_secs_f64())
+            new.lifetime().map(|lifetime| lifetime.as_secs_f64()),
+            latest.map(ToSqlx::to_sqlx) as Option<Timestamp>
         )
         .fetch_optional(&mut *db)
         .await

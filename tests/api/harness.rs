@@ -46,6 +46,15 @@ impl Harness {
         harness
     }
 
+    /// Another replica of the same service, whose operator lets projects push anywhere.
+    pub async fn lenient(database: &PgConnectOptions) -> Self {
+        let options = ApiOptions {
+            allow_any_destination: true,
+            ..ApiOptions::default()
+        };
+        Self::built(&address(database), options, true)
+    }
+
     /// Another replica of the same service.
     pub async fn replica(database: &PgConnectOptions) -> Self {
         Self::built(&address(database), ApiOptions::default(), true)

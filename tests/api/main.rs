@@ -14,6 +14,7 @@ mod input;
 mod listener;
 mod logs;
 mod outages;
+mod projects;
 mod queue;
 mod retention;
 mod stream;

@@ -34,7 +34,7 @@ impl Key {
         let text = TokenText::of(rand::random());
         let token = harness
             .store
-            .add_token(&new, text.sha256(), &Actor::command_line())
+            .add_token(&new, text.sha256(), None, &Actor::command_line())
             .await
             .unwrap();
         Self { text, token }
@@ -94,6 +94,20 @@ impl Two {
             own,
             foreign,
         }
+    }
+
+    /// The same, where the first project may push to the tests' registry.
+    pub async fn pushing(database: &PgConnectOptions) -> Self {
+        let two = Self::new(database).await;
+        let terms = json!({"settings": {"destinations": ["registry.example"]}});
+        let terms = serde_json::from_value(terms).unwrap();
+        let (mine, actor) = ("mine".parse().unwrap(), Actor::command_line());
+        two.harness
+            .store
+            .change_project(&mine, None, &terms, &actor)
+            .await
+            .unwrap();
+        two
     }
 
     pub async fn mine(&self, scopes: &[Scope]) -> Key {
@@ -255,7 +269,7 @@ async fn what_is_anothers_looks_like_nothing(_: PgPoolOptions, database: PgConne
 
 #[sqlx::test(migrations = false)]
 async fn contexts_of_another_project_look_like_nothing(_: PgPoolOptions, database: PgConnectOptions) {
-    let two = Two::new(&database).await;
+    let two = Two::pushing(&database).await;
     let upload = async |key: &Key, query: &str| {
         let asked = request(Method::POST, &format!("/api/v1/contexts{query}"))
             .header(header::AUTHORIZATION, key.header())
@@ -409,7 +423,7 @@ async fn each_scope_opens_its_routes_and_no_other(_: PgPoolOptions, database: Pg
 
 #[sqlx::test(migrations = false)]
 async fn a_build_without_a_project_is_for_the_tokens_own(_: PgPoolOptions, database: PgConnectOptions) {
-    let two = Two::new(&database).await;
+    let two = Two::pushing(&database).await;
     let key = two.mine(&[Scope::BuildsWrite]).await;
     let created = key.post(&two.harness, "/api/v1/builds", &wanted()).await.json();
     assert_eq!(

@@ -57,9 +57,9 @@ pub(super) async fn create(
     headers: HeaderMap,
     asked: Asked,
 ) -> Result<Response, Problem> {
-    let spec = asked.spec(&caller)?;
-    caller.may(Scope::BuildsWrite, &spec.project)?;
+    let spec = asked.spec(&state, &caller).await?;
     let idempotency = idempotency(&headers, &spec, None)?;
+    let spec = settle(&state, spec, caller.decides()).await?;
     submit(&state, spec, None, idempotency).await
 }
 
@@ -103,7 +103,25 @@ pub(super) async fn rebuild(
     };
     caller.may(Scope::BuildsWrite, &old.spec.project)?;
     let idempotency = idempotency(&headers, &old.spec, Some(id))?;
-    submit(&state, old.spec, Some(id), idempotency).await
+    let spec = settle(&state, old.spec, caller.decides()).await?;
+    submit(&state, spec, Some(id), idempotency).await
+}
+
+/// The spec as its project settles it; `anywhere` as in [`settle`](crate::domain::ProjectSettings::settle), which the operator may allow too.
+///
+/// # Errors
+/// 422 where the project may not ask for it, or was removed.
+pub(in crate::api) async fn settle(
+    state: &ApiState,
+    spec: BuildSpec,
+    anywhere: bool,
+) -> Result<BuildSpec, Problem> {
+    let settled = state.store.project_settings(&spec.project).await?;
+    if settled.removed {
+        return Err(Problem::field("project", "was removed, and takes no builds"));
+    }
+    let anywhere = anywhere || state.options.allow_any_destination;
+    Ok(settled.settings.settle(spec, anywhere)?)
 }
 
 async fn submit(
