@@ -29,6 +29,7 @@ impl Service {
             .env("SLIPWAY_DATABASE_URL", database)
             .env("SLIPWAY_LISTEN", &address)
             .env("SLIPWAY_CONTEXT_STORE", contexts.path())
+            .env("SLIPWAY_NO_AUTH", "true")
             .env("SLIPWAY_LOG", "warn")
             .stdin(Stdio::null())
             .spawn()?;

@@ -1,6 +1,8 @@
 //! HTTP: the REST API and what operators look at. The only axum of the service.
 
 mod answer;
+mod audit;
+mod auth;
 mod builds;
 mod caller;
 mod contexts;
@@ -14,10 +16,12 @@ mod listener;
 mod log_reader;
 mod openapi;
 mod problem;
+mod projects;
 mod query;
 mod queue;
 mod request_id;
 mod streams;
+mod tokens;
 
 use std::{sync::Arc, time::Duration};
 
@@ -45,6 +49,8 @@ pub struct ApiState {
     contexts: Blobs,
     logs: log_reader::LogReader,
     health: HealthState,
+    /// Who is let in; everybody when absent.
+    auth: Option<auth::Auth>,
     options: Arc<ApiOptions>,
     uploads: Arc<Semaphore>,
     streams: streams::Streams,
@@ -65,6 +71,8 @@ pub struct ApiOptions {
     pub max_uploads: usize,
     /// Logs and events that are followed at once; beyond, requests are answered 503.
     pub max_streams: usize,
+    /// Whether builds that projects' tokens ask for may be pushed anywhere where their projects settle nothing.
+    pub allow_any_destination: bool,
     /// How long a request may take, uploads and downloads excepted.
     pub request_timeout: Duration,
     /// How long the client of an upload may be silent.
@@ -79,6 +87,7 @@ impl Default for ApiOptions {
             max_in_flight: 2048,
             max_uploads: 16,
             max_streams: 2048,
+            allow_any_destination: false,
             request_timeout: Duration::from_secs(30),
             upload_idle_timeout: Duration::from_secs(30),
         }
@@ -90,6 +99,7 @@ impl ApiState {
     pub fn new(health: HealthState, creator: Creator, contexts: Blobs, options: ApiOptions) -> Self {
         Self {
             store: health.store().clone(),
+            auth: Some(auth::Auth::new(health.store().clone())),
             creator,
             contexts,
             logs: log_reader::LogReader::new(health.store().clone()),
@@ -107,6 +117,13 @@ impl ApiState {
     #[must_use]
     pub fn with_log_archive(mut self, archive: Option<LogArchive>) -> Self {
         self.logs = self.logs.with_archive(archive);
+        self
+    }
+
+    /// The same, open to everybody: for services that only their own machine reaches.
+    #[must_use]
+    pub fn without_authentication(mut self) -> Self {
+        self.auth = None;
         self
     }
 
@@ -151,6 +168,9 @@ fn api(request_timeout: Duration) -> OpenApiRouter<ApiState> {
         .merge(contexts::routes())
         .merge(events::routes())
         .merge(queue::routes())
+        .merge(projects::routes())
+        .merge(tokens::routes())
+        .merge(audit::routes())
         .layer(within(request_timeout))
         .merge(builds::waiting_routes().layer(within(request_timeout.saturating_add(builds::LONGEST_WAIT))))
         .merge(contexts::long_routes())

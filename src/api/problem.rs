@@ -17,12 +17,22 @@ pub enum Code {
     MalformedJson,
     /// The credentials are missing or do not open this.
     Unauthorized,
+    /// The token does not allow this in its project: `detail` names the scope that it lacks.
+    Forbidden,
     /// There is nothing here.
     NotFound,
     /// There is something here, but not for this method: see `Allow`.
     MethodNotAllowed,
     /// The request's body came too slowly.
     RequestTimeout,
+    /// There is a project of this name already.
+    ProjectExists,
+    /// The project has builds that have not ended.
+    ProjectBusy,
+    /// It was changed since it was read: read it again.
+    PreconditionFailed,
+    /// `If-Match` must say which version is to be replaced.
+    PreconditionRequired,
     /// The build has ended, so that it can no longer be cancelled.
     BuildEnded,
     /// The context that the build was made from has been removed, so that it cannot be built again.
@@ -57,10 +67,15 @@ impl Code {
         match self {
             Self::BadRequest | Self::MalformedJson => StatusCode::BAD_REQUEST,
             Self::Unauthorized => StatusCode::UNAUTHORIZED,
+            Self::Forbidden => StatusCode::FORBIDDEN,
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
-            Self::BuildEnded | Self::ContextGone => StatusCode::CONFLICT,
+            Self::ProjectExists | Self::ProjectBusy | Self::BuildEnded | Self::ContextGone => {
+                StatusCode::CONFLICT
+            }
+            Self::PreconditionFailed => StatusCode::PRECONDITION_FAILED,
+            Self::PreconditionRequired => StatusCode::PRECONDITION_REQUIRED,
             Self::LogRemoved => StatusCode::GONE,
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
@@ -80,9 +95,14 @@ impl Code {
             Self::BadRequest => "bad_request",
             Self::MalformedJson => "malformed_json",
             Self::Unauthorized => "unauthorized",
+            Self::Forbidden => "forbidden",
             Self::NotFound => "not_found",
             Self::MethodNotAllowed => "method_not_allowed",
             Self::RequestTimeout => "request_timeout",
+            Self::ProjectExists => "project_exists",
+            Self::ProjectBusy => "project_busy",
+            Self::PreconditionFailed => "precondition_failed",
+            Self::PreconditionRequired => "precondition_required",
             Self::BuildEnded => "build_ended",
             Self::ContextGone => "context_gone",
             Self::LogRemoved => "log_removed",
@@ -105,9 +125,14 @@ impl Code {
             Self::BadRequest => "The request cannot be understood",
             Self::MalformedJson => "The body is not valid JSON",
             Self::Unauthorized => "Valid credentials are needed",
+            Self::Forbidden => "The token does not allow this",
             Self::NotFound => "There is nothing here",
             Self::MethodNotAllowed => "The method is not allowed here",
             Self::RequestTimeout => "The request came too slowly",
+            Self::ProjectExists => "The project exists",
+            Self::ProjectBusy => "The project has unfinished builds",
+            Self::PreconditionFailed => "It was changed meanwhile",
+            Self::PreconditionRequired => "If-Match is missing",
             Self::BuildEnded => "The build has ended",
             Self::ContextGone => "The build's context is gone",
             Self::LogRemoved => "The log is gone",
@@ -137,6 +162,7 @@ impl Code {
     fn of_status(status: StatusCode) -> Self {
         match status {
             StatusCode::UNAUTHORIZED => Self::Unauthorized,
+            StatusCode::FORBIDDEN => Self::Forbidden,
             StatusCode::NOT_FOUND => Self::NotFound,
             StatusCode::METHOD_NOT_ALLOWED => Self::MethodNotAllowed,
             StatusCode::REQUEST_TIMEOUT => Self::RequestTimeout,

@@ -5,9 +5,9 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{ApiState, problem::Problem, query::Query};
+use super::{ApiState, caller::Caller, problem::Problem, query::Query};
 use crate::{
-    domain::ProjectName,
+    domain::{ProjectName, Scope},
     store::{ProjectQueue, QueueView},
 };
 
@@ -57,6 +57,8 @@ pub(super) fn routes() -> OpenApiRouter<ApiState> {
 }
 
 /// Show the queue.
+///
+/// To a token of a project, its project's part of it: the sums are its own.
 #[utoipa::path(
     get,
     path = "/api/v1/queue",
@@ -65,11 +67,27 @@ pub(super) fn routes() -> OpenApiRouter<ApiState> {
     params(("project" = Option<ProjectName>, Query, description = "Show only this one of the projects")),
     responses((status = 200, description = "The queue", body = QueueBody))
 )]
-async fn queue(State(state): State<ApiState>, mut query: Query) -> Result<Json<QueueBody>, Problem> {
-    let project = query.one::<ProjectName>("project")?;
+async fn queue(
+    State(state): State<ApiState>,
+    caller: Caller,
+    mut query: Query,
+) -> Result<Json<QueueBody>, Problem> {
+    let named = query.one::<ProjectName>("project")?;
     query.finish()?;
-    let view = state.store.queue(project.as_ref()).await?;
+    let project = caller.project(Scope::BuildsRead, named)?;
+    let mut view = state.store.queue(project.as_ref()).await?;
+    if caller.only_project().is_some() {
+        own_part(&mut view);
+    }
     Ok(Json(view.into()))
+}
+
+/// How much others build is not told to those who see one project only.
+fn own_part(view: &mut QueueView) {
+    let own = view.projects.first();
+    view.queued = own.map_or(0, |own| own.queued);
+    view.running = own.map_or(0, |own| own.running);
+    view.oldest = own.and_then(|own| own.oldest);
 }
 
 impl From<QueueView> for QueueBody {

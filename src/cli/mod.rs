@@ -16,14 +16,23 @@ mod samples;
 mod screen;
 mod settings;
 mod show;
+mod token;
 
 use std::{process::ExitCode, str::FromStr};
 
 use clap::Subcommand;
 
 pub use self::{
-    build::BuildArgs, cancel::CancelArgs, ending::Ending, events::EventsArgs, list::BuildsArgs,
-    logs::LogsArgs, queue::QueueArgs, rebuild::RebuildArgs, show::ShowArgs,
+    build::BuildArgs,
+    cancel::CancelArgs,
+    ending::Ending,
+    events::EventsArgs,
+    list::BuildsArgs,
+    logs::LogsArgs,
+    queue::QueueArgs,
+    rebuild::RebuildArgs,
+    show::ShowArgs,
+    token::{TokenArgs, TokenCommand},
 };
 use self::{ending::Failure, screen::Screen, settings::ServiceArgs};
 use crate::domain::{BuildId, Clock};
@@ -48,6 +57,8 @@ pub enum Command {
     Rebuild(RebuildArgs),
     /// Show how many builds wait and run, and for whom.
     Queue(QueueArgs),
+    /// Make tokens, which open the API.
+    Token(TokenArgs),
 }
 
 /// A build on the command line: its id, or its Job's name.
@@ -75,6 +86,7 @@ impl Command {
             Self::Cancel(args) => &args.service,
             Self::Rebuild(args) => &args.service,
             Self::Queue(args) => &args.service,
+            Self::Token(args) => &args.service,
         }
     }
 }
@@ -91,6 +103,7 @@ pub async fn run(command: Command, clock: &dyn Clock) -> ExitCode {
         Command::Cancel(args) => cancel::run(args, &mut screen).await,
         Command::Rebuild(args) => rebuild::run(args, &mut screen).await,
         Command::Queue(args) => queue::run(args, &mut screen).await,
+        Command::Token(args) => token::run(args, &mut screen).await,
     };
     done.map_or_else(|failure| report(&failure, &mut screen), ExitCode::from)
 }

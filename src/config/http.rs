@@ -20,6 +20,32 @@ pub struct HttpArgs {
     )]
     pub listen: SocketAddr,
 
+    /// Ask nobody for a token: everybody who reaches the address may do everything. Only on a loopback address
+    #[arg(
+        long,
+        env = "SLIPWAY_NO_AUTH",
+        num_args = 0..=1,
+        require_equals = true,
+        default_value = "false",
+        default_missing_value = "true",
+        action = clap::ArgAction::Set,
+        value_name = "BOOL"
+    )]
+    pub no_auth: bool,
+
+    /// Let projects' tokens push anywhere where their projects settle no destinations; else only administrators may
+    #[arg(
+        long,
+        env = "SLIPWAY_ALLOW_ANY_DESTINATION",
+        num_args = 0..=1,
+        require_equals = true,
+        default_value = "false",
+        default_missing_value = "true",
+        action = clap::ArgAction::Set,
+        value_name = "BOOL"
+    )]
+    pub allow_any_destination: bool,
+
     /// How build pods or containers reach this service, to fetch uploaded contexts [default: http://<--listen>]
     #[arg(long, env = "SLIPWAY_INTERNAL_URL", value_parser = base_url, value_name = "URL")]
     pub internal_url: Option<url::Url>,
@@ -51,6 +77,21 @@ pub struct HttpArgs {
 }
 
 impl HttpArgs {
+    /// What must hold of the settings together.
+    ///
+    /// # Errors
+    /// When nobody is asked for a token on an address that others reach.
+    pub fn check(&self) -> Result<(), String> {
+        if self.no_auth && !self.listen.ip().is_loopback() {
+            return Err(format!(
+                "--no-auth lets everybody do everything, and --listen={} is no loopback address: others would reach it. \
+                Leave --no-auth out, and make a token with `slipway token create`",
+                self.listen
+            ));
+        }
+        Ok(())
+    }
+
     /// How builds reach this service.
     pub fn internal_url(&self) -> url::Url {
         self.internal_url.clone().unwrap_or_else(|| {

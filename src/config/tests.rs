@@ -36,6 +36,31 @@ fn a_bad_setting_is_named() {
 }
 
 #[test]
+fn everybody_is_let_in_on_loopback_only() {
+    let check = |settings: &[&str]| {
+        let args = ["serve", "--database-url=postgres://localhost/x"];
+        let args: Vec<&str> = args.iter().chain(settings).copied().collect();
+        match parse(&args).expect("the settings are valid").command {
+            Command::Serve(args) => args.http.check(),
+            other => panic!("{other:?}"),
+        }
+    };
+    for listen in [
+        "--listen=127.0.0.1:80",
+        "--listen=[::1]:80",
+        "--listen=127.9.9.9:1",
+    ] {
+        assert_eq!(check(&["--no-auth", listen]), Ok(()), "{listen}");
+    }
+    for listen in ["--listen=0.0.0.0:80", "--listen=[::]:80", "--listen=10.0.0.1:80"] {
+        let said = check(&["--no-auth", listen]).expect_err(listen);
+        assert!(said.contains("--no-auth") && said.contains(listen), "{said}");
+        assert_eq!(check(&[listen]), Ok(()), "{listen}");
+        assert_eq!(check(&["--no-auth=false", listen]), Ok(()), "{listen}");
+    }
+}
+
+#[test]
 fn the_database_password_is_never_shown() {
     let cli = parse(&["serve", "--database-url=postgres://u:hunter2@h/d"]).expect("the settings are valid");
     assert!(!format!("{cli:?}").contains("hunter2"));

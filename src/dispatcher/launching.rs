@@ -225,10 +225,12 @@ impl Dispatcher {
             Some(context) => Some(self.grant(id, context).await?),
             None => None,
         };
+        let settled = self.store().project_settings(&spec.project).await;
+        let settled = settled.map_err(|error| LaunchError::Unavailable(error.to_string()))?;
         Ok(Order {
             id,
             spec,
-            project: ProjectSettings::default(),
+            project: ProjectSettings::clone(&settled.settings),
             context,
         })
     }

@@ -1,8 +1,10 @@
 //! The words of the service and the rules that hold without any outside system: no async, no SQL, no HTTP.
 
 pub mod archive;
+pub mod audit;
 pub mod build;
 pub mod clock;
+pub mod destination;
 pub mod event;
 pub mod failure;
 pub mod git;
@@ -14,6 +16,7 @@ pub mod log_chunk;
 pub mod options;
 pub mod outcome;
 pub mod path;
+pub mod policy;
 pub mod project;
 pub mod provider;
 pub mod push;
@@ -26,19 +29,24 @@ pub mod source;
 pub mod spec;
 pub mod state;
 pub mod text;
+pub mod token;
 mod web;
 
+pub use audit::{AuditEntry, Change};
 pub use build::{Attempt, AttemptState, Build, NewBuild, StepRun};
 pub use clock::{Clock, SystemClock};
+pub use destination::RepositoryPrefix;
 pub use event::{BuildEvent, Cause, EventKind};
 pub use failure::{Class, Failure, Reason};
-pub use id::{BuildId, ContextId};
+pub use id::{BuildId, ContextId, TokenId};
 pub use image::{Digest, ImageReference, ImageRepository};
 pub use outcome::{AttemptSeen, Outcome, Sighting};
+pub use policy::Refusal;
 pub use project::ProjectName;
 pub use scope::Scope;
-pub use settings::ProjectSettings;
+pub use settings::{ProjectSettings, ProjectTerms};
 pub use source::Source;
 pub use spec::BuildSpec;
 pub use state::{Phase, State};
 pub use text::Invalid;
+pub use token::{Actor, NewToken, Token, TokenName, TokenText};

@@ -3,6 +3,7 @@
 //! Every write names the state that it expects and says whether it took place. Time is the database's.
 
 mod attempts;
+mod audit;
 mod begin;
 mod builds;
 mod claim;
@@ -25,11 +26,14 @@ mod notifications;
 mod observe;
 mod of_job;
 mod pool;
+mod projects;
 mod queue;
 mod retention;
 mod rows;
+mod settings;
 mod stats;
 mod steps;
+mod tokens;
 mod wakeups;
 mod watches;
 
@@ -51,9 +55,12 @@ pub use log_state::{ArchivedStretch, LogBytes, LogState};
 pub use observe::{Live, Recorded, Standing};
 pub use of_job::OfJob;
 pub use pool::StoreOptions;
+pub use projects::{Project, Settled};
 pub use queue::{ProjectQueue, QueueView};
 pub use retention::{Batch, EventKey, LogKey, OldLog};
+pub use settings::Settings;
 pub use stats::{PoolStatus, QueueDepth};
+pub use tokens::{LiveToken, TokenError};
 pub use wakeups::{Topic, Wakeup};
 pub use watches::BuildWatch;
 
@@ -70,4 +77,5 @@ pub struct Store {
     lanes: Arc<lanes::Upkeep>,
     counts: Arc<counts::Folding>,
     shares: Arc<queue::Shares>,
+    projects: Arc<settings::Projects>,
 }

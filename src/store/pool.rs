@@ -90,6 +90,7 @@ impl Store {
             lanes: Arc::new(Upkeep::default()),
             counts: Arc::new(Folding::default()),
             shares: Arc::default(),
+            projects: Arc::default(),
         }
     }
 

@@ -15,6 +15,7 @@ use super::{
 use crate::{
     api::{
         ApiState,
+        caller::Caller,
         extract::PathId,
         problem::Problem,
         query::Query,
@@ -53,6 +54,7 @@ struct End {
 )]
 pub(super) async fn events(
     State(state): State<ApiState>,
+    caller: Caller,
     PathId(id): PathId<BuildId>,
     headers: HeaderMap,
     mut query: Query,
@@ -60,7 +62,7 @@ pub(super) async fn events(
     let after = query.number("after", 0, i64::MAX as u64, 0)?;
     query.finish()?;
     let after = i64::try_from(after).expect("it is within bounds");
-    let build = existing(&state, id).await?;
+    let build = existing(&state, &caller, id).await?;
     if !streams::wants_events(&headers) {
         let events = state.store.events_after(id, after).await?;
         let events = events.into_iter().map(EventBody::from).collect();
@@ -74,7 +76,7 @@ pub(super) async fn events(
     };
     let ended = Some(build.state).filter(|state| state.is_terminal());
     let store = state.store.clone();
-    let place = state.streams.open("build_events")?;
+    let place = state.streams.open("build_events", caller.session())?;
     Ok(place.events(move |out| async move { follow(&out, &store, id, after, ended).await }))
 }
 
