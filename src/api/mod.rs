@@ -16,6 +16,7 @@ mod openapi;
 mod problem;
 mod query;
 mod queue;
+mod quota;
 mod request_id;
 mod streams;
 

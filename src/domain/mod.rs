@@ -3,6 +3,7 @@
 pub mod archive;
 pub mod build;
 pub mod clock;
+pub mod concurrency;
 pub mod event;
 pub mod failure;
 pub mod git;
@@ -19,6 +20,7 @@ pub mod provider;
 pub mod push;
 pub mod quantity;
 pub mod queue;
+pub mod quota;
 pub mod rule;
 pub mod scope;
 pub mod settings;

@@ -2,6 +2,7 @@
 //!
 //! Every write names the state that it expects and says whether it took place. Time is the database's.
 
+mod admission;
 mod attempts;
 mod begin;
 mod builds;
@@ -26,10 +27,12 @@ mod observe;
 mod of_job;
 mod pool;
 mod queue;
+mod quotas;
 mod retention;
 mod rows;
 mod stats;
 mod steps;
+mod supersede;
 mod wakeups;
 mod watches;
 
@@ -37,6 +40,8 @@ mod watches;
 mod tests;
 
 use std::sync::Arc;
+
+use crate::domain::quota::Quotas;
 
 pub use builds::Cancelled;
 pub use claim::{Claim, ClaimToken, Slots};
@@ -70,4 +75,7 @@ pub struct Store {
     lanes: Arc<lanes::Upkeep>,
     counts: Arc<counts::Folding>,
     shares: Arc<queue::Shares>,
+    limited: Arc<quotas::Limited>,
+    /// Limits of projects that have none of their own.
+    quotas: Quotas,
 }
