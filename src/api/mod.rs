@@ -19,6 +19,7 @@ mod problem;
 mod projects;
 mod query;
 mod queue;
+mod quota;
 mod request_id;
 mod streams;
 mod tokens;

@@ -7,6 +7,8 @@ use http::{HeaderValue, StatusCode, header};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::quota::QuotaBody;
+
 /// What went wrong, for programs. Stable names: clients branch on them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
@@ -49,6 +51,8 @@ pub enum Code {
     ContextInvalid,
     /// The idempotency key was used before, for another request.
     IdempotencyKeyReused,
+    /// The project has as many builds as it may have: see `quota`.
+    QuotaExceeded,
     /// A fault of the service's own; its log has the rest, under the request's id.
     Internal,
     /// More is asked of the service than it takes at once.
@@ -82,6 +86,7 @@ impl Code {
             Self::ValidationFailed | Self::ContextInvalid | Self::IdempotencyKeyReused => {
                 StatusCode::UNPROCESSABLE_ENTITY
             }
+            Self::QuotaExceeded => StatusCode::TOO_MANY_REQUESTS,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
             Self::Overloaded | Self::DatabaseUnavailable | Self::StorageUnavailable | Self::TimedOut => {
                 StatusCode::SERVICE_UNAVAILABLE
@@ -111,6 +116,7 @@ impl Code {
             Self::ValidationFailed => "validation_failed",
             Self::ContextInvalid => "context_invalid",
             Self::IdempotencyKeyReused => "idempotency_key_reused",
+            Self::QuotaExceeded => "quota_exceeded",
             Self::Internal => "internal",
             Self::Overloaded => "overloaded",
             Self::DatabaseUnavailable => "database_unavailable",
@@ -141,6 +147,7 @@ impl Code {
             Self::ValidationFailed => "The request is not valid",
             Self::ContextInvalid => "The context is not valid",
             Self::IdempotencyKeyReused => "The idempotency key was used for another request",
+            Self::QuotaExceeded => "The project has as many builds as it may have",
             Self::Internal => "The service failed",
             Self::Overloaded => "The service is busy",
             Self::DatabaseUnavailable => "The database is unavailable",
@@ -218,6 +225,10 @@ pub struct ProblemBody<'a> {
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     #[schema(value_type = Vec<FieldError>, required = false)]
     errors: &'a [FieldError],
+    /// The limit that was reached, where the code is `quota_exceeded`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<QuotaBody>, nullable = false)]
+    quota: Option<&'a QuotaBody>,
     /// Names the request in the service's log.
     #[schema(value_type = String)]
     request_id: &'a str,
@@ -230,6 +241,9 @@ pub struct Problem {
     code: Code,
     detail: Option<String>,
     errors: Vec<FieldError>,
+    quota: Option<Box<QuotaBody>>,
+    /// Seconds after which another try makes sense, where the code alone does not say it.
+    retry_after: Option<u64>,
     /// For the log only, never for the client.
     cause: Option<Arc<dyn Error + Send + Sync>>,
 }
@@ -241,6 +255,8 @@ impl Problem {
             code,
             detail: None,
             errors: Vec::new(),
+            quota: None,
+            retry_after: None,
             cause: None,
         }
     }
@@ -254,6 +270,20 @@ impl Problem {
     #[must_use]
     pub fn detail(mut self, detail: impl Into<String>) -> Self {
         self.detail = Some(detail.into());
+        self
+    }
+
+    /// Names the limit that was reached.
+    #[must_use]
+    pub(super) fn about_quota(mut self, quota: QuotaBody) -> Self {
+        self.quota = Some(Box::new(quota));
+        self
+    }
+
+    /// Says when another try makes sense, in seconds.
+    #[must_use]
+    pub(super) fn retry_after(mut self, seconds: u64) -> Self {
+        self.retry_after = Some(seconds);
         self
     }
 
@@ -295,6 +325,7 @@ impl Problem {
             detail: self.detail.as_deref(),
             code: self.code,
             errors: &self.errors,
+            quota: self.quota.as_deref(),
             request_id,
         };
         serde_json::to_vec(&body).expect("texts and numbers can be written as JSON")
@@ -319,7 +350,9 @@ impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let mut response = self.code.status().into_response();
         let headers = response.headers_mut();
-        if let Some(seconds) = self.code.retry_after() {
+        if let Some(seconds) = self.retry_after {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        } else if let Some(seconds) = self.code.retry_after() {
             headers.insert(header::RETRY_AFTER, HeaderValue::from_static(seconds));
         }
         if self.code == Code::Unauthorized {

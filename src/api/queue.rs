@@ -46,6 +46,15 @@ struct ProjectQueueBody {
     slots: Option<u64>,
     /// Free slots go to the project that holds the least for its weight.
     weight: u64,
+    /// Builds that it may have queued; beyond, creations are answered 429. Null: as many as come.
+    #[schema(required = true)]
+    max_queued: Option<u64>,
+    /// Builds that it may create within any hour, likewise.
+    #[schema(required = true)]
+    max_per_hour: Option<u64>,
+    /// Builds that it has created within the last hour, counted up to `max_per_hour`; null where that is null.
+    #[schema(required = true)]
+    last_hour: Option<u64>,
     /// How long its oldest queued build has been ready to be started.
     #[schema(required = true)]
     oldest_queued_seconds: Option<u64>,
@@ -111,6 +120,9 @@ impl From<ProjectQueue> for ProjectQueueBody {
             running: queue.running,
             slots: queue.slots,
             weight: queue.weight,
+            max_queued: queue.max_queued,
+            max_per_hour: queue.max_per_hour,
+            last_hour: queue.last_hour,
             oldest_queued_seconds: queue.oldest.map(|age| age.as_secs()),
         }
     }

@@ -33,6 +33,7 @@ pub(super) async fn serve(args: ServeArgs) -> Result<()> {
     args.http.check().map_err(anyhow::Error::msg)?;
     let metrics = telemetry::start_metrics().context("metrics cannot be collected")?;
     let store = Store::connect(&args.database.store_options()).context("--database-url")?;
+    let store = store.with_quotas(args.dispatch.quotas());
     let listener = TcpListener::bind(args.http.listen)
         .await
         .with_context(|| format!("--listen={}: the address cannot be listened on", args.http.listen))?;

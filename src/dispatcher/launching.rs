@@ -174,7 +174,7 @@ impl Dispatcher {
         // this process stood still for so long that another one has seen the build to its end.
         let build = self.store().build(claim.id).await?;
         let unwanted = build.is_some_and(|build| match build.state {
-            State::Cancelling | State::Cancelled => true,
+            State::Cancelling | State::Cancelled | State::Superseded => true,
             state => state.is_terminal() && !launched.adopted,
         });
         if unwanted {

@@ -9,6 +9,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::{
     ImageReference, Invalid, ProjectName, Source,
+    concurrency::Concurrency,
     options::{BuildArgName, Cache, Key, Platform, Resources, StageName, Value},
     path::RelativePath,
 };
@@ -56,6 +57,9 @@ pub struct BuildSpec {
     /// What the build's container may use.
     #[serde(default)]
     pub resources: Resources,
+    /// Builds of which the newest is enough: those of one group, within the project.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub concurrency: Option<Concurrency>,
     /// Free-form notes for the caller: kept and answered, never interpreted.
     #[serde(default)]
     #[schema(value_type = BTreeMap<String, String>)]

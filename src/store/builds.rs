@@ -52,7 +52,7 @@ impl Store {
                 b.waiting_reason AS "waiting_reason: Named<Reason>", b.waiting_message,
                 s.spec AS "spec: Json<BuildSpec>", s.rebuild_of, s.created_at AS "created_at: Timestamp",
                 b.started_at AS "started_at: Timestamp", b.finished_at AS "finished_at: Timestamp",
-                b.cancel_requested_at AS "cancel_requested_at: Timestamp", b.retries,
+                b.cancel_requested_at AS "cancel_requested_at: Timestamp", b.superseded_by, b.retries,
                 r.digest AS "digest?: Named<Digest>", r.reason AS "reason?: Named<Reason>",
                 r.message AS "message?", r.exit_code AS "exit_code?", r.log_snippet AS "log_snippet?", b.version
             FROM builds b

@@ -2,6 +2,7 @@
 //!
 //! Every write names the state that it expects and says whether it took place. Time is the database's.
 
+mod admission;
 mod attempts;
 mod audit;
 mod begin;
@@ -28,12 +29,14 @@ mod of_job;
 mod pool;
 mod projects;
 mod queue;
+mod quotas;
 mod retention;
 mod rows;
 mod settings;
 mod stats;
 mod steps;
 mod tokens;
+mod supersede;
 mod wakeups;
 mod watches;
 
@@ -41,6 +44,8 @@ mod watches;
 mod tests;
 
 use std::sync::Arc;
+
+use crate::domain::quota::Quotas;
 
 pub use builds::Cancelled;
 pub use claim::{Claim, ClaimToken, Slots};
@@ -78,4 +83,7 @@ pub struct Store {
     counts: Arc<counts::Folding>,
     shares: Arc<queue::Shares>,
     projects: Arc<settings::Projects>,
+    limited: Arc<quotas::Limited>,
+    /// Limits of projects that have none of their own.
+    quotas: Quotas,
 }

@@ -9,6 +9,8 @@ use sqlx::{
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 
+use crate::domain::quota::Quotas;
+
 use super::{Store, StoreError, counts::Folding, lanes::Upkeep, wakeups::Wakeups};
 
 /// Every migration that this binary knows.
@@ -91,6 +93,8 @@ impl Store {
             counts: Arc::new(Folding::default()),
             shares: Arc::default(),
             projects: Arc::default(),
+            limited: Arc::default(),
+            quotas: Quotas::default(),
         }
     }
 

@@ -49,6 +49,9 @@ const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
             ("ETag" = String, description = "Names this version of the answer"),
             ("Idempotency-Replayed" = String, description = "`true`"),
         )),
+        (status = 429, description = "The project has as many builds as it may have: `quota_exceeded`",
+            body = ProblemBody, content_type = "application/problem+json",
+            headers(("Retry-After" = u32, description = "Seconds after which another try makes sense"))),
     )
 )]
 pub(super) async fn create(
@@ -86,6 +89,9 @@ pub(super) async fn create(
             ("ETag" = String, description = "Names this version of the answer"),
             ("Idempotency-Replayed" = String, description = "`true`"),
         )),
+        (status = 429, description = "The project has as many builds as it may have: `quota_exceeded`",
+            body = ProblemBody, content_type = "application/problem+json",
+            headers(("Retry-After" = u32, description = "Seconds after which another try makes sense"))),
         (status = 409, description = "The context has been removed after its time: `context_gone`",
             body = ProblemBody, content_type = "application/problem+json"),
         (status = 422, description = "The key was used for another request",

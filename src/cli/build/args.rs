@@ -9,6 +9,7 @@ use crate::{
     cli::settings::{ProjectArgs, ServiceArgs},
     domain::{
         BuildSpec, ImageReference, ImageRepository, Invalid, ProjectName, Source,
+        concurrency::{Concurrency, GroupName, Supersede},
         options::{BuildArgName, Cache, Key, Platform, Resources, StageName, Value},
         path::RelativePath,
         quantity::{Cpu, Memory},
@@ -96,6 +97,15 @@ pub struct BuildArgs {
     #[arg(long, allow_negative_numbers = true, value_parser = number::<Priority>, value_name = "N")]
     priority: Option<Priority>,
 
+    /// Names builds of which the newest is enough: it ends older ones of the group, as --supersede says
+    #[arg(long, value_name = "NAME")]
+    group: Option<GroupName>,
+
+    /// Which older builds of its group it ends: none, queued, or running (those, too, that do not push yet)
+    /// [default: queued]
+    #[arg(long, requires = "group", value_name = "WHICH")]
+    supersede: Option<Supersede>,
+
     /// CPU for the build, such as 2 or 500m [default: the operator's]
     #[arg(long, value_name = "CPU")]
     cpu: Option<Cpu>,
@@ -179,6 +189,10 @@ impl Wanted {
                 cpu: args.cpu.clone(),
                 memory: args.memory.clone(),
             },
+            concurrency: args.group.clone().map(|group| Concurrency {
+                group,
+                supersede: args.supersede.unwrap_or_default(),
+            }),
             annotations: self.annotations,
         }
     }

@@ -9,11 +9,13 @@ mod fencing;
 mod lifecycle;
 mod places;
 mod plan;
+mod quotas;
 mod reading;
 mod retention;
 mod sessions;
 mod speed;
 mod steps;
+mod supersede;
 mod watching;
 
 use std::time::Duration;

@@ -148,6 +148,8 @@ async fn asked(pool: &PgPool, id: uuid::Uuid) -> Vec<(Vec<String>, i64)> {
         sqlx::query_scalar(explain(include_str!("../queue/projects.sql")))
             .bind(None::<String>)
             .bind(1001_i64)
+            .bind(None::<i32>)
+            .bind(Some(100_i32))
             .fetch_one(&mut *db)
             .await,
         sqlx::query_scalar(explain(include_str!("../queue/sums.sql")))
