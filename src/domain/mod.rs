@@ -21,6 +21,7 @@ pub mod quantity;
 pub mod queue;
 pub mod rule;
 pub mod scope;
+pub mod secrets;
 pub mod settings;
 pub mod source;
 pub mod spec;

@@ -18,7 +18,7 @@ use crate::{
         extract::{JsonBody, PathId, single},
         problem::{Code, Problem, ProblemBody},
     },
-    domain::{BuildId, BuildSpec, NewBuild, build::Idempotency},
+    domain::{BuildId, BuildSpec, NewBuild, ProjectName, ProjectSettings, build::Idempotency},
     store::{CreateError, Created},
 };
 
@@ -105,6 +105,9 @@ async fn submit(
     rebuild_of: Option<BuildId>,
     idempotency: Option<Idempotency>,
 ) -> Result<Response, Problem> {
+    if let Some(settings) = settings(state, &spec.project).await? {
+        check_against(&settings, &spec)?;
+    }
     let new = NewBuild {
         id: BuildId::generate(),
         spec,
@@ -140,6 +143,17 @@ async fn submit(
     }
 }
 
+/// What is settled for the project; `None` where this process cannot know it. The launcher checks it once more.
+async fn settings(_: &ApiState, _: &ProjectName) -> Result<Option<ProjectSettings>, Problem> {
+    Ok(None)
+}
+
+/// Whether what is settled for the project allows such a build.
+fn check_against(settings: &ProjectSettings, spec: &BuildSpec) -> Result<(), Problem> {
+    let secrets = settings.allow_secrets(&spec.secrets);
+    secrets.map_err(|(place, why)| Problem::field(format!("secrets[{place}].secret"), why))
+}
+
 fn location(id: BuildId) -> (HeaderName, HeaderValue) {
     let path = HeaderValue::try_from(format!("/api/v1/builds/{id}"));
     (
@@ -169,4 +183,34 @@ fn idempotency(
         key: key.to_owned(),
         request_sha256: Sha256::digest(request).into(),
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::api::problem::Code;
+
+    #[test]
+    fn a_secret_that_is_not_settled_for_the_project_is_refused_by_its_place() {
+        let spec: BuildSpec = serde_json::from_value(json!({
+            "source": { "git": { "url": "https://git.example.com/a.git" } },
+            "destinations": ["registry.example.com/team/a:1"],
+            "secrets": [
+                { "id": "a", "secret": "ours", "key": "token" }, { "id": "b", "secret": "theirs", "key": "token" },
+            ],
+        }))
+        .expect("a valid spec");
+        let settings =
+            |secrets| serde_json::from_value(json!({ "build_secrets": secrets })).expect("settings");
+        check_against(&settings(json!(["ours", "theirs"])), &spec).expect("both are settled");
+        let problem = check_against(&settings(json!(["ours"])), &spec).expect_err("one is not");
+        assert_eq!(problem.code(), Code::ValidationFailed);
+        let body = String::from_utf8(problem.body("r")).expect("JSON");
+        assert!(
+            body.contains("secrets[1].secret") && body.contains("theirs"),
+            "{body}"
+        );
+    }
 }
