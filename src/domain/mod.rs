@@ -26,6 +26,7 @@ pub mod queue;
 pub mod quota;
 pub mod rule;
 pub mod scope;
+pub mod secrets;
 pub mod settings;
 pub mod source;
 pub mod spec;

@@ -35,6 +35,8 @@ impl ProjectSettings {
     pub fn settle(&self, mut spec: BuildSpec, anywhere: bool) -> Result<BuildSpec, Refusal> {
         self.check_source(&spec.source)?;
         self.check_destinations(&spec, anywhere)?;
+        self.allow_secrets(&spec.secrets)
+            .map_err(|(place, why)| Refusal::new(format!("secrets[{place}].secret"), why))?;
         spec.resources = self.resources(&spec.resources)?;
         Ok(spec)
     }

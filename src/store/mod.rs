@@ -35,8 +35,8 @@ mod rows;
 mod settings;
 mod stats;
 mod steps;
-mod tokens;
 mod supersede;
+mod tokens;
 mod wakeups;
 mod watches;
 

@@ -13,6 +13,7 @@ use crate::{
         options::{BuildArgName, Cache, Key, Platform, Resources, StageName, Value},
         path::RelativePath,
         quantity::{Cpu, Memory},
+        secrets::{BuildSecret, BuildSecrets},
         spec::{Bounded, Destinations, MaxRetries, Priority, TimeoutSeconds},
     },
 };
@@ -56,6 +57,11 @@ pub struct BuildArgs {
     /// A build argument; without a value it is the environment variable of that name, if there is one; may be repeated
     #[arg(long, value_parser = build_arg, value_name = "NAME[=VALUE]")]
     build_arg: Vec<(BuildArgName, Option<Value>)>,
+
+    /// A secret for `RUN --mount=type=secret,id=ID`: the key of a Secret that the project's builds may read; may be
+    /// repeated
+    #[arg(long, value_parser = secret, value_name = "ID=SECRET/KEY")]
+    secret: Vec<BuildSecret>,
 
     /// The stage to build [default: the last one]
     #[arg(long, value_name = "STAGE")]
@@ -135,6 +141,7 @@ pub(super) struct Wanted {
     pub project: ProjectName,
     destinations: Destinations,
     build_args: Bounded<BuildArgName>,
+    secrets: BuildSecrets,
     labels: Bounded<Key>,
     annotations: Bounded<Key>,
 }
@@ -161,6 +168,7 @@ impl Wanted {
             project,
             destinations: args.tag.clone().try_into().map_err(of("--tag"))?,
             build_args: build_args.try_into().map_err(of("--build-arg"))?,
+            secrets: args.secret.clone().try_into().map_err(of("--secret"))?,
             labels: map(&args.label).try_into().map_err(of("--label"))?,
             annotations: map(&args.annotation).try_into().map_err(of("--annotation"))?,
         })
@@ -174,6 +182,7 @@ impl Wanted {
             dockerfile,
             destinations: self.destinations,
             build_args: self.build_args,
+            secrets: self.secrets,
             target: args.target.clone(),
             labels: self.labels,
             platform: args.platform.clone(),
@@ -203,6 +212,24 @@ fn build_arg(text: &str) -> Result<(BuildArgName, Option<Value>), Invalid> {
         Some((name, value)) => Ok((name.parse()?, Some(value.parse()?))),
         None => Ok((text.parse()?, None)),
     }
+}
+
+/// `ID=SECRET/KEY`; an `id=` before it, as docker has it, is fine too.
+fn secret(text: &str) -> Result<BuildSecret, String> {
+    let text = match text.strip_prefix("id=") {
+        Some(rest) if rest.contains('=') => rest,
+        _ => text,
+    };
+    let parts = text
+        .split_once('=')
+        .and_then(|(id, rest)| Some((id, rest.split_once('/')?)));
+    let (id, (secret, key)) = parts.ok_or("write ID=SECRET/KEY")?;
+    let of = |what: &'static str| move |reason: Invalid| format!("the {what} {reason}");
+    Ok(BuildSecret {
+        id: id.parse().map_err(of("id"))?,
+        secret: secret.parse().map_err(of("Secret's name"))?,
+        key: key.parse().map_err(of("key"))?,
+    })
 }
 
 fn pair(text: &str) -> Result<(Key, Value), String> {

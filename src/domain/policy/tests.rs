@@ -129,3 +129,28 @@ fn terms_that_contradict_themselves_are_refused() {
         );
     }
 }
+
+#[test]
+fn a_secret_that_is_not_settled_for_the_project_is_refused_by_its_place() {
+    let spec: BuildSpec = serde_json::from_value(json!({
+        "source": { "git": { "url": "https://git.example.com/a.git" } },
+        "destinations": ["registry.example.com/team/a:1"],
+        "secrets": [
+            { "id": "a", "secret": "ours", "key": "token" }, { "id": "b", "secret": "theirs", "key": "token" },
+        ],
+    }))
+    .expect("a valid spec");
+    let settle = |secrets: Value| {
+        let settings = json!({ "build_secrets": secrets });
+        let settings: ProjectSettings = serde_json::from_value(settings).expect("settings");
+        settings.settle(spec.clone(), true)
+    };
+    settle(json!(["ours", "theirs"])).expect("both are settled");
+    let refused = settle(json!(["ours"])).expect_err("one is not");
+    assert_eq!(refused.field, "secrets[1].secret");
+    assert!(
+        refused.reason.to_string().contains("theirs"),
+        "{}",
+        refused.reason
+    );
+}

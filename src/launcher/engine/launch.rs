@@ -17,7 +17,7 @@ use super::{
     attempts::{self, Standing, standing},
     context, engine_error, files,
     labels::{self, CONTEXT_VOLUME, Labels},
-    request,
+    request, settled,
 };
 use crate::{
     domain::Source,
@@ -115,6 +115,7 @@ async fn run(
     order: &Order,
     labels: Labels,
 ) -> Result<Launched, LaunchError> {
+    settled::check(order)?;
     engine.image.ensure(docker).await?;
     check_volume(engine, docker, order).await?;
     let arriving = context::fetch(&engine.http, order, &engine.options.context_limits).await?;

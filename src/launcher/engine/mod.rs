@@ -16,6 +16,7 @@ mod launch;
 mod log;
 mod outcome;
 mod request;
+mod settled;
 
 use std::{path::PathBuf, sync::Arc};
 

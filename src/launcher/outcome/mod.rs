@@ -36,8 +36,12 @@ pub const FETCH_CONTAINER: &str = "fetch-context";
 const JOB_UID: &str = "batch.kubernetes.io/controller-uid";
 /// The finalizer that a Job's pods bear until they are counted.
 const JOB_TRACKING: &str = "batch.kubernetes.io/job-tracking";
-/// The container that runs kaniko.
+/// The container that runs kaniko, where one both builds and pushes.
 pub const KANIKO_CONTAINER: &str = "kaniko";
+/// The init container that builds, where another container pushes.
+pub const BUILD_CONTAINER: &str = "build";
+/// The container that pushes what [`BUILD_CONTAINER`] built.
+pub const PUSH_CONTAINER: &str = "push";
 
 /// All that can be seen of a build.
 #[derive(Debug, Clone, Copy)]
@@ -308,3 +312,6 @@ fn uid(evidence: &Evidence<'_>) -> String {
         .or_else(label)
         .unwrap_or_default()
 }
+
+#[cfg(test)]
+mod isolated_tests;
