@@ -1,5 +1,5 @@
-//! What is settled for a project and needs a cluster's Secrets: an engine has none, so such builds are refused plainly
-//! rather than run with less, or with more, than was settled.
+//! What is settled for a project and containers of an engine cannot do: such builds are refused plainly rather than run
+//! with less, or with more, than was settled.
 
 use crate::{
     domain::{Source, settings::PushMode},
@@ -9,19 +9,15 @@ use crate::{
 /// Refuses what containers of an engine cannot do as it is settled.
 pub fn check(order: &Order) -> Result<(), LaunchError> {
     let project = &order.project;
-    let what = if !order.spec.secrets.is_empty() {
-        "build secrets"
-    } else if project.push_mode == PushMode::Isolated {
+    let what = if project.push_mode == PushMode::Isolated {
         "an isolated push"
-    } else if project.push_secret.is_some() {
-        "registry credentials of the project's own"
     } else if matches!(order.spec.source, Source::Git(_)) && project.git.is_some() {
         "git credentials of the project's own"
     } else {
         return Ok(());
     };
     Err(LaunchError::Refused(format!(
-        "{what} need the Secrets of a cluster, and this service runs builds on a container engine"
+        "{what} cannot be had where builds run on a container engine: it takes --launcher=kubernetes"
     )))
 }
 
@@ -31,12 +27,10 @@ mod tests {
 
     use super::*;
 
-    fn refused(project: Value, spec: Value) -> Option<String> {
-        let mut body = json!({
+    fn refused(project: Value) -> Option<String> {
+        let body = json!({
             "source": { "git": { "url": "https://git.test/team/app.git" } }, "destinations": ["r.test/team/app:1"],
         });
-        let rest = spec.as_object().expect("an object").clone();
-        body.as_object_mut().expect("an object").extend(rest);
         let order = Order {
             id: crate::domain::BuildId::generate(),
             spec: serde_json::from_value(body).expect("a valid spec"),
@@ -47,21 +41,20 @@ mod tests {
     }
 
     #[test]
-    fn what_needs_a_clusters_secrets_is_refused_and_named() {
-        assert_eq!(refused(json!({}), json!({})), None);
-        assert_eq!(refused(json!({ "build_secrets": ["a"] }), json!({})), None);
-        let secret = json!({ "secrets": [{ "id": "a", "secret": "s", "key": "k" }] });
-        for (project, spec, named) in [
-            (json!({}), secret, "build secrets"),
-            (json!({ "push_mode": "isolated" }), json!({}), "an isolated push"),
-            (json!({ "push_secret": "p" }), json!({}), "registry credentials"),
+    fn what_takes_a_cluster_is_refused_and_named() {
+        assert_eq!(refused(json!({})), None);
+        assert_eq!(
+            refused(json!({ "build_secrets": ["a"], "push_secret": "p" })),
+            None
+        );
+        for (project, named) in [
+            (json!({ "push_mode": "isolated" }), "an isolated push"),
             (
                 json!({ "git": { "secret": "g", "hosts": ["git.test"] } }),
-                json!({}),
                 "git credentials",
             ),
         ] {
-            let why = refused(project, spec).expect("it is refused");
+            let why = refused(project).expect("it is refused");
             assert!(why.starts_with(named), "{why}");
         }
     }
