@@ -249,7 +249,7 @@ async fn remove(
 
 fn settled(settled: Settled) -> Result<Project, Problem> {
     match settled {
-        Settled::Done(project) => Ok(project),
+        Settled::Done(project) => Ok(*project),
         Settled::Missing => Err(Problem::new(Code::NotFound)),
         Settled::Changed => Err(Problem::new(Code::PreconditionFailed)),
         Settled::Busy => Err(Problem::new(Code::ProjectBusy)),

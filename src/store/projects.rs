@@ -30,7 +30,7 @@ pub struct Project {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Settled {
     /// It is settled.
-    Done(Project),
+    Done(Box<Project>),
     /// There is no such project.
     Missing,
     /// Its terms are others by now than those that the caller knows.
@@ -192,7 +192,7 @@ impl Store {
         .await?;
         db.commit().await?;
         self.projects.forget();
-        Ok(Settled::Done(row.into()))
+        Ok(Settled::Done(Box::new(row.into())))
     }
 
     /// Removes a project that has no unfinished builds: its terms are forgotten and its tokens revoked. Its finished
@@ -239,7 +239,7 @@ impl Store {
         record(&mut db, actor, "project.removed", name, Some(before), None).await?;
         db.commit().await?;
         self.projects.forget();
-        Ok(Settled::Done(project))
+        Ok(Settled::Done(Box::new(project)))
     }
 }
 

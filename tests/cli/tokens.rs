@@ -28,7 +28,7 @@ async fn the_first_token_is_made_on_the_database_and_the_rest_with_it(
     database: PgConnectOptions,
 ) {
     let folder = tempfile::tempdir().expect("a folder can be made");
-    let mut service = guarded(&database, &folder).await;
+    let service = guarded(&database, &folder).await;
     let url = address(&database);
     let early =
         cli("http://127.0.0.1:1", &["token", "list"]).env("SLIPWAY_DATABASE_URL", "postgres://127.0.0.1:1/x");
