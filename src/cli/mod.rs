@@ -9,6 +9,7 @@ mod events;
 mod follow;
 mod list;
 mod logs;
+mod project;
 mod queue;
 mod rebuild;
 #[cfg(test)]
@@ -29,6 +30,7 @@ pub use self::{
     events::EventsArgs,
     list::BuildsArgs,
     logs::LogsArgs,
+    project::ProjectsArgs,
     queue::QueueArgs,
     rebuild::RebuildArgs,
     show::ShowArgs,
@@ -57,8 +59,10 @@ pub enum Command {
     Rebuild(RebuildArgs),
     /// Show how many builds wait and run, and for whom.
     Queue(QueueArgs),
-    /// Make tokens, which open the API.
+    /// Make, list and revoke tokens, which open the API.
     Token(TokenArgs),
+    /// Settle what projects may do.
+    Project(ProjectsArgs),
 }
 
 /// A build on the command line: its id, or its Job's name.
@@ -87,6 +91,7 @@ impl Command {
             Self::Rebuild(args) => &args.service,
             Self::Queue(args) => &args.service,
             Self::Token(args) => &args.service,
+            Self::Project(args) => &args.service,
         }
     }
 }
@@ -103,7 +108,8 @@ pub async fn run(command: Command, clock: &dyn Clock) -> ExitCode {
         Command::Cancel(args) => cancel::run(args, &mut screen).await,
         Command::Rebuild(args) => rebuild::run(args, &mut screen).await,
         Command::Queue(args) => queue::run(args, &mut screen).await,
-        Command::Token(args) => token::run(args, &mut screen).await,
+        Command::Token(args) => token::run(args, clock, &mut screen).await,
+        Command::Project(args) => project::run(args, &mut screen).await,
     };
     done.map_or_else(|failure| report(&failure, &mut screen), ExitCode::from)
 }

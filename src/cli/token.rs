@@ -3,14 +3,18 @@
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
-use secrecy::SecretString;
+use jiff::Timestamp;
+use secrecy::{ExposeSecret, SecretString};
 
 use super::{
     ending::{Ending, Failure},
-    screen::Screen,
-    settings::ServiceArgs,
+    screen::{Screen, Table, ago},
+    settings::{Output, ServiceArgs, Settings},
 };
-use crate::domain::{Invalid, NewToken, ProjectName, Scope, TokenName};
+use crate::{
+    client::Token,
+    domain::{Clock, Invalid, NewToken, ProjectName, Scope, TokenId, TokenName},
+};
 
 /// The longest time after which a token may expire.
 const CENTURY: Duration = Duration::from_secs(36_500 * 86_400);
@@ -46,6 +50,31 @@ pub struct TokenArgs {
 pub enum TokenCommand {
     /// Make a token, and print it: it is shown this once.
     Create(CreateArgs),
+    /// List the tokens of a project, or of administrators.
+    #[command(visible_alias = "ls")]
+    List(ListArgs),
+    /// Revoke tokens: they open nothing any more.
+    Revoke(RevokeArgs),
+}
+
+/// The settings of `slipway token list`.
+#[derive(Debug, Args)]
+pub struct ListArgs {
+    /// The project; administrators' tokens when absent
+    #[arg(long, short, value_name = "PROJECT")]
+    pub project: Option<ProjectName>,
+}
+
+/// The settings of `slipway token revoke`.
+#[derive(Debug, Args)]
+pub struct RevokeArgs {
+    /// The project; administrators' tokens when absent
+    #[arg(long, short, value_name = "PROJECT")]
+    pub project: Option<ProjectName>,
+
+    /// The tokens, by their ids
+    #[arg(required = true, value_name = "ID")]
+    pub ids: Vec<TokenId>,
 }
 
 /// The settings of `slipway token create`.
@@ -86,10 +115,77 @@ impl CreateArgs {
     }
 }
 
-pub(super) async fn run(_args: TokenArgs, _screen: &mut Screen) -> Result<Ending, Failure> {
-    Err(Failure::Input(
-        "--database-url (or SLIPWAY_DATABASE_URL) has to name the database".to_owned(),
-    ))
+pub(super) async fn run(args: TokenArgs, clock: &dyn Clock, screen: &mut Screen) -> Result<Ending, Failure> {
+    let settings = args.service.settings()?;
+    match args.command {
+        TokenCommand::Create(args) => {
+            let wanted = args.token().map_err(|error| Failure::Input(error.to_string()))?;
+            let made = settings.client.create_token(&wanted).await?;
+            if settings.output == Output::Json {
+                screen.result(&made.text)?;
+            } else {
+                screen.note(&format!("{} is made; it is shown this once", made.value.id));
+                let text = made.value.token.as_ref().map(ExposeSecret::expose_secret);
+                screen.result(text.unwrap_or_default())?;
+            }
+        }
+        TokenCommand::List(args) => list(&args, &settings, clock, screen).await?,
+        TokenCommand::Revoke(args) => {
+            for id in args.ids {
+                settings.client.revoke_token(args.project.as_ref(), id).await?;
+                screen.note(&format!("{id} is revoked"));
+            }
+        }
+    }
+    Ok(Ending::Done)
+}
+
+async fn list(
+    args: &ListArgs,
+    settings: &Settings,
+    clock: &dyn Clock,
+    screen: &mut Screen,
+) -> Result<(), Failure> {
+    let mut table = Table::new(&["ID", "NAME", "SCOPES", "CREATED", "LAST USED", "STATE"]);
+    let mut cursor = None;
+    loop {
+        let page = settings
+            .client
+            .tokens(args.project.as_ref(), cursor.as_deref())
+            .await?;
+        if settings.output == Output::Json {
+            screen.result(&page.text)?;
+        }
+        for token in &page.value.tokens {
+            let scopes: Vec<_> = token.scopes.iter().map(|scope| scope.as_str()).collect();
+            let used = token.last_used_at.map(|at| ago(at, clock.now()));
+            table.add(vec![
+                token.id.to_string().into(),
+                (&token.name).into(),
+                scopes.join(",").into(),
+                ago(token.created_at, clock.now()).into(),
+                used.unwrap_or_default().into(),
+                state(token, clock.now()).into(),
+            ]);
+        }
+        cursor = page.value.next_cursor;
+        if cursor.is_none() {
+            break;
+        }
+    }
+    if settings.output == Output::Text {
+        screen.result(&table.draw(""))?;
+    }
+    Ok(())
+}
+
+fn state(token: &Token, now: Timestamp) -> String {
+    match (token.revoked_at, token.expires_at) {
+        (Some(_), _) => "revoked".to_owned(),
+        (None, Some(at)) if at <= now => "expired".to_owned(),
+        (None, Some(at)) => format!("until {}", at.strftime("%Y-%m-%d %H:%M UTC")),
+        (None, None) => "live".to_owned(),
+    }
 }
 
 /// A length of time in which a day has 24 hours.

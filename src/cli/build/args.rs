@@ -138,7 +138,8 @@ pub struct BuildArgs {
 
 /// Everything but where the context comes from.
 pub(super) struct Wanted {
-    pub project: ProjectName,
+    /// None: the service's choice, which is a token's own project if it has one.
+    pub project: Option<ProjectName>,
     destinations: Destinations,
     build_args: Bounded<BuildArgName>,
     secrets: BuildSecrets,
@@ -148,7 +149,7 @@ pub(super) struct Wanted {
 
 impl Wanted {
     /// Checks what was given, before anything is sent.
-    pub(super) fn new(args: &BuildArgs, project: ProjectName) -> Result<Self, String> {
+    pub(super) fn new(args: &BuildArgs, project: Option<ProjectName>) -> Result<Self, String> {
         let from_environment = |(name, value): &(BuildArgName, Option<Value>)| match value {
             Some(value) => Some(Ok((name.clone(), value.clone()))),
             // As docker does: what is not set is not passed on.
@@ -177,7 +178,7 @@ impl Wanted {
     /// The request.
     pub(super) fn spec(self, args: &BuildArgs, source: Source, dockerfile: RelativePath) -> BuildSpec {
         BuildSpec {
-            project: self.project,
+            project: self.project.unwrap_or_default(),
             source,
             dockerfile,
             destinations: self.destinations,
