@@ -15,6 +15,7 @@ mod listener;
 mod logs;
 mod outages;
 mod queue;
+mod quotas;
 mod retention;
 mod stream;
 mod waiting;
