@@ -16,6 +16,7 @@ mod logs;
 mod outages;
 mod projects;
 mod queue;
+mod quotas;
 mod retention;
 mod stream;
 mod tenancy;
