@@ -39,6 +39,8 @@ pub enum Code {
     ContextInvalid,
     /// The idempotency key was used before, for another request.
     IdempotencyKeyReused,
+    /// The client asks more often than one may: see `Retry-After`.
+    RateLimited,
     /// A fault of the service's own; its log has the rest, under the request's id.
     Internal,
     /// More is asked of the service than it takes at once.
@@ -67,6 +69,7 @@ impl Code {
             Self::ValidationFailed | Self::ContextInvalid | Self::IdempotencyKeyReused => {
                 StatusCode::UNPROCESSABLE_ENTITY
             }
+            Self::RateLimited => StatusCode::TOO_MANY_REQUESTS,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
             Self::Overloaded | Self::DatabaseUnavailable | Self::StorageUnavailable | Self::TimedOut => {
                 StatusCode::SERVICE_UNAVAILABLE
@@ -91,6 +94,7 @@ impl Code {
             Self::ValidationFailed => "validation_failed",
             Self::ContextInvalid => "context_invalid",
             Self::IdempotencyKeyReused => "idempotency_key_reused",
+            Self::RateLimited => "rate_limited",
             Self::Internal => "internal",
             Self::Overloaded => "overloaded",
             Self::DatabaseUnavailable => "database_unavailable",
@@ -116,6 +120,7 @@ impl Code {
             Self::ValidationFailed => "The request is not valid",
             Self::ContextInvalid => "The context is not valid",
             Self::IdempotencyKeyReused => "The idempotency key was used for another request",
+            Self::RateLimited => "Too many requests",
             Self::Internal => "The service failed",
             Self::Overloaded => "The service is busy",
             Self::DatabaseUnavailable => "The database is unavailable",
