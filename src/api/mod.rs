@@ -6,6 +6,7 @@ mod auth;
 mod builds;
 mod caller;
 mod contexts;
+mod cors;
 mod deadline;
 mod error;
 mod events;
@@ -15,11 +16,13 @@ mod linger;
 mod listener;
 mod log_reader;
 mod openapi;
+mod peer;
 mod problem;
 mod projects;
 mod query;
 mod queue;
 mod quota;
+mod rates;
 mod request_id;
 mod streams;
 mod tokens;
@@ -27,6 +30,7 @@ mod tokens;
 use std::{sync::Arc, time::Duration};
 
 use axum::{Router, middleware};
+use http::HeaderValue;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use utoipa_axum::router::OpenApiRouter;
@@ -35,6 +39,7 @@ use utoipa_swagger_ui::SwaggerUi;
 pub use self::{
     health::{Condition, HealthState, Readiness},
     listener::{ListenerOptions, serve},
+    rates::Rates,
 };
 use crate::{
     blobs::{Blobs, LogArchive},
@@ -78,6 +83,10 @@ pub struct ApiOptions {
     pub request_timeout: Duration,
     /// How long the client of an upload may be silent.
     pub upload_idle_timeout: Duration,
+    /// How often clients may ask; beyond, requests are answered 429.
+    pub rates: Rates,
+    /// The origins whose pages may use the API from a browser.
+    pub cors_origins: Vec<HeaderValue>,
 }
 
 impl Default for ApiOptions {
@@ -91,6 +100,8 @@ impl Default for ApiOptions {
             allow_any_destination: false,
             request_timeout: Duration::from_secs(30),
             upload_idle_timeout: Duration::from_secs(30),
+            rates: Rates::default(),
+            cors_origins: Vec::new(),
         }
     }
 }
@@ -144,8 +155,9 @@ pub fn router(state: ApiState) -> Router {
     let in_flight = answer::InFlight::new(state.options.max_in_flight);
     let health = Router::from(health::routes().with_state(state.health.clone()));
     let docs = SwaggerUi::new("/docs").url("/openapi.json", openapi());
-    let api = Router::from(api(state.options.request_timeout).with_state(state));
-    finished(api.merge(health).merge(docs), in_flight)
+    let options = Arc::clone(&state.options);
+    let api = Router::from(api(options.request_timeout).with_state(state));
+    finished(guarded(api.merge(health).merge(docs), &options), in_flight)
 }
 
 /// Health and metrics only, for a process that answers nothing else.
@@ -175,6 +187,16 @@ fn api(request_timeout: Duration) -> OpenApiRouter<ApiState> {
         .layer(within(request_timeout))
         .merge(builds::waiting_routes().layer(within(request_timeout.saturating_add(builds::LONGEST_WAIT))))
         .merge(contexts::long_routes())
+}
+
+/// Keeps out who asks too often; what is refused can be read by the pages that may ask.
+fn guarded(router: Router, options: &ApiOptions) -> Router {
+    let allowance = rates::Allowance::new(&options.rates);
+    let router = router.layer(middleware::from_fn_with_state(allowance, rates::limit));
+    match cors::layer(&options.cors_origins) {
+        Some(cors) => router.layer(cors),
+        None => router,
+    }
 }
 
 fn finished(router: Router, in_flight: answer::InFlight) -> Router {

@@ -19,7 +19,7 @@ use super::problem::{Code, FieldError, ProblemBody};
         title = "Slipway",
         description = "An HTTP build queue behind a private registry.\n\nErrors are problems by RFC 9457 with a stable \
             `code`. Every answer has an `X-Request-Id`, the client's own if it sent a harmless one. An answer with \
-            status 503 has `Retry-After`. Unknown fields and query parameters are refused.",
+            status 429 or 503 has `Retry-After`. Unknown fields and query parameters are refused.",
         license(name = "Apache-2.0", identifier = "Apache-2.0"),
     ),
     tags(
@@ -39,7 +39,7 @@ pub(super) fn base() -> OpenApi {
 }
 
 /// Problems that several operations answer: the status, the response's name, and what it means.
-const SHARED: [(&str, &str, &str); 10] = [
+const SHARED: [(&str, &str, &str); 11] = [
     ("400", "MalformedBody", "The body is not valid JSON, or broke off"),
     (
         "401",
@@ -64,6 +64,11 @@ const SHARED: [(&str, &str, &str); 10] = [
         "Invalid",
         "A field, parameter or header is not valid, or the request as a whole is not: see `code`",
     ),
+    (
+        "429",
+        "RateLimited",
+        "More requests come from here than one client may make",
+    ),
     ("500", "Internal", "A fault of the service's own"),
     (
         "503",
@@ -79,7 +84,7 @@ const BEARER: &str = "bearer";
 pub(super) fn complete(mut api: OpenApi) -> OpenApi {
     let components = api.components.get_or_insert_with(Components::new);
     for (status, name, meaning) in SHARED {
-        let response = problem(meaning, status == "503");
+        let response = problem(meaning, ["429", "503"].contains(&status));
         components.responses.insert(name.to_owned(), response.into());
     }
     components.security_schemes.extend(schemes());
@@ -218,7 +223,7 @@ mod tests {
         for (path, item) in &mut api.paths.paths {
             for operation in operations(item).filter(|_| path.starts_with("/api/")) {
                 let named = &operation.responses.responses;
-                for status in ["401", "500", "503"] {
+                for status in ["401", "429", "500", "503"] {
                     assert!(named.contains_key(status), "{path}: {status}");
                 }
             }

@@ -53,6 +53,8 @@ pub enum Code {
     IdempotencyKeyReused,
     /// The project has as many builds as it may have: see `quota`.
     QuotaExceeded,
+    /// The client asks more often than one may: see `Retry-After`.
+    RateLimited,
     /// A fault of the service's own; its log has the rest, under the request's id.
     Internal,
     /// More is asked of the service than it takes at once.
@@ -87,6 +89,7 @@ impl Code {
                 StatusCode::UNPROCESSABLE_ENTITY
             }
             Self::QuotaExceeded => StatusCode::TOO_MANY_REQUESTS,
+            Self::RateLimited => StatusCode::TOO_MANY_REQUESTS,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
             Self::Overloaded | Self::DatabaseUnavailable | Self::StorageUnavailable | Self::TimedOut => {
                 StatusCode::SERVICE_UNAVAILABLE
@@ -117,6 +120,7 @@ impl Code {
             Self::ContextInvalid => "context_invalid",
             Self::IdempotencyKeyReused => "idempotency_key_reused",
             Self::QuotaExceeded => "quota_exceeded",
+            Self::RateLimited => "rate_limited",
             Self::Internal => "internal",
             Self::Overloaded => "overloaded",
             Self::DatabaseUnavailable => "database_unavailable",
@@ -148,6 +152,7 @@ impl Code {
             Self::ContextInvalid => "The context is not valid",
             Self::IdempotencyKeyReused => "The idempotency key was used for another request",
             Self::QuotaExceeded => "The project has as many builds as it may have",
+            Self::RateLimited => "Too many requests",
             Self::Internal => "The service failed",
             Self::Overloaded => "The service is busy",
             Self::DatabaseUnavailable => "The database is unavailable",

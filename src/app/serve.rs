@@ -8,7 +8,7 @@ use tokio::{net::TcpListener, sync::watch};
 
 use super::{launcher, secrets};
 use crate::{
-    api::{self, ApiOptions, ApiState, Condition, HealthState, ListenerOptions, Readiness},
+    api::{self, ApiOptions, ApiState, Condition, HealthState, Readiness},
     blobs::{Blobs, LogArchive},
     config::{Role, ServeArgs},
     dispatcher::{self, Dispatcher},
@@ -58,16 +58,12 @@ pub(super) async fn serve(args: ServeArgs) -> Result<()> {
         }
     };
     let tokens = shutdown.tokens();
-    let options = ListenerOptions {
-        max_connections: args.http.max_connections as usize,
-        ..ListenerOptions::default()
-    };
     shutdown.spawn(
         "http",
         api::serve(
             listener,
             router,
-            options,
+            args.http.listener(),
             tokens.soft.clone(),
             tokens.hard.clone(),
         ),
@@ -141,6 +137,8 @@ fn rest(
         max_context_size: args.http.max_context_size,
         max_streams: args.http.max_streams as usize,
         allow_any_destination: args.http.allow_any_destination,
+        rates: args.http.rates(),
+        cors_origins: args.http.cors_origins.clone(),
         ..ApiOptions::default()
     };
     let soft = shutdown.tokens().soft;

@@ -23,6 +23,13 @@ fn a_bad_setting_is_named() {
         (vec![url, "--max-running=0"], "--max-running"),
         (vec![url, "--internal-url=ftp://x"], "--internal-url"),
         (vec![url, "--role=king"], "--role"),
+        (vec![url, "--cors-origin=*"], "--cors-origin"),
+        (vec![url, "--cors-origin=null"], "--cors-origin"),
+        (vec![url, "--cors-origin=https://a.example/path"], "--cors-origin"),
+        (vec![url, "--cors-origin=https://u@a.example"], "--cors-origin"),
+        (vec![url, "--trusted-proxy=proxy.example"], "--trusted-proxy"),
+        (vec![url, "--trusted-proxy=10.0.0.0/33"], "--trusted-proxy"),
+        (vec![url, "--address-rate=-1"], "--address-rate"),
         (vec![url, "--max-context-size=much"], "--max-context-size"),
         (vec![url, "--retain-builds=0d"], "--retain-builds"),
         (vec![url, "--retain-logs=never"], "--retain-logs"),
@@ -72,6 +79,30 @@ fn the_database_password_is_never_shown() {
         parse(&["serve", "--database-url=postgres://u:hunter2@ h/d"]).expect_err("a space in the host");
     // clap repeats what was typed on the command line, but the environment is where secrets are set.
     assert!(error.to_string().contains("--database-url"));
+}
+
+#[test]
+fn proxies_and_origins_are_lists() {
+    let args = [
+        "serve",
+        "--database-url=postgres://localhost/x",
+        "--trusted-proxy=10.0.0.0/8,fd00::1",
+        "--cors-origin=https://a.example,http://localhost:3000/",
+    ];
+    let Command::Serve(serve) = parse(&args).expect("the settings are valid").command else {
+        panic!("serve was asked for")
+    };
+    let proxies: Vec<String> = serve
+        .http
+        .trusted_proxies
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    assert_eq!(proxies, ["10.0.0.0/8", "fd00::1/128"]);
+    assert_eq!(
+        serve.http.cors_origins,
+        ["https://a.example", "http://localhost:3000"]
+    );
 }
 
 #[test]
