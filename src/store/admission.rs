@@ -8,7 +8,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use sqlx::PgConnection;
 
 use super::{
-    Store, StoreError, Topic, begin,
+    Store, StoreError, Topic, begin, claim,
     insert::{Inserted, insert},
     quotas::Room,
 };
@@ -18,7 +18,8 @@ impl Store {
     /// Stores these builds with all that belongs to them, as far as their projects may have them; one transaction.
     /// Answers in their order, never [`Inserted::Limited`].
     pub(super) async fn insert_locked(&self, builds: &[NewBuild]) -> Result<Vec<Inserted>, StoreError> {
-        let mut db = begin::begin(&self.creating).await?;
+        // By the indexes, as claims: statistics of a queue are always out of date.
+        let mut db = begin::begin_with(&self.creating, claim::BEGIN).await?;
         lock(&mut db, builds).await?;
         let mut rooms = self.rooms(&mut db, builds).await?;
         let mut answers = repeated(&mut db, builds).await?;

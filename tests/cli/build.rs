@@ -124,6 +124,10 @@ async fn every_flag_reaches_the_request(_: PgPoolOptions, database: PgConnectOpt
         "-5",
         "--cpu",
         "500m",
+        "--group",
+        "app/main",
+        "--supersede",
+        "running",
         "--memory",
         "2Gi",
         "-o",
@@ -155,6 +159,7 @@ async fn every_flag_reaches_the_request(_: PgPoolOptions, database: PgConnectOpt
             "timeout_seconds": 1200,
             "max_retries": 0,
             "resources": {"cpu": "500m", "memory": "2Gi"},
+            "concurrency": {"group": "app/main", "supersede": "running"},
             "annotations": {"note": "x"},
         })
     );

@@ -13,6 +13,7 @@ mod quotas;
 mod reading;
 mod retention;
 mod sessions;
+mod shares;
 mod speed;
 mod steps;
 mod supersede;
