@@ -7,6 +7,7 @@ mod contexts;
 mod cut;
 mod events;
 mod following;
+mod guards;
 mod harness;
 mod health;
 mod histories;
@@ -16,5 +17,8 @@ mod logs;
 mod outages;
 mod queue;
 mod retention;
+mod security;
+#[path = "../support/service.rs"]
+mod service;
 mod stream;
 mod waiting;
