@@ -132,7 +132,7 @@ impl<K: Hash + Eq + Clone, C: Clock + Clone> Buckets<K, C> {
     /// Forgets those who have all of their allowance again. Done so rarely that it costs a request next to nothing.
     fn tidy(&self) {
         let asked = self.asked.fetch_add(1, Ordering::Relaxed) + 1;
-        if asked.is_multiple_of(TIDY_EVERY) && asked >= self.limiter.len() {
+        if asked.is_multiple_of(TIDY_EVERY) && 2 * asked >= self.limiter.len() {
             self.asked.store(0, Ordering::Relaxed);
             self.limiter.retain_recent();
             self.limiter.shrink_to_fit();
