@@ -55,6 +55,7 @@ impl Query {
         };
         text.parse()
             .ok()
+            .filter(|_| !text.starts_with('+'))
             .filter(|number| (min..=max).contains(number))
             .ok_or_else(|| Problem::field(name, format_args!("must be a whole number from {min} to {max}")))
     }

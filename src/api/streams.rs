@@ -177,6 +177,23 @@ pub(super) fn last_event_id(headers: &HeaderMap) -> Result<Option<&str>, Problem
     Ok(single(headers, &LAST_EVENT_ID)?.filter(|id| !id.is_empty()))
 }
 
+/// The same where ids are numbers of the database, in digits and nothing else.
+pub(super) fn last_event_number(headers: &HeaderMap) -> Result<Option<u64>, Problem> {
+    let Some(id) = last_event_id(headers)? else {
+        return Ok(None);
+    };
+    let number = id.parse::<i64>().ok().and_then(|id| u64::try_from(id).ok());
+    number
+        .filter(|_| id.bytes().all(|byte| byte.is_ascii_digit()))
+        .map(Some)
+        .ok_or_else(|| {
+            Problem::field(
+                LAST_EVENT_ID.as_str(),
+                "must be the id of an event of this stream",
+            )
+        })
+}
+
 fn with_heartbeats(
     frames: impl Stream<Item = Bytes> + Send + Unpin + 'static,
 ) -> impl Stream<Item = Bytes> + Send + 'static {

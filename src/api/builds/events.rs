@@ -61,11 +61,9 @@ pub(super) async fn events(
 ) -> Result<Response, Problem> {
     let after = query.number("after", 0, i64::MAX as u64, 0)?;
     query.finish()?;
-    let after = i64::try_from(after).expect("it is within bounds");
-    let last: Option<i64> = streams::last_event_id(&headers)?
-        .map(|last| last.parse().ok().filter(|id| *id >= 0))
-        .map(|last| last.ok_or_else(|| Problem::field("last-event-id", "is no event's id")))
-        .transpose()?;
+    let last = streams::last_event_number(&headers)?;
+    let number = |number: u64| i64::try_from(number).expect("it is within bounds");
+    let (after, last) = (number(after), last.map(number));
     let build = existing(&state, &caller, id).await?;
     if !streams::wants_events(&headers) {
         let events = state.store.events_after(id, after).await?;

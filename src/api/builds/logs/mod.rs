@@ -55,7 +55,7 @@ use crate::{
         ("limit" = Option<u32>, Query, minimum = 1, maximum = 4_194_304,
             description = "The most bytes to answer; 1 MiB when absent. Not of a log that is followed"),
         ("follow" = Option<bool>, Query, description = "Whether the answer goes on until the build has ended"),
-        ("Last-Event-ID" = Option<u64>, Header, description = "Of the last event that the client has: it goes on there"),
+        ("Last-Event-ID" = Option<String>, Header, pattern = "^[0-9]{0,18}$", description = "Of the last event that the client has: it goes on there"),
     ),
     responses(
         (status = 200, description = "The log's bytes, or events",

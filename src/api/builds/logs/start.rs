@@ -52,6 +52,8 @@ impl Wanted {
         let limit = query.number("limit", 1, MAX_BYTES, 0)?;
         let follow = query.one::<bool>("follow")?.unwrap_or(false);
         query.finish()?;
+        // What cannot be read is refused, even where it would not be looked at.
+        let last_seen = streams::last_event_number(headers)?;
         let how = match (streams::wants_events(headers), follow) {
             (true, _) => How::Events,
             (false, true) => How::Text,
@@ -73,7 +75,7 @@ impl Wanted {
         Ok(Self {
             attempt: (attempt > 0).then(|| narrow(attempt)),
             begin: match how {
-                How::Events => last_seen(headers)?.map_or(begin, Begin::At),
+                How::Events => last_seen.map_or(begin, Begin::At),
                 How::Once { .. } | How::Text => begin,
             },
             how,
@@ -132,15 +134,4 @@ fn optional(query: &mut Query, name: &str, max: u64) -> Result<Option<u64>, Prob
 
 fn narrow(number: u64) -> u32 {
     u32::try_from(number).expect("the bounds of parameters are below 2³²")
-}
-
-fn last_seen(headers: &HeaderMap) -> Result<Option<u64>, Problem> {
-    let Some(id) = streams::last_event_id(headers)? else {
-        return Ok(None);
-    };
-    id.parse()
-        .ok()
-        .filter(|offset| i64::try_from(*offset).is_ok())
-        .map(Some)
-        .ok_or_else(|| Problem::field("last-event-id", "must be the id of an event of this stream"))
 }
