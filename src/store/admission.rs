@@ -11,8 +11,17 @@ use super::{
     Store, StoreError, Topic, begin, claim,
     insert::{Inserted, insert},
     quotas::Room,
+    supersede::Superseded,
 };
 use crate::domain::{BuildId, NewBuild, State};
+
+/// What came of builds in a transaction that has not ended yet.
+pub(super) struct Admitted {
+    /// For each build, in their order; never [`Inserted::Limited`].
+    pub(super) answers: Vec<Inserted>,
+    /// What they put an end to.
+    superseded: Vec<Superseded>,
+}
 
 impl Store {
     /// Stores these builds with all that belongs to them, as far as their projects may have them; one transaction.
@@ -20,9 +29,22 @@ impl Store {
     pub(super) async fn insert_locked(&self, builds: &[NewBuild]) -> Result<Vec<Inserted>, StoreError> {
         // By the indexes, as claims: statistics of a queue are always out of date.
         let mut db = begin::begin_with(&self.creating, claim::BEGIN).await?;
-        lock(&mut db, builds).await?;
-        let mut rooms = self.rooms(&mut db, builds).await?;
-        let mut answers = repeated(&mut db, builds).await?;
+        let admitted = self.admit(&mut db, builds).await?;
+        db.commit().await?;
+        self.tell_superseded(&admitted);
+        Ok(admitted.answers)
+    }
+
+    /// The same within a transaction, which holds the locks to its end: it must be short, and take no lock of a project
+    /// or group before. After the commit, [`Store::tell_superseded`].
+    pub(super) async fn admit(
+        &self,
+        db: &mut PgConnection,
+        builds: &[NewBuild],
+    ) -> Result<Admitted, StoreError> {
+        lock(db, builds).await?;
+        let mut rooms = self.rooms(db, builds).await?;
+        let mut answers = repeated(db, builds).await?;
         loop {
             let taken = next(builds, &answers, &rooms);
             if taken.is_empty() {
@@ -30,30 +52,40 @@ impl Store {
             }
             let stored = insert(&mut *db, taken.iter().map(|nth| &builds[*nth]), true).await?;
             for (nth, one) in taken.into_iter().zip(stored) {
-                if let (Inserted::New(_), Some(room)) =
-                    (&one, rooms.get_mut(builds[nth].spec.project.as_str()))
-                {
+                let room = rooms.get_mut(builds[nth].spec.project.as_str());
+                if let (Inserted::New(_), Some(room)) = (&one, room) {
                     room.take();
                 }
                 answers[nth] = Some(one);
             }
         }
-        let superseded = self.supersede(&mut db, &grouped(builds, &answers)).await?;
-        db.commit().await?;
-        let ids: Vec<BuildId> = superseded.iter().map(|one| one.id).collect();
-        self.builds_changed(&ids);
-        if superseded.iter().any(|one| one.state == State::Cancelling) {
-            self.wake(Topic::Cancel);
-        }
+        let superseded = self.supersede(db, &grouped(builds, &answers)).await?;
+        let overtaken = |id| superseded.iter().any(|one| one.id == id);
         let answers = builds.iter().zip(answers).map(|(build, answer)| match answer {
-            Some(Inserted::New(_)) if ids.contains(&build.id) => Inserted::Overtaken,
+            Some(Inserted::New(_)) if overtaken(build.id) => Inserted::Overtaken,
             Some(answer) => answer,
             None => match rooms.get(build.spec.project.as_str()) {
                 Some(room) => Inserted::OverQuota(Box::new(room.refusal(&build.spec.project))),
                 None => Inserted::NotYet,
             },
         });
-        Ok(answers.collect())
+        Ok(Admitted {
+            answers: answers.collect(),
+            superseded,
+        })
+    }
+
+    /// Wakes those who wait for what was superseded.
+    pub(super) fn tell_superseded(&self, admitted: &Admitted) {
+        let ids: Vec<BuildId> = admitted.superseded.iter().map(|one| one.id).collect();
+        self.builds_changed(&ids);
+        if admitted
+            .superseded
+            .iter()
+            .any(|one| one.state == State::Cancelling)
+        {
+            self.wake(Topic::Cancel);
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use sqlx::PgExecutor;
 use uuid::Uuid;
 
 use super::{Store, StoreError};
-use crate::domain::{BuildId, NewBuild, ProjectName, Source, concurrency::Supersede, quota::QuotaExceeded};
+use crate::domain::{BuildId, NewBuild, ProjectName, Source, quota::QuotaExceeded};
 
 /// What came of one row of a batch.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,8 +39,6 @@ struct Columns<'a> {
     contexts: Vec<Option<Uuid>>,
     keys: Vec<Option<&'a str>>,
     requests: Vec<Option<&'a [u8]>>,
-    groups: Vec<Option<&'a str>>,
-    supersede: Vec<Option<&'a str>>,
 }
 
 impl<'a> Columns<'a> {
@@ -66,13 +64,6 @@ impl<'a> Columns<'a> {
         self.keys.push(idempotency.map(|one| one.key.as_str()));
         self.requests
             .push(idempotency.map(|one| one.request_sha256.as_slice()));
-        let concurrency = spec.concurrency.as_ref();
-        self.groups.push(concurrency.map(|one| one.group.as_str()));
-        self.supersede
-            .push(concurrency.and_then(|one| match one.supersede {
-                Supersede::None => None,
-                mode => Some(mode.as_str()),
-            }));
         Ok(())
     }
 }
@@ -136,15 +127,15 @@ async fn insert_columns(
     columns: &Columns<'_>,
     locked: bool,
 ) -> Result<Vec<Inserted>, StoreError> {
+    // A group is looked for under locks only: without one it costs nothing.
     // Keys and projects go in sorted, so that two replicas wait for each other in the same order. A context is
     // locked, so that it is not removed before the build that needs it can be seen.
     let rows = sqlx::query!(
             r#"
             WITH input AS MATERIALIZED (
                 SELECT * FROM unnest($1::uuid[], $2::text[], $3::smallint[], $4::text[], $5::text[], $6::text[],
-                    $7::uuid[], $8::uuid[], $9::text[], $10::bytea[], $12::text[], $13::text[]) WITH ORDINALITY
-                    AS i (id, project, priority, spec, repository, git_ref, rebuild_of, context_id, key, request,
-                        concurrency_group, supersede, nth)
+                    $7::uuid[], $8::uuid[], $9::text[], $10::bytea[]) WITH ORDINALITY
+                    AS i (id, project, priority, spec, repository, git_ref, rebuild_of, context_id, key, request, nth)
             ), made AS (
                 INSERT INTO projects (name)
                 SELECT DISTINCT project FROM input WHERE project NOT IN (
@@ -167,7 +158,9 @@ async fn insert_columns(
                 SELECT * FROM ready WHERE key IS NULL OR id IN (SELECT build_id FROM keyed)
             ), build AS (
                 INSERT INTO builds (id, project_id, priority, concurrency_group, supersede)
-                SELECT id, project_id, priority, concurrency_group, supersede FROM fresh ORDER BY nth
+                SELECT id, project_id, priority, CASE WHEN $11 THEN spec::jsonb #>> '{concurrency,group}' END,
+                    CASE WHEN $11 THEN nullif(spec::jsonb #>> '{concurrency,supersede}', 'none') END
+                FROM fresh ORDER BY nth
             ), spec AS (
                 INSERT INTO specs (build_id, project_id, rebuild_of, repository, git_ref, spec)
                 SELECT id, project_id, rebuild_of, repository, git_ref, spec::jsonb FROM fresh ORDER BY nth
@@ -190,8 +183,7 @@ async fn insert_columns(
             SELECT now() AS "created_at!: jiff_sqlx::Timestamp",
                 EXISTS (SELECT FROM fresh f WHERE f.nth = i.nth) AS "stored!",
                 EXISTS (SELECT FROM ready r WHERE r.nth = i.nth) AS "ready!",
-                EXISTS (SELECT FROM project p WHERE p.name = i.project) AS "has_project!",
-                EXISTS (SELECT FROM project p WHERE p.name = i.project AND p.limited) AS "limited!"
+                (SELECT p.limited FROM project p WHERE p.name = i.project) AS limited
             FROM input i ORDER BY i.nth
             "#,
             &columns.ids,
@@ -204,18 +196,16 @@ async fn insert_columns(
             &columns.contexts as &[Option<Uuid>],
             &columns.keys as &[Option<&str>],
             &columns.requests as &[Option<&[u8]>],
-            locked,
-            &columns.groups as &[Option<&str>],
-            &columns.supersede as &[Option<&str>]
+            locked
         )
         .fetch_all(db)
         .await?;
     Ok(rows
         .into_iter()
-        .map(|row| match (row.stored, row.ready, row.has_project) {
+        .map(|row| match (row.stored, row.ready, row.limited) {
             (true, ..) => Inserted::New(row.created_at.to_jiff()),
-            _ if row.limited => Inserted::Limited,
-            (false, false, true) => Inserted::NoSuchContext,
+            (false, _, Some(true)) => Inserted::Limited,
+            (false, false, Some(false)) => Inserted::NoSuchContext,
             (false, ..) => Inserted::NotYet,
         })
         .collect())

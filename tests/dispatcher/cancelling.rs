@@ -39,6 +39,34 @@ async fn a_running_build_is_cancelled_when_its_pod_is_gone(_: PgPoolOptions, dat
 }
 
 #[sqlx::test(migrations = false)]
+async fn what_a_newer_build_supersedes_ends_when_its_pod_is_gone(
+    _: PgPoolOptions,
+    database: PgConnectOptions,
+) {
+    let world = World::new(database).await;
+    world.cluster.set(|faults| faults.pods_linger = true);
+    let wanted = serde_json::json!({
+        "source": {"git": {"url": "https://git.example/repo.git"}},
+        "destinations": ["registry.example/team/app:1"],
+        "concurrency": {"group": "main", "supersede": "running"},
+    });
+    let old = world.submit_spec(wanted.clone()).await;
+    world.claim().await;
+    world.cluster.starts(old);
+    world.look(old).await;
+    let new = world.submit_spec(wanted).await;
+    assert_eq!(world.see_cancels_through().await, 0);
+    world.is(old, State::Cancelling).await;
+    assert!(world.cluster.calls().contains(&Call::Removed(old)));
+    world.cluster.vanishes(old);
+    assert_eq!(world.see_cancels_through().await, 1);
+    world.is(old, State::Superseded).await;
+    assert_eq!(world.build(old).await.superseded_by, Some(new));
+    assert_eq!(world.ends(old).await, 1);
+    world.is(new, State::Queued).await;
+}
+
+#[sqlx::test(migrations = false)]
 async fn a_pod_that_its_job_left_behind_is_removed_too(_: PgPoolOptions, database: PgConnectOptions) {
     let world = World::new(database).await;
     let id = world.running().await;
