@@ -8,13 +8,14 @@ mod kaniko;
 mod kubernetes;
 mod log;
 mod retention;
+mod secret;
 mod value;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use self::{
     database::DatabaseArgs, dispatch::DispatchArgs, engine::EngineArgs, http::HttpArgs, kaniko::KanikoArgs,
-    kubernetes::KubernetesArgs, log::LogArgs, retention::RetentionArgs, value::Keep,
+    kubernetes::KubernetesArgs, log::LogArgs, retention::RetentionArgs, secret::SecretArgs, value::Keep,
 };
 use crate::{
     cli,
@@ -116,6 +117,9 @@ pub struct ServeArgs {
     /// What is kept, and for how long.
     #[command(flatten)]
     pub retention: RetentionArgs,
+    /// How secrets are kept.
+    #[command(flatten)]
+    pub secret: SecretArgs,
     /// What kaniko is told.
     #[command(flatten)]
     pub kaniko: KanikoArgs,

@@ -9,6 +9,7 @@ pub mod git;
 pub mod id;
 pub mod image;
 pub mod kaniko_log;
+pub mod keyring;
 pub mod log;
 pub mod log_chunk;
 pub mod options;
