@@ -46,6 +46,10 @@ id_type!(
     /// Names one uploaded build context.
     ContextId
 );
+id_type!(
+    /// Names one endpoint: an address that is told of builds.
+    EndpointId
+);
 
 impl BuildId {
     /// The name of the build's Job: deterministic, so that the API server itself admits at most one.
