@@ -5,6 +5,7 @@ mod builds;
 mod caller;
 mod contexts;
 mod deadline;
+mod endpoints;
 mod error;
 mod events;
 mod extract;
@@ -33,7 +34,7 @@ pub use self::{
 };
 use crate::{
     blobs::{Blobs, LogArchive},
-    domain::archive::Limits,
+    domain::{archive::Limits, inside::Reachable, keyring::Keyring},
     store::{Creator, Store},
 };
 
@@ -45,6 +46,10 @@ pub struct ApiState {
     contexts: Blobs,
     logs: log_reader::LogReader,
     health: HealthState,
+    /// What seals secrets; without it none can be stored.
+    keyring: Option<Arc<Keyring>>,
+    /// Where callbacks may go.
+    reachable: Reachable,
     options: Arc<ApiOptions>,
     uploads: Arc<Semaphore>,
     streams: streams::Streams,
@@ -92,6 +97,8 @@ impl ApiState {
             store: health.store().clone(),
             creator,
             contexts,
+            keyring: None,
+            reachable: Reachable::default(),
             logs: log_reader::LogReader::new(health.store().clone()),
             uploads: Arc::new(Semaphore::new(options.max_uploads)),
             streams: streams::Streams::new(options.max_streams),
@@ -107,6 +114,20 @@ impl ApiState {
     #[must_use]
     pub fn with_log_archive(mut self, archive: Option<LogArchive>) -> Self {
         self.logs = self.logs.with_archive(archive);
+        self
+    }
+
+    /// The same, with what seals secrets.
+    #[must_use]
+    pub fn with_keyring(mut self, keyring: Option<Arc<Keyring>>) -> Self {
+        self.keyring = keyring;
+        self
+    }
+
+    /// The same, with callbacks that may go there.
+    #[must_use]
+    pub fn with_reachable(mut self, reachable: Reachable) -> Self {
+        self.reachable = reachable;
         self
     }
 
@@ -149,6 +170,7 @@ fn api(request_timeout: Duration) -> OpenApiRouter<ApiState> {
     let within = |limit: Duration| middleware::from_fn_with_state(limit, deadline::deadline);
     builds::routes()
         .merge(contexts::routes())
+        .merge(endpoints::routes())
         .merge(events::routes())
         .merge(queue::routes())
         .layer(within(request_timeout))

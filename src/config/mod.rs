@@ -7,6 +7,7 @@ mod http;
 mod kaniko;
 mod kubernetes;
 mod log;
+mod notify;
 mod retention;
 mod secret;
 mod value;
@@ -15,7 +16,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use self::{
     database::DatabaseArgs, dispatch::DispatchArgs, engine::EngineArgs, http::HttpArgs, kaniko::KanikoArgs,
-    kubernetes::KubernetesArgs, log::LogArgs, retention::RetentionArgs, secret::SecretArgs, value::Keep,
+    kubernetes::KubernetesArgs, log::LogArgs, notify::NotifyArgs, retention::RetentionArgs,
+    secret::SecretArgs, value::Keep,
 };
 use crate::{
     cli,
@@ -117,6 +119,9 @@ pub struct ServeArgs {
     /// What is kept, and for how long.
     #[command(flatten)]
     pub retention: RetentionArgs,
+    /// What goes out.
+    #[command(flatten)]
+    pub notify: NotifyArgs,
     /// How secrets are kept.
     #[command(flatten)]
     pub secret: SecretArgs,
