@@ -26,6 +26,7 @@ impl From<CreateError> for Problem {
             CreateError::NoSuchContext => {
                 Self::field("source.upload.context_id", "names no context of this project")
             }
+            CreateError::QuotaExceeded(quota) => Self::quota(*quota),
             CreateError::Store(error) => error.into(),
         }
     }

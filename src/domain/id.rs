@@ -50,6 +50,10 @@ id_type!(
     /// Names one endpoint: an address that is told of builds.
     EndpointId
 );
+id_type!(
+    /// Names one token; no secret.
+    TokenId
+);
 
 impl BuildId {
     /// The name of the build's Job: deterministic, so that the API server itself admits at most one.

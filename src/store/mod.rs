@@ -2,7 +2,9 @@
 //!
 //! Every write names the state that it expects and says whether it took place. Time is the database's.
 
+mod admission;
 mod attempts;
+mod audit;
 mod begin;
 mod builds;
 mod claim;
@@ -28,11 +30,16 @@ mod observe;
 mod of_job;
 mod outbox;
 mod pool;
+mod projects;
 mod queue;
+mod quotas;
 mod retention;
 mod rows;
+mod settings;
 mod stats;
 mod steps;
+mod supersede;
+mod tokens;
 mod wakeups;
 mod watches;
 
@@ -40,6 +47,8 @@ mod watches;
 mod tests;
 
 use std::sync::Arc;
+
+use crate::domain::quota::Quotas;
 
 pub use builds::Cancelled;
 pub use claim::{Claim, ClaimToken, Slots};
@@ -59,9 +68,12 @@ pub use outbox::{
     TrySeen,
 };
 pub use pool::StoreOptions;
+pub use projects::{Project, Settled};
 pub use queue::{ProjectQueue, QueueView};
 pub use retention::{Batch, EventKey, LogKey, OldLog};
+pub use settings::Settings;
 pub use stats::{PoolStatus, QueueDepth};
+pub use tokens::{LiveToken, TokenError};
 pub use wakeups::{Topic, Wakeup};
 pub use watches::BuildWatch;
 
@@ -78,4 +90,8 @@ pub struct Store {
     lanes: Arc<lanes::Upkeep>,
     counts: Arc<counts::Folding>,
     shares: Arc<queue::Shares>,
+    projects: Arc<settings::Projects>,
+    limited: Arc<quotas::Limited>,
+    /// Limits of projects that have none of their own.
+    quotas: Quotas,
 }

@@ -9,6 +9,8 @@ use sqlx::{
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 
+use crate::domain::quota::Quotas;
+
 use super::{Store, StoreError, counts::Folding, lanes::Upkeep, wakeups::Wakeups};
 
 /// Every migration that this binary knows.
@@ -90,6 +92,9 @@ impl Store {
             lanes: Arc::new(Upkeep::default()),
             counts: Arc::new(Folding::default()),
             shares: Arc::default(),
+            projects: Arc::default(),
+            limited: Arc::default(),
+            quotas: Quotas::default(),
         }
     }
 

@@ -39,6 +39,27 @@ impl Harness {
         Self::with(&address(database), ApiOptions::default()).await
     }
 
+    /// One that asks for tokens.
+    pub async fn guarded(database: &PgConnectOptions) -> Self {
+        let harness = Self::built(&address(database), ApiOptions::default(), true);
+        harness.store.migrate().await.expect("the migrations apply");
+        harness
+    }
+
+    /// Another replica of the same service, whose operator lets projects push anywhere.
+    pub async fn lenient(database: &PgConnectOptions) -> Self {
+        let options = ApiOptions {
+            allow_any_destination: true,
+            ..ApiOptions::default()
+        };
+        Self::built(&address(database), options, true)
+    }
+
+    /// Another replica of the same service.
+    pub async fn replica(database: &PgConnectOptions) -> Self {
+        Self::built(&address(database), ApiOptions::default(), true)
+    }
+
     pub async fn with(url: &str, options: ApiOptions) -> Self {
         let harness = Self::unmigrated(url, options);
         harness.store.migrate().await.expect("the migrations apply");
@@ -47,6 +68,10 @@ impl Harness {
 
     /// The service before anybody prepared the database, or while there is none.
     pub fn unmigrated(url: &str, options: ApiOptions) -> Self {
+        Self::built(url, options, false)
+    }
+
+    fn built(url: &str, options: ApiOptions, guarded: bool) -> Self {
         let store = Store::connect(&StoreOptions {
             url: url.to_owned().into(),
             direct_url: None,
@@ -64,7 +89,10 @@ impl Harness {
         let readiness = Readiness::default().with("launcher", seen);
         let metrics = PrometheusBuilder::new().build_recorder().handle();
         let health = HealthState::new(store.clone(), readiness, metrics);
-        let state = ApiState::new(health, creator, contexts, options).with_log_archive(Some(archive));
+        let mut state = ApiState::new(health, creator, contexts, options).with_log_archive(Some(archive));
+        if !guarded {
+            state = state.without_authentication();
+        }
         let app = api::router(state);
         Self {
             app,
