@@ -3,12 +3,16 @@
 use axum::body::Body;
 use http::{Method, StatusCode, header};
 use serde_json::{Value, json};
+use slipway::domain::Scope;
 use sqlx::{
     PgPool,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 
-use crate::harness::{Answer, Harness, request, settled, wanted};
+use crate::{
+    harness::{Answer, Harness, request, settled, wanted},
+    tenancy::Key,
+};
 
 const URL: &str = "https://ci.example.com/hook";
 
@@ -132,11 +136,12 @@ async fn no_secret_is_in_the_database_in_the_clear(_: PgPoolOptions, database: P
     assert!(rotated["old_secret_until"].is_string());
     let sql = PgPool::connect_lazy_with(database);
     let dump: String = sqlx::query_scalar(
-        "SELECT string_agg(convert_from(secret || '\\x20'::bytea || coalesce(old_secret, ''), 'LATIN1') || e::text, ' ') FROM endpoints e",
+        "SELECT string_agg(encode(secret, 'escape') || encode(old_secret, 'escape') || e::text, ' ') FROM endpoints e",
     )
     .fetch_one(&sql)
     .await
     .expect("it can be dumped");
+    assert!(dump.contains(id), "{dump}");
     assert!(!dump.contains("whsec_") && !dump.contains("MfKQ9r8G"), "{dump}");
 }
 
@@ -186,4 +191,50 @@ async fn what_an_endpoint_was_told_is_listed_and_sent_again(_: PgPoolOptions, da
         .await
         .json();
     assert_eq!(one["state"], "waiting");
+}
+
+#[sqlx::test(migrations = false)]
+async fn endpoints_are_their_projects_own_and_take_a_scope(_: PgPoolOptions, database: PgConnectOptions) {
+    let service = Harness::guarded(&database).await;
+    let owner = Key::make(&service, Some("team"), &[Scope::EndpointsWrite]).await;
+    let builder = Key::make(&service, Some("team"), &[Scope::BuildsWrite]).await;
+    let stranger = Key::make(&service, Some("other"), &[Scope::ProjectAdmin]).await;
+    let new = json!({"project": "team", "url": URL});
+    service
+        .post("/api/v1/endpoints", &new)
+        .await
+        .is_problem(401, "unauthorized");
+    builder
+        .post(&service, "/api/v1/endpoints", &new)
+        .await
+        .is_problem(403, "forbidden");
+    stranger
+        .post(&service, "/api/v1/endpoints", &new)
+        .await
+        .is_problem(404, "not_found");
+    let made = owner.post(&service, "/api/v1/endpoints", &new).await;
+    assert_eq!(made.status, StatusCode::CREATED, "{made:?}");
+    let path = made.header("location").expect("it has an address").to_owned();
+    let list = owner.get(&service, "/api/v1/endpoints").await.json();
+    assert_eq!(list["endpoints"].as_array().map(Vec::len), Some(1), "{list}");
+    for (method, below) in [
+        (Method::GET, ""),
+        (Method::PATCH, ""),
+        (Method::DELETE, ""),
+        (Method::POST, "/test"),
+        (Method::POST, "/rotate"),
+        (Method::GET, "/notifications"),
+        (Method::GET, "/notifications/1"),
+        (Method::POST, "/notifications/1/redeliver"),
+    ] {
+        let path = format!("{path}{below}");
+        let body = (method != Method::GET).then(|| json!({}));
+        let foreign = stranger
+            .send(&service, method.clone(), &path, body.as_ref())
+            .await;
+        foreign.is_problem(404, "not_found");
+        let lacking = builder.send(&service, method, &path, body.as_ref()).await;
+        lacking.is_problem(403, "forbidden");
+    }
+    assert_eq!(owner.get(&service, &path).await.status, StatusCode::OK);
 }
