@@ -106,14 +106,14 @@ fn names(events: &[EventType]) -> Vec<&'static str> {
 }
 
 impl Store {
-    /// Stores an endpoint.
-    pub async fn create_endpoint(&self, new: &NewEndpoint) -> Result<(), StoreError> {
+    /// Stores an endpoint. False when its project has been removed.
+    pub async fn create_endpoint(&self, new: &NewEndpoint) -> Result<bool, StoreError> {
         let settings = &new.settings;
-        sqlx::query!(
+        let stored = sqlx::query!(
             "
             WITH made AS (
                 INSERT INTO projects (name) VALUES ($2) ON CONFLICT (name) DO UPDATE SET name = excluded.name
-                RETURNING id
+                WHERE projects.removed_at IS NULL RETURNING id
             )
             INSERT INTO endpoints (id, project_id, url, description, events, format, secret, enabled)
             SELECT $1, id, $3, $4, $5, $6, $7, $8 FROM made
@@ -129,7 +129,7 @@ impl Store {
         )
         .execute(&self.pool)
         .await?;
-        Ok(())
+        Ok(stored.rows_affected() == 1)
     }
 
     /// An endpoint.

@@ -196,6 +196,9 @@ async fn what_an_endpoint_was_told_is_listed_and_sent_again(_: PgPoolOptions, da
 #[sqlx::test(migrations = false)]
 async fn endpoints_are_their_projects_own_and_take_a_scope(_: PgPoolOptions, database: PgConnectOptions) {
     let service = Harness::guarded(&database).await;
+    let admin = Key::make(&service, None, &[Scope::Admin]).await;
+    admin.create(&service, "team").await;
+    admin.create(&service, "other").await;
     let owner = Key::make(&service, Some("team"), &[Scope::EndpointsWrite]).await;
     let builder = Key::make(&service, Some("team"), &[Scope::BuildsWrite]).await;
     let stranger = Key::make(&service, Some("other"), &[Scope::ProjectAdmin]).await;

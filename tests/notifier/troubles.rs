@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
-use jiff::Timestamp;
-use slipway::store::NotificationState;
+use slipway::{
+    domain::{Clock, SystemClock},
+    store::NotificationState,
+};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use tokio_util::sync::CancellationToken;
 
@@ -86,7 +88,7 @@ async fn an_endpoint_may_ask_for_a_pause(_: PgPoolOptions, database: PgConnectOp
     let pause = told[0]
         .next_try_at
         .expect("it waits")
-        .duration_since(Timestamp::now());
+        .duration_since(SystemClock.now());
     assert!((900..=1000).contains(&pause.as_secs()), "{pause}");
 }
 

@@ -111,7 +111,7 @@ impl World {
                 enabled: true,
             },
         };
-        self.store.create_endpoint(&new).await.expect("it is stored");
+        assert!(self.store.create_endpoint(&new).await.expect("it is stored"));
         Owned { id, secret }
     }
 

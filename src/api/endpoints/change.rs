@@ -75,7 +75,9 @@ pub(super) async fn create(
         secret: sealed,
         settings,
     };
-    state.store.create_endpoint(&new).await?;
+    if !state.store.create_endpoint(&new).await? {
+        return Err(Problem::field("project", "has been removed"));
+    }
     let made = endpoint(&state, &caller, id).await?;
     let address = [(header::LOCATION, format!("/api/v1/endpoints/{id}"))];
     let body = Json(EndpointBody::from(made).showing(&secret));
