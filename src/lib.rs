@@ -12,6 +12,7 @@ pub mod config;
 pub mod dispatcher;
 pub mod domain;
 pub mod launcher;
+pub mod notifier;
 pub mod retention;
 pub mod shutdown;
 pub mod store;

@@ -8,6 +8,7 @@ mod caller;
 mod contexts;
 mod cors;
 mod deadline;
+mod endpoints;
 mod error;
 mod events;
 mod extract;
@@ -43,7 +44,7 @@ pub use self::{
 };
 use crate::{
     blobs::{Blobs, LogArchive},
-    domain::archive::Limits,
+    domain::{archive::Limits, inside::Reachable, keyring::Keyring},
     store::{Creator, Store},
 };
 
@@ -55,6 +56,10 @@ pub struct ApiState {
     contexts: Blobs,
     logs: log_reader::LogReader,
     health: HealthState,
+    /// What seals secrets; without it none can be stored.
+    keyring: Option<Arc<Keyring>>,
+    /// Where callbacks may go.
+    reachable: Reachable,
     /// Who is let in; everybody when absent.
     auth: Option<auth::Auth>,
     options: Arc<ApiOptions>,
@@ -114,6 +119,8 @@ impl ApiState {
             auth: Some(auth::Auth::new(health.store().clone())),
             creator,
             contexts,
+            keyring: None,
+            reachable: Reachable::default(),
             logs: log_reader::LogReader::new(health.store().clone()),
             uploads: Arc::new(Semaphore::new(options.max_uploads)),
             streams: streams::Streams::new(options.max_streams),
@@ -129,6 +136,20 @@ impl ApiState {
     #[must_use]
     pub fn with_log_archive(mut self, archive: Option<LogArchive>) -> Self {
         self.logs = self.logs.with_archive(archive);
+        self
+    }
+
+    /// The same, with what seals secrets.
+    #[must_use]
+    pub fn with_keyring(mut self, keyring: Option<Arc<Keyring>>) -> Self {
+        self.keyring = keyring;
+        self
+    }
+
+    /// The same, with callbacks that may go there.
+    #[must_use]
+    pub fn with_reachable(mut self, reachable: Reachable) -> Self {
+        self.reachable = reachable;
         self
     }
 
@@ -179,6 +200,7 @@ fn api(request_timeout: Duration) -> OpenApiRouter<ApiState> {
     let within = |limit: Duration| middleware::from_fn_with_state(limit, deadline::deadline);
     builds::routes()
         .merge(contexts::routes())
+        .merge(endpoints::routes())
         .merge(events::routes())
         .merge(queue::routes())
         .merge(projects::routes())

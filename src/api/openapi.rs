@@ -25,6 +25,7 @@ use super::problem::{Code, FieldError, ProblemBody};
     tags(
         (name = "builds", description = "Requests for images, and what came of them"),
         (name = "contexts", description = "Build contexts that callers upload"),
+        (name = "endpoints", description = "Who is told of builds"),
         (name = "projects", description = "Who owns builds, and what is settled for them"),
         (name = "tokens", description = "What opens the API"),
         (name = "health", description = "For those who look after the service"),

@@ -41,6 +41,10 @@ pub enum Code {
     ContextGone,
     /// The log has been removed, after its time.
     LogRemoved,
+    /// The endpoint is disabled, so that nothing is sent to it.
+    EndpointDisabled,
+    /// Secrets cannot be stored: the operator has set no key that they would be sealed with.
+    SecretKeyMissing,
     /// The body is larger than is taken here.
     BodyTooLarge,
     /// The body is of a kind that is not taken here.
@@ -77,12 +81,15 @@ impl Code {
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
-            Self::ProjectExists | Self::ProjectBusy | Self::BuildEnded | Self::ContextGone => {
-                StatusCode::CONFLICT
-            }
+            Self::ProjectExists
+            | Self::ProjectBusy
+            | Self::BuildEnded
+            | Self::ContextGone
+            | Self::EndpointDisabled => StatusCode::CONFLICT,
             Self::PreconditionFailed => StatusCode::PRECONDITION_FAILED,
             Self::PreconditionRequired => StatusCode::PRECONDITION_REQUIRED,
             Self::LogRemoved => StatusCode::GONE,
+            Self::SecretKeyMissing => StatusCode::NOT_IMPLEMENTED,
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::ValidationFailed | Self::ContextInvalid | Self::IdempotencyKeyReused => {
@@ -114,6 +121,8 @@ impl Code {
             Self::BuildEnded => "build_ended",
             Self::ContextGone => "context_gone",
             Self::LogRemoved => "log_removed",
+            Self::EndpointDisabled => "endpoint_disabled",
+            Self::SecretKeyMissing => "secret_key_missing",
             Self::BodyTooLarge => "body_too_large",
             Self::UnsupportedMediaType => "unsupported_media_type",
             Self::ValidationFailed => "validation_failed",
@@ -146,6 +155,8 @@ impl Code {
             Self::BuildEnded => "The build has ended",
             Self::ContextGone => "The build's context is gone",
             Self::LogRemoved => "The log is gone",
+            Self::EndpointDisabled => "The endpoint is disabled",
+            Self::SecretKeyMissing => "Secrets cannot be stored",
             Self::BodyTooLarge => "The body is too large",
             Self::UnsupportedMediaType => "The kind of body is not supported",
             Self::ValidationFailed => "The request is not valid",

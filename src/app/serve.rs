@@ -12,8 +12,9 @@ use crate::{
     blobs::{Blobs, LogArchive},
     config::{Role, ServeArgs},
     dispatcher::{self, Dispatcher},
-    domain::{SystemClock, log::Known},
+    domain::{SystemClock, keyring::Keyring, log::Known},
     launcher::Launcher,
+    notifier::{self, Notifier},
     retention::Retention,
     shutdown::Shutdown,
     store::Store,
@@ -40,6 +41,7 @@ pub(super) async fn serve(args: ServeArgs) -> Result<()> {
     let secrets = Arc::new(secrets::known(&args)?);
     let shutdown = Shutdown::new(args.shutdown_grace);
 
+    let keyring = args.secret.keyring().map_err(anyhow::Error::msg)?.map(Arc::new);
     let mut readiness = Readiness::default();
     let mut work = None;
     if args.role != Role::Api {
@@ -49,12 +51,20 @@ pub(super) async fn serve(args: ServeArgs) -> Result<()> {
         work = Some((launcher, condition));
     }
     let health = HealthState::new(store.clone(), readiness, metrics);
+    if args.role != Role::Api {
+        let notifier = notifier(&args, &store, keyring.clone())?;
+        let tokens = shutdown.tokens();
+        shutdown.spawn("notifications", notifier.run(tokens.soft, tokens.hard));
+    }
     let (router, retention) = match args.role {
         Role::Dispatcher => (api::health_router(health), None),
         Role::All | Role::Api => {
             let storages = Storages::of(&args)?;
             let retention = storages.retention(&args, &store);
-            (rest(&args, &shutdown, &store, health, storages), Some(retention))
+            (
+                rest(&args, &shutdown, &store, health, (storages, keyring)),
+                Some(retention),
+            )
         }
     };
     let tokens = shutdown.tokens();
@@ -124,13 +134,24 @@ impl Storages {
     }
 }
 
+/// What tells others of builds.
+fn notifier(args: &ServeArgs, store: &Store, keyring: Option<Arc<Keyring>>) -> Result<Notifier> {
+    let options = notifier::Options {
+        reachable: args.notify.reachable(),
+        external_url: args.notify.external_url.clone(),
+        keyring,
+        tokens: args.notify.tokens(),
+    };
+    Notifier::new(store.clone(), options, Arc::new(SystemClock)).context("notifications cannot be sent")
+}
+
 /// The REST API.
 fn rest(
     args: &ServeArgs,
     shutdown: &Shutdown,
     store: &Store,
     health: HealthState,
-    storages: Storages,
+    (storages, keyring): (Storages, Option<Arc<Keyring>>),
 ) -> Router {
     let (creator, batcher) = store.creator(args.http.create_queue as usize);
     let options = ApiOptions {
@@ -144,6 +165,8 @@ fn rest(
     let soft = shutdown.tokens().soft;
     let mut state = ApiState::new(health, creator, storages.contexts, options)
         .with_log_archive(storages.log_archive)
+        .with_keyring(keyring)
+        .with_reachable(args.notify.reachable())
         .until(soft.clone());
     if args.http.no_auth {
         tracing::warn!(

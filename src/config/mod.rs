@@ -7,14 +7,17 @@ mod http;
 mod kaniko;
 mod kubernetes;
 mod log;
+mod notify;
 mod retention;
+mod secret;
 mod value;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use self::{
     database::DatabaseArgs, dispatch::DispatchArgs, engine::EngineArgs, http::HttpArgs, kaniko::KanikoArgs,
-    kubernetes::KubernetesArgs, log::LogArgs, retention::RetentionArgs, value::Keep,
+    kubernetes::KubernetesArgs, log::LogArgs, notify::NotifyArgs, retention::RetentionArgs,
+    secret::SecretArgs, value::Keep,
 };
 use crate::{
     cli,
@@ -116,6 +119,12 @@ pub struct ServeArgs {
     /// What is kept, and for how long.
     #[command(flatten)]
     pub retention: RetentionArgs,
+    /// What goes out.
+    #[command(flatten)]
+    pub notify: NotifyArgs,
+    /// How secrets are kept.
+    #[command(flatten)]
+    pub secret: SecretArgs,
     /// What kaniko is told.
     #[command(flatten)]
     pub kaniko: KanikoArgs,

@@ -34,6 +34,10 @@ pub struct RetentionArgs {
     #[arg(long, env = "SLIPWAY_RETAIN_IDEMPOTENCY_KEYS", default_value = "7d", value_parser = value::keep, value_name = "DURATION|forever")]
     pub retain_idempotency_keys: Keep,
 
+    /// How long it is kept what endpoints were told of, with every try; one that still waits is kept for 14d at least
+    #[arg(long, env = "SLIPWAY_RETAIN_NOTIFICATIONS", default_value = "30d", value_parser = value::keep, value_name = "DURATION|forever")]
+    pub retain_notifications: Keep,
+
     /// Where logs of finished builds move to from the database: a folder, or s3://, gs:// or az:// with the cloud's
     /// usual variables [default: they stay]. What is there must stay reachable as long as logs are kept
     #[arg(long, env = "SLIPWAY_LOG_ARCHIVE", value_name = "FOLDER|URL")]
@@ -57,6 +61,7 @@ impl RetentionArgs {
             events: self.retain_events.0,
             contexts: self.retain_contexts.0,
             idempotency_keys: self.retain_idempotency_keys.0,
+            notifications: self.retain_notifications.0,
             archive_after: self.log_archive_after,
             interval: self.retention_interval,
         }

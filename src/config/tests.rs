@@ -140,3 +140,35 @@ fn times_of_retention_are_written_in_days_or_for_ever() {
         (hours(365 * 24), hours(7 * 24))
     );
 }
+
+#[test]
+fn the_key_of_secrets_is_read_from_the_settings_or_from_a_file_and_never_shown() {
+    let key = "QUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUE=";
+    let folder = tempfile::tempdir().expect("a folder can be made");
+    let file = folder.path().join("keys");
+    std::fs::write(&file, format!("{key}\n")).expect("it can be written");
+    let serve = |setting: &str| {
+        let cli =
+            parse(&["serve", "--database-url=postgres://localhost/x", setting]).expect("it can be parsed");
+        assert!(!format!("{cli:?}").contains("QUFB"));
+        match cli.command {
+            Command::Serve(args) => args.secret.keyring(),
+            other => panic!("{other:?}"),
+        }
+    };
+    assert!(serve("--role=all").expect("none is needed").is_none());
+    assert!(serve(&format!("--secret-key={key}")).expect("a key").is_some());
+    assert!(
+        serve(&format!("--secret-key-file={}", file.display()))
+            .expect("a key")
+            .is_some()
+    );
+    for bad in ["--secret-key=QUFB", "--secret-key-file=/nowhere/keys"] {
+        let error = serve(bad).expect_err(bad);
+        assert!(
+            error.starts_with(bad.split('=').next().expect("a name")),
+            "{error}"
+        );
+        assert!(!error.contains("QUFB"), "{error}");
+    }
+}

@@ -47,6 +47,10 @@ id_type!(
     ContextId
 );
 id_type!(
+    /// Names one endpoint: an address that is told of builds.
+    EndpointId
+);
+id_type!(
     /// Names one token; no secret.
     TokenId
 );

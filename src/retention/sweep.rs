@@ -26,6 +26,8 @@ pub struct Swept {
     pub objects: u64,
     /// Idempotency keys that were removed before their builds.
     pub idempotency_keys: u64,
+    /// Notifications that were removed.
+    pub notifications: u64,
     /// Logs that were moved to the archive.
     pub archived: u64,
     /// Kinds that were not swept to the end.
@@ -52,6 +54,7 @@ impl Swept {
             ("context", self.contexts),
             ("object", self.objects),
             ("idempotency_key", self.idempotency_keys),
+            ("notification", self.notifications),
         ] {
             metrics::counter!("slipway_retention_removed_total", "kind" => kind).increment(removed);
         }
@@ -68,6 +71,7 @@ impl Swept {
             contexts = self.contexts,
             objects = self.objects,
             idempotency_keys = self.idempotency_keys,
+            notifications = self.notifications,
             archived = self.archived,
             failed = self.failed,
             duration_ms = u64::try_from(self.took.as_millis()).unwrap_or(u64::MAX),
@@ -100,6 +104,7 @@ impl Retention {
         swept.logs = note("log", self.sweep_logs().await);
         swept.archived = note("archive", self.fill_archive().await);
         swept.events = note("event", self.sweep_events().await);
+        swept.notifications = note("notification", self.sweep_notifications(keep.notifications).await);
         swept.builds = note("build", self.sweep_builds(keep.builds).await);
         swept.failed = failed;
         swept.took = begun.elapsed();
@@ -125,6 +130,15 @@ impl Retention {
             return Ok(0);
         }
         batches((Uuid::nil(), 0), |after| self.store.remove_old_events(age, after)).await
+    }
+
+    async fn sweep_notifications(&self, age: Option<Duration>) -> Result<u64, SweepError> {
+        let Some(age) = age else { return Ok(0) };
+        batches(Uuid::nil(), |after| {
+            self.store.remove_old_commit_statuses(age, after)
+        })
+        .await?;
+        batches(0, |after| self.store.remove_old_notifications(age, after)).await
     }
 
     async fn sweep_builds(&self, age: Option<Duration>) -> Result<u64, SweepError> {

@@ -16,6 +16,11 @@ impl StoreError {
     pub(super) fn unavailable(reason: impl Into<String>) -> Self {
         Self::Unavailable(sqlx::Error::Protocol(reason.into()))
     }
+
+    /// A row whose values are none of the domain's.
+    pub(super) fn unreadable(error: crate::domain::Invalid) -> Self {
+        Self::Query(sqlx::Error::Decode(error.into()))
+    }
 }
 
 impl From<sqlx::Error> for StoreError {

@@ -1,6 +1,9 @@
 //! A service of its own for each test.
 
-use std::{sync::OnceLock, time::Duration};
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use axum::{Router, body::Body};
 use http::{HeaderMap, Method, Request, StatusCode, header};
@@ -10,7 +13,7 @@ use serde_json::{Value, json};
 use slipway::{
     api::{self, ApiOptions, ApiState, Condition, HealthState, Readiness},
     blobs::{Blobs, LogArchive},
-    domain::BuildId,
+    domain::{BuildId, keyring::Keyring},
     store::{Slots, Store, StoreOptions},
 };
 use sqlx::postgres::PgConnectOptions;
@@ -24,6 +27,14 @@ pub struct Harness {
     pub store: Store,
     pub folder: TempDir,
     pub launcher: watch::Sender<Condition>,
+}
+
+/// Who is let in, and whether secrets can be stored.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Guarded {
+    Open,
+    ByTokens,
+    Keyless,
 }
 
 /// What came back.
@@ -41,7 +52,14 @@ impl Harness {
 
     /// One that asks for tokens.
     pub async fn guarded(database: &PgConnectOptions) -> Self {
-        let harness = Self::built(&address(database), ApiOptions::default(), true);
+        let harness = Self::built(&address(database), ApiOptions::default(), Guarded::ByTokens);
+        harness.store.migrate().await.expect("the migrations apply");
+        harness
+    }
+
+    /// One whose operator has set no key for secrets.
+    pub async fn without_key(database: &PgConnectOptions) -> Self {
+        let harness = Self::built(&address(database), ApiOptions::default(), Guarded::Keyless);
         harness.store.migrate().await.expect("the migrations apply");
         harness
     }
@@ -52,12 +70,12 @@ impl Harness {
             allow_any_destination: true,
             ..ApiOptions::default()
         };
-        Self::built(&address(database), options, true)
+        Self::built(&address(database), options, Guarded::ByTokens)
     }
 
     /// Another replica of the same service.
     pub async fn replica(database: &PgConnectOptions) -> Self {
-        Self::built(&address(database), ApiOptions::default(), true)
+        Self::built(&address(database), ApiOptions::default(), Guarded::ByTokens)
     }
 
     pub async fn with(url: &str, options: ApiOptions) -> Self {
@@ -68,10 +86,10 @@ impl Harness {
 
     /// The service before anybody prepared the database, or while there is none.
     pub fn unmigrated(url: &str, options: ApiOptions) -> Self {
-        Self::built(url, options, false)
+        Self::built(url, options, Guarded::Open)
     }
 
-    fn built(url: &str, options: ApiOptions, guarded: bool) -> Self {
+    fn built(url: &str, options: ApiOptions, guarded: Guarded) -> Self {
         let store = Store::connect(&StoreOptions {
             url: url.to_owned().into(),
             direct_url: None,
@@ -89,8 +107,12 @@ impl Harness {
         let readiness = Readiness::default().with("launcher", seen);
         let metrics = PrometheusBuilder::new().build_recorder().handle();
         let health = HealthState::new(store.clone(), readiness, metrics);
-        let mut state = ApiState::new(health, creator, contexts, options).with_log_archive(Some(archive));
-        if !guarded {
+        let key = secrecy::SecretString::from(hex::encode([7; 32]));
+        let keyring = Keyring::from_settings(&key).expect("a key");
+        let mut state = ApiState::new(health, creator, contexts, options)
+            .with_log_archive(Some(archive))
+            .with_keyring(Some(Arc::new(keyring)).filter(|_| guarded != Guarded::Keyless));
+        if guarded != Guarded::ByTokens {
             state = state.without_authentication();
         }
         let app = api::router(state);

@@ -5,6 +5,7 @@
 mod builds;
 mod contexts;
 mod cut;
+mod endpoints;
 mod events;
 mod following;
 mod guards;

@@ -16,6 +16,12 @@ WITH build AS (
     DELETE FROM steps WHERE build_id = ANY($1)
 ), event AS (
     DELETE FROM build_events WHERE build_id = ANY($1)
+), status AS (
+    DELETE FROM commit_statuses WHERE build_id = ANY($1)
+), told AS (
+    DELETE FROM notifications WHERE build_id = ANY($1) RETURNING id
+), tried AS (
+    DELETE FROM notification_tries t USING told WHERE t.notification_id = told.id
 ), key AS (
     DELETE FROM idempotency_keys WHERE build_id = ANY($1)
 )

@@ -9,6 +9,7 @@ mod builds;
 mod contexts;
 mod logs;
 mod small;
+mod told;
 
 use sqlx::{Postgres, Transaction};
 

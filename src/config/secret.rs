@@ -1,0 +1,42 @@
+//! The key that secrets in the database are sealed with.
+
+use std::{fs, path::PathBuf};
+
+use clap::Args;
+use secrecy::SecretString;
+
+use super::value;
+use crate::domain::keyring::Keyring;
+
+/// How secrets are kept in the database.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Secrets")]
+pub struct SecretArgs {
+    /// The key that secrets of endpoints and triggers are sealed with: 32 bytes in base64 or hex (`openssl rand -base64
+    /// 32`). Several are separated by commas: the first seals, all open. Without one, neither can be made
+    #[arg(long, env = "SLIPWAY_SECRET_KEY", hide_env_values = true, value_parser = value::secret, conflicts_with = "secret_key_file", value_name = "KEY,…")]
+    pub secret_key: Option<SecretString>,
+
+    /// A file with such keys, one a line
+    #[arg(long, env = "SLIPWAY_SECRET_KEY_FILE", value_name = "FILE")]
+    pub secret_key_file: Option<PathBuf>,
+}
+
+impl SecretArgs {
+    /// The keys; `None` where there are none. The error names the setting, and no key.
+    pub fn keyring(&self) -> Result<Option<Keyring>, String> {
+        let (setting, text) = match (&self.secret_key, &self.secret_key_file) {
+            (Some(key), _) => ("--secret-key".to_owned(), key.clone()),
+            (None, Some(path)) => {
+                let setting = format!("--secret-key-file={}", path.display());
+                let text = fs::read_to_string(path)
+                    .map_err(|error| format!("{setting}: cannot be read: {error}"))?;
+                (setting, SecretString::from(text))
+            }
+            (None, None) => return Ok(None),
+        };
+        Keyring::from_settings(&text)
+            .map(Some)
+            .map_err(|error| format!("{setting}: {error}"))
+    }
+}

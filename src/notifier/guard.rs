@@ -1,0 +1,74 @@
+//! Keeps requests to addresses that others name from going inside.
+
+use std::{
+    fmt, io,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
+
+use futures::future::BoxFuture;
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+
+use crate::domain::inside::Reachable;
+
+/// What asks for a name's addresses.
+pub(super) trait Lookup: Send + Sync + 'static {
+    /// All of them.
+    fn addresses(&self, host: String) -> BoxFuture<'static, io::Result<Vec<IpAddr>>>;
+}
+
+/// The machine's resolver.
+struct System;
+
+impl Lookup for System {
+    fn addresses(&self, host: String) -> BoxFuture<'static, io::Result<Vec<IpAddr>>> {
+        Box::pin(async move {
+            let found = tokio::net::lookup_host((host, 0)).await?;
+            Ok(found.map(|address| address.ip()).collect())
+        })
+    }
+}
+
+/// Resolves a name once, and gives its addresses to the connection only when each of them may be called. The connection
+/// goes to one of these: a name that leads elsewhere when it is asked the next time is not asked again.
+#[derive(Clone)]
+pub(super) struct Guard {
+    reachable: Reachable,
+    lookup: Arc<dyn Lookup>,
+}
+
+/// An address that must not be called.
+#[derive(Debug)]
+pub(super) struct Inside;
+
+impl fmt::Display for Inside {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the address is not one that may be called from here")
+    }
+}
+
+impl std::error::Error for Inside {}
+
+impl Guard {
+    pub(super) fn new(reachable: Reachable) -> Self {
+        Self::with(reachable, Arc::new(System))
+    }
+
+    pub(super) fn with(reachable: Reachable, lookup: Arc<dyn Lookup>) -> Self {
+        Self { reachable, lookup }
+    }
+}
+
+impl Resolve for Guard {
+    fn resolve(&self, name: Name) -> Resolving {
+        let Self { reachable, lookup } = self.clone();
+        Box::pin(async move {
+            let found = lookup.addresses(name.as_str().to_owned()).await?;
+            if !found.iter().all(|address| reachable.contains(*address)) {
+                return Err(Inside.into());
+            }
+            let addresses = found.into_iter().map(|address| SocketAddr::new(address, 0));
+            Ok(Box::new(addresses) as Addrs)
+        })
+    }
+}

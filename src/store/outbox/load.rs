@@ -1,0 +1,210 @@
+//! All that is needed to send a notification.
+
+use std::collections::HashMap;
+
+use jiff::Timestamp;
+use sqlx::types::Json;
+use uuid::Uuid;
+
+use crate::{
+    domain::{
+        BuildId, BuildSpec, Digest, EndpointId, Failure, Reason,
+        commit_status::{SealedCredential, StatusTarget},
+        endpoint::{CallbackUrl, EventType, Format},
+        provider::Provider,
+    },
+    store::{
+        Store, StoreError,
+        rows::{Named, count},
+    },
+};
+
+/// A notification that was claimed.
+#[derive(Debug, Clone)]
+pub struct Due {
+    /// Its number.
+    pub id: i64,
+    /// Proof of the claim.
+    pub claim: Uuid,
+    /// Which try this is, counted from 1.
+    pub number: u32,
+    /// Which try it is since somebody asked for it, counted from 1.
+    pub round: u32,
+    /// What it tells of.
+    pub kind: EventType,
+    /// When that happened.
+    pub at: Timestamp,
+    /// Who is told; `None` where nobody wants to know any more.
+    pub to: Option<Recipient>,
+    /// Which build it is about; `None` for a test, and for a build that has been removed.
+    pub build: Option<DueBuild>,
+}
+
+/// Who is told.
+#[derive(Debug, Clone)]
+pub enum Recipient {
+    /// A project's endpoint.
+    Endpoint(ToEndpoint),
+    /// A git host.
+    Status(StatusTarget),
+}
+
+/// An endpoint, as far as it takes to send to it.
+#[derive(Clone)]
+pub struct ToEndpoint {
+    /// Which one.
+    pub id: EndpointId,
+    /// What is called.
+    pub url: CallbackUrl,
+    /// How bodies are written.
+    pub format: Format,
+    /// Sealed secrets: the present one, and the one before it while it counts.
+    pub secrets: Vec<Vec<u8>>,
+}
+
+impl std::fmt::Debug for ToEndpoint {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "ToEndpoint({})", self.id)
+    }
+}
+
+/// A build, as far as it is told: nothing of it changes once the event has happened.
+#[derive(Debug, Clone)]
+pub struct DueBuild {
+    /// Which one.
+    pub id: BuildId,
+    /// What was asked for.
+    pub spec: BuildSpec,
+    /// When it was accepted.
+    pub created_at: Timestamp,
+    /// The image's digest, of one that succeeded.
+    pub digest: Option<Digest>,
+    /// Why it failed, of one that did.
+    pub failure: Option<Failure>,
+}
+
+struct Row {
+    id: i64,
+    tries: i32,
+    round: i32,
+    kind: Named<EventType>,
+    at: jiff_sqlx::Timestamp,
+    build_id: Option<Uuid>,
+    endpoint_id: Option<Uuid>,
+    url: Option<String>,
+    format: Option<Named<Format>>,
+    secret: Option<Vec<u8>>,
+    old_secret: Option<Vec<u8>>,
+    provider: Option<Named<Provider>>,
+    api_url: Option<String>,
+    repository: Option<String>,
+    commit_id: Option<String>,
+    context: Option<String>,
+    credential_context: Option<Vec<u8>>,
+    credential: Option<Vec<u8>>,
+    spec: Option<Json<BuildSpec>>,
+    created_at: Option<jiff_sqlx::Timestamp>,
+    digest: Option<Named<Digest>>,
+    reason: Option<Named<Reason>>,
+    message: Option<String>,
+    exit_code: Option<i32>,
+}
+
+impl Store {
+    pub(super) async fn load_due(
+        &self,
+        ids: &[i64],
+        claims: HashMap<i64, Uuid>,
+    ) -> Result<Vec<Due>, StoreError> {
+        let rows = sqlx::query_as!(
+            Row,
+            r#"
+            SELECT n.id, n.tries, n.round, n.type AS "kind: Named<EventType>",
+                n.at AS "at: jiff_sqlx::Timestamp", n.build_id, n.endpoint_id,
+                e.url AS "url?", e.format AS "format?: Named<Format>", e.secret AS "secret?",
+                CASE WHEN e.old_secret_until > now() THEN e.old_secret END AS old_secret,
+                c.provider AS "provider?: Named<Provider>", c.api_url AS "api_url?", c.repository AS "repository?",
+                c.commit_id AS "commit_id?", c.context AS "context?", c.credential_context, c.credential,
+                s.spec AS "spec?: Json<BuildSpec>", s.created_at AS "created_at?: jiff_sqlx::Timestamp",
+                r.digest AS "digest: Named<Digest>", r.reason AS "reason: Named<Reason>", r.message, r.exit_code
+            FROM notifications n
+            LEFT JOIN endpoints e ON e.id = n.endpoint_id
+            LEFT JOIN commit_statuses c ON n.endpoint_id IS NULL AND c.build_id = n.build_id
+            LEFT JOIN specs s ON s.build_id = n.build_id
+            LEFT JOIN results r ON r.build_id = n.build_id
+            WHERE n.id = ANY($1) ORDER BY n.id
+            "#,
+            ids
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        let due = rows
+            .into_iter()
+            .filter_map(|row| Some((*claims.get(&row.id)?, row)));
+        due.map(|(claim, row)| row.into_due(claim)).collect()
+    }
+}
+
+impl Row {
+    fn into_due(mut self, claim: Uuid) -> Result<Due, StoreError> {
+        let kind = self.kind.0;
+        Ok(Due {
+            id: self.id,
+            claim,
+            number: count(self.tries),
+            round: count(self.round),
+            kind,
+            at: self.at.to_jiff(),
+            to: self.recipient()?,
+            build: self.build(kind),
+        })
+    }
+
+    fn recipient(&mut self) -> Result<Option<Recipient>, StoreError> {
+        if let (Some(id), Some(url), Some(format), Some(secret)) = (
+            self.endpoint_id,
+            self.url.take(),
+            self.format.take(),
+            self.secret.take(),
+        ) {
+            return Ok(Some(Recipient::Endpoint(ToEndpoint {
+                id: EndpointId(id),
+                url: url.parse().map_err(StoreError::unreadable)?,
+                format: format.0,
+                secrets: [secret].into_iter().chain(self.old_secret.take()).collect(),
+            })));
+        }
+        let (Some(provider), Some(api_url)) = (self.provider.take(), self.api_url.take()) else {
+            return Ok(None);
+        };
+        let credential = self.credential_context.take().zip(self.credential.take());
+        Ok(Some(Recipient::Status(StatusTarget {
+            provider: provider.0,
+            api_url: api_url.parse().map_err(StoreError::unreadable)?,
+            repository: self.repository.take().unwrap_or_default(),
+            commit: self.commit_id.take().unwrap_or_default(),
+            context: self.context.take().unwrap_or_default(),
+            credential: credential.map(|(context, sealed)| SealedCredential { context, sealed }),
+        })))
+    }
+
+    /// What had come of the build when the event happened: later tries of an earlier event tell no more.
+    fn build(self, kind: EventType) -> Option<DueBuild> {
+        let failure = self.reason.map(|reason| Failure {
+            reason: reason.0,
+            message: self.message.unwrap_or_default(),
+            exit_code: self.exit_code,
+            log_snippet: None,
+        });
+        Some(DueBuild {
+            id: BuildId(self.build_id?),
+            spec: self.spec?.0,
+            created_at: self.created_at?.to_jiff(),
+            digest: self
+                .digest
+                .map(|digest| digest.0)
+                .filter(|_| kind == EventType::Succeeded),
+            failure: failure.filter(|_| kind == EventType::Failed),
+        })
+    }
+}
