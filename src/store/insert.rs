@@ -65,6 +65,15 @@ impl Store {
     /// Stores these builds with all that belongs to them: one statement, which is one round trip and one transaction.
     /// Answers in their order.
     pub(super) async fn insert(&self, builds: &[NewBuild]) -> Result<Vec<Inserted>, StoreError> {
+        self.insert_by(&self.creating, builds).await
+    }
+
+    /// The same on a connection that may be in a transaction with more in it.
+    pub(super) async fn insert_by(
+        &self,
+        db: impl sqlx::PgExecutor<'_>,
+        builds: &[NewBuild],
+    ) -> Result<Vec<Inserted>, StoreError> {
         let mut columns = Columns::default();
         let mut keys = HashSet::new();
         let mut sent = Vec::with_capacity(builds.len());
@@ -79,14 +88,17 @@ impl Store {
             }
             sent.push(first);
         }
-        let mut stored = self.insert_columns(&columns).await?.into_iter();
+        let mut stored = Self::insert_columns(db, &columns).await?.into_iter();
         Ok(sent
             .into_iter()
             .map(|sent| sent.then(|| stored.next()).flatten().unwrap_or(Inserted::NotYet))
             .collect())
     }
 
-    async fn insert_columns(&self, columns: &Columns<'_>) -> Result<Vec<Inserted>, StoreError> {
+    async fn insert_columns(
+        db: impl sqlx::PgExecutor<'_>,
+        columns: &Columns<'_>,
+    ) -> Result<Vec<Inserted>, StoreError> {
         // Keys and projects go in sorted, so that two replicas wait for each other in the same order. A context is
         // locked, so that it is not removed before the build that needs it can be seen.
         let rows = sqlx::query!(
@@ -152,7 +164,7 @@ impl Store {
             &columns.keys as &[Option<&str>],
             &columns.requests as &[Option<&[u8]>]
         )
-        .fetch_all(&self.creating)
+        .fetch_all(db)
         .await?;
         Ok(rows
             .into_iter()

@@ -16,6 +16,8 @@ WITH build AS (
     DELETE FROM steps WHERE build_id = ANY($1)
 ), event AS (
     DELETE FROM build_events WHERE build_id = ANY($1)
+), triggered AS (
+    DELETE FROM triggered_builds WHERE build_id = ANY($1)
 ), key AS (
     DELETE FROM idempotency_keys WHERE build_id = ANY($1)
 )

@@ -1,0 +1,248 @@
+//! Triggers and their secrets, which come sealed and are given back sealed.
+
+use std::time::Duration;
+
+use jiff_sqlx::Timestamp;
+use sqlx::types::Json;
+use uuid::Uuid;
+
+use super::{Store, StoreError, begin, rows::Named};
+use crate::domain::{
+    ProjectName, Trigger, TriggerId,
+    git::GitUrl,
+    provider::Provider,
+    trigger::{HostedName, Rules, TriggerSettings},
+};
+
+/// A secret as the database keeps it.
+pub type SealedSecret = Vec<u8>;
+
+/// What of a trigger is to change; what is absent stays.
+#[derive(Debug, Clone, Default)]
+pub struct TriggerChange {
+    /// The repository's name.
+    pub repository: Option<HostedName>,
+    /// Where builds clone it from.
+    pub clone_url: Option<GitUrl>,
+    /// All rules anew.
+    pub rules: Option<Rules>,
+    /// Whether deliveries lead to builds.
+    pub enabled: Option<bool>,
+}
+
+struct TriggerRow {
+    id: Uuid,
+    project: Named<ProjectName>,
+    provider: Named<Provider>,
+    repository: Named<HostedName>,
+    clone_url: Named<GitUrl>,
+    rules: Json<Rules>,
+    enabled: bool,
+    created_at: Timestamp,
+    updated_at: Timestamp,
+    version: i64,
+}
+
+impl From<TriggerRow> for Trigger {
+    fn from(row: TriggerRow) -> Self {
+        Self {
+            id: TriggerId(row.id),
+            project: row.project.0,
+            provider: row.provider.0,
+            settings: TriggerSettings {
+                repository: row.repository.0,
+                clone_url: row.clone_url.0,
+                rules: row.rules.0,
+                enabled: row.enabled,
+            },
+            created_at: row.created_at.to_jiff(),
+            updated_at: row.updated_at.to_jiff(),
+            version: row.version,
+        }
+    }
+}
+
+impl Store {
+    /// Stores a trigger with its first secret, which was sealed for this id.
+    pub async fn add_trigger(
+        &self,
+        id: TriggerId,
+        project: &ProjectName,
+        provider: Provider,
+        settings: &TriggerSettings,
+        secret: &SealedSecret,
+    ) -> Result<Trigger, StoreError> {
+        let mut db = begin::begin(&self.pool).await?;
+        // The update changes nothing: it makes a project that is there already answer its id.
+        let row = sqlx::query_as!(
+            TriggerRow,
+            r#"
+            WITH project AS (
+                INSERT INTO projects (name) VALUES ($2)
+                ON CONFLICT (name) DO UPDATE SET name = excluded.name RETURNING id, name
+            )
+            INSERT INTO triggers (id, project_id, provider, repository, clone_url, rules, enabled)
+            SELECT $1, project.id, $3, $4, $5, $6, $7 FROM project
+            RETURNING id, (SELECT name FROM project) AS "project!: Named<ProjectName>",
+                provider AS "provider: Named<Provider>", repository AS "repository: Named<HostedName>",
+                clone_url AS "clone_url: Named<GitUrl>", rules AS "rules: Json<Rules>", enabled,
+                created_at AS "created_at: Timestamp", updated_at AS "updated_at: Timestamp", version
+            "#,
+            id.0,
+            project.as_str(),
+            provider.as_str(),
+            settings.repository.as_str(),
+            settings.clone_url.as_str(),
+            Json(&settings.rules) as Json<&Rules>,
+            settings.enabled
+        )
+        .fetch_one(&mut *db)
+        .await?;
+        sqlx::query!(
+            "INSERT INTO trigger_secrets (trigger_id, sealed) VALUES ($1, $2)",
+            id.0,
+            secret
+        )
+        .execute(&mut *db)
+        .await?;
+        db.commit().await?;
+        Ok(row.into())
+    }
+
+    /// One trigger.
+    pub async fn trigger(&self, id: TriggerId) -> Result<Option<Trigger>, StoreError> {
+        let row = sqlx::query_as!(
+            TriggerRow,
+            r#"
+            SELECT t.id, p.name AS "project: Named<ProjectName>", t.provider AS "provider: Named<Provider>",
+                t.repository AS "repository: Named<HostedName>", t.clone_url AS "clone_url: Named<GitUrl>",
+                t.rules AS "rules: Json<Rules>", t.enabled, t.created_at AS "created_at: Timestamp",
+                t.updated_at AS "updated_at: Timestamp", t.version
+            FROM triggers t JOIN projects p ON p.id = t.project_id WHERE t.id = $1
+            "#,
+            id.0
+        )
+        .fetch_optional(&self.pool)
+        .await?;
+        Ok(row.map(Trigger::from))
+    }
+
+    /// Triggers from the newest to the oldest, those older than `before` only; of one project, where one is named.
+    pub async fn triggers(
+        &self,
+        project: Option<&ProjectName>,
+        before: Option<TriggerId>,
+        limit: u32,
+    ) -> Result<Vec<Trigger>, StoreError> {
+        let rows = sqlx::query_as!(
+            TriggerRow,
+            r#"
+            SELECT t.id, p.name AS "project: Named<ProjectName>", t.provider AS "provider: Named<Provider>",
+                t.repository AS "repository: Named<HostedName>", t.clone_url AS "clone_url: Named<GitUrl>",
+                t.rules AS "rules: Json<Rules>", t.enabled, t.created_at AS "created_at: Timestamp",
+                t.updated_at AS "updated_at: Timestamp", t.version
+            FROM triggers t JOIN projects p ON p.id = t.project_id
+            WHERE ($1::text IS NULL OR p.name = $1) AND t.id < $2
+            ORDER BY t.id DESC LIMIT $3
+            "#,
+            project.map(ProjectName::as_str),
+            before.map_or(Uuid::max(), |id| id.0),
+            i64::from(limit)
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        Ok(rows.into_iter().map(Trigger::from).collect())
+    }
+
+    /// Changes a trigger. `None`: there is none.
+    pub async fn change_trigger(
+        &self,
+        id: TriggerId,
+        change: &TriggerChange,
+    ) -> Result<Option<Trigger>, StoreError> {
+        let changed = sqlx::query_as!(
+            TriggerRow,
+            r#"
+            UPDATE triggers t SET repository = coalesce($2, t.repository), clone_url = coalesce($3, t.clone_url),
+                rules = coalesce($4, t.rules), enabled = coalesce($5, t.enabled), updated_at = now(),
+                version = t.version + 1
+            FROM projects p WHERE p.id = t.project_id AND t.id = $1
+            RETURNING t.id, p.name AS "project: Named<ProjectName>", t.provider AS "provider: Named<Provider>",
+                t.repository AS "repository: Named<HostedName>", t.clone_url AS "clone_url: Named<GitUrl>",
+                t.rules AS "rules: Json<Rules>", t.enabled, t.created_at AS "created_at: Timestamp",
+                t.updated_at AS "updated_at: Timestamp", t.version
+            "#,
+            id.0,
+            change.repository.as_ref().map(HostedName::as_str),
+            change.clone_url.as_ref().map(GitUrl::as_str),
+            change.rules.as_ref().map(Json) as Option<Json<&Rules>>,
+            change.enabled
+        )
+        .fetch_optional(&self.pool)
+        .await?;
+        Ok(changed.map(Trigger::from))
+    }
+
+    /// Removes a trigger with its secrets and deliveries; its builds stay. False: there was none.
+    pub async fn remove_trigger(&self, id: TriggerId) -> Result<bool, StoreError> {
+        let removed = sqlx::query!("DELETE FROM triggers WHERE id = $1", id.0)
+            .execute(&self.pool)
+            .await?;
+        Ok(removed.rows_affected() == 1)
+    }
+
+    /// Gives a trigger a new secret; the one before it counts for so long yet, and those before that no more. False:
+    /// there is no such trigger.
+    pub async fn rotate_trigger_secret(
+        &self,
+        id: TriggerId,
+        secret: &SealedSecret,
+        overlap: Duration,
+    ) -> Result<bool, StoreError> {
+        let mut db = begin::begin(&self.pool).await?;
+        // Of two rotations at once the second one waits here.
+        let there = sqlx::query_scalar!(
+            "UPDATE triggers SET version = version + 1, updated_at = now() WHERE id = $1 RETURNING id",
+            id.0
+        )
+        .fetch_optional(&mut *db)
+        .await?;
+        if there.is_none() {
+            return Ok(false);
+        }
+        sqlx::query!(
+            "DELETE FROM trigger_secrets WHERE trigger_id = $1 AND expires_at IS NOT NULL",
+            id.0
+        )
+        .execute(&mut *db)
+        .await?;
+        sqlx::query!(
+            "UPDATE trigger_secrets SET expires_at = now() + make_interval(secs => $2)
+            WHERE trigger_id = $1 AND expires_at IS NULL",
+            id.0,
+            overlap.as_secs_f64()
+        )
+        .execute(&mut *db)
+        .await?;
+        sqlx::query!(
+            "INSERT INTO trigger_secrets (trigger_id, sealed) VALUES ($1, $2)",
+            id.0,
+            secret
+        )
+        .execute(&mut *db)
+        .await?;
+        db.commit().await?;
+        Ok(true)
+    }
+
+    /// The secrets of a trigger that count now, sealed: the current one first.
+    pub async fn trigger_secrets(&self, id: TriggerId) -> Result<Vec<SealedSecret>, StoreError> {
+        Ok(sqlx::query_scalar!(
+            "SELECT sealed FROM trigger_secrets WHERE trigger_id = $1 AND (expires_at IS NULL OR expires_at > now())
+            ORDER BY id DESC",
+            id.0
+        )
+        .fetch_all(&self.pool)
+        .await?)
+    }
+}
