@@ -5,10 +5,12 @@ mod builds;
 mod caller;
 mod contexts;
 mod deadline;
+mod deliveries;
 mod error;
 mod events;
 mod extract;
 mod health;
+mod hooks;
 mod linger;
 mod listener;
 mod log_reader;
@@ -18,6 +20,7 @@ mod query;
 mod queue;
 mod request_id;
 mod streams;
+mod triggers;
 
 use std::{sync::Arc, time::Duration};
 
@@ -33,7 +36,7 @@ pub use self::{
 };
 use crate::{
     blobs::{Blobs, LogArchive},
-    domain::archive::Limits,
+    domain::{archive::Limits, keyring::Keyring},
     store::{Creator, Store},
 };
 
@@ -50,6 +53,9 @@ pub struct ApiState {
     streams: streams::Streams,
     waits: streams::Streams,
     hubs: builds::Hubs,
+    /// What secrets in the database are sealed with.
+    keyring: Option<Arc<Keyring>>,
+    allowances: hooks::Allowances,
 }
 
 /// What the API takes.
@@ -65,6 +71,10 @@ pub struct ApiOptions {
     pub max_uploads: usize,
     /// Logs and events that are followed at once; beyond, requests are answered 503.
     pub max_streams: usize,
+    /// The largest delivery to a trigger, in bytes.
+    pub max_delivery_size: usize,
+    /// Deliveries that one trigger takes in a minute; 0: any number.
+    pub deliveries_per_minute: u32,
     /// How long a request may take, uploads and downloads excepted.
     pub request_timeout: Duration,
     /// How long the client of an upload may be silent.
@@ -79,6 +89,8 @@ impl Default for ApiOptions {
             max_in_flight: 2048,
             max_uploads: 16,
             max_streams: 2048,
+            max_delivery_size: 2 << 20,
+            deliveries_per_minute: 600,
             request_timeout: Duration::from_secs(30),
             upload_idle_timeout: Duration::from_secs(30),
         }
@@ -98,6 +110,8 @@ impl ApiState {
             // Those that wait are worked on meanwhile: half of what is worked on at once is left to the others.
             waits: streams::Streams::new(options.max_in_flight / 2),
             hubs: builds::Hubs::default(),
+            keyring: None,
+            allowances: hooks::Allowances::new(options.deliveries_per_minute),
             options: Arc::new(options),
             health,
         }
@@ -107,6 +121,13 @@ impl ApiState {
     #[must_use]
     pub fn with_log_archive(mut self, archive: Option<LogArchive>) -> Self {
         self.logs = self.logs.with_archive(archive);
+        self
+    }
+
+    /// The same, with keys that secrets in the database are sealed with; without, nothing that has a secret is made.
+    #[must_use]
+    pub fn with_keyring(mut self, keyring: Option<Arc<Keyring>>) -> Self {
+        self.keyring = keyring;
         self
     }
 
@@ -151,6 +172,9 @@ fn api(request_timeout: Duration) -> OpenApiRouter<ApiState> {
         .merge(contexts::routes())
         .merge(events::routes())
         .merge(queue::routes())
+        .merge(triggers::routes())
+        .merge(deliveries::routes())
+        .merge(hooks::routes())
         .layer(within(request_timeout))
         .merge(builds::waiting_routes().layer(within(request_timeout.saturating_add(builds::LONGEST_WAIT))))
         .merge(contexts::long_routes())

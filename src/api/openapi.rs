@@ -24,6 +24,7 @@ use super::problem::{Code, FieldError, ProblemBody};
     tags(
         (name = "builds", description = "Requests for images, and what came of them"),
         (name = "contexts", description = "Build contexts that callers upload"),
+        (name = "triggers", description = "What git hosts call, and what is built of it"),
         (name = "health", description = "For those who look after the service"),
     ),
     components(schemas(ProblemBody, FieldError, Code)),

@@ -29,6 +29,12 @@ pub enum Code {
     ContextGone,
     /// The log has been removed, after its time.
     LogRemoved,
+    /// The trigger is off, so that nothing is built of it.
+    TriggerDisabled,
+    /// Nothing was kept of the delivery that could be looked at again.
+    NotReplayable,
+    /// The service has no key that secrets in its database could be sealed with.
+    SecretsUnavailable,
     /// The body is larger than is taken here.
     BodyTooLarge,
     /// The body is of a kind that is not taken here.
@@ -39,6 +45,8 @@ pub enum Code {
     ContextInvalid,
     /// The idempotency key was used before, for another request.
     IdempotencyKeyReused,
+    /// The client asks more often than one may: see `Retry-After`.
+    RateLimited,
     /// A fault of the service's own; its log has the rest, under the request's id.
     Internal,
     /// More is asked of the service than it takes at once.
@@ -61,12 +69,14 @@ impl Code {
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::BuildEnded | Self::ContextGone => StatusCode::CONFLICT,
+            Self::TriggerDisabled | Self::NotReplayable | Self::SecretsUnavailable => StatusCode::CONFLICT,
             Self::LogRemoved => StatusCode::GONE,
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::ValidationFailed | Self::ContextInvalid | Self::IdempotencyKeyReused => {
                 StatusCode::UNPROCESSABLE_ENTITY
             }
+            Self::RateLimited => StatusCode::TOO_MANY_REQUESTS,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
             Self::Overloaded | Self::DatabaseUnavailable | Self::StorageUnavailable | Self::TimedOut => {
                 StatusCode::SERVICE_UNAVAILABLE
@@ -86,11 +96,15 @@ impl Code {
             Self::BuildEnded => "build_ended",
             Self::ContextGone => "context_gone",
             Self::LogRemoved => "log_removed",
+            Self::TriggerDisabled => "trigger_disabled",
+            Self::NotReplayable => "not_replayable",
+            Self::SecretsUnavailable => "secrets_unavailable",
             Self::BodyTooLarge => "body_too_large",
             Self::UnsupportedMediaType => "unsupported_media_type",
             Self::ValidationFailed => "validation_failed",
             Self::ContextInvalid => "context_invalid",
             Self::IdempotencyKeyReused => "idempotency_key_reused",
+            Self::RateLimited => "rate_limited",
             Self::Internal => "internal",
             Self::Overloaded => "overloaded",
             Self::DatabaseUnavailable => "database_unavailable",
@@ -111,11 +125,15 @@ impl Code {
             Self::BuildEnded => "The build has ended",
             Self::ContextGone => "The build's context is gone",
             Self::LogRemoved => "The log is gone",
+            Self::TriggerDisabled => "The trigger is off",
+            Self::NotReplayable => "The delivery cannot be replayed",
+            Self::SecretsUnavailable => "Secrets cannot be kept",
             Self::BodyTooLarge => "The body is too large",
             Self::UnsupportedMediaType => "The kind of body is not supported",
             Self::ValidationFailed => "The request is not valid",
             Self::ContextInvalid => "The context is not valid",
             Self::IdempotencyKeyReused => "The idempotency key was used for another request",
+            Self::RateLimited => "Too many requests",
             Self::Internal => "The service failed",
             Self::Overloaded => "The service is busy",
             Self::DatabaseUnavailable => "The database is unavailable",
@@ -127,7 +145,7 @@ impl Code {
     /// Seconds after which another try makes sense, where one does.
     const fn retry_after(self) -> Option<&'static str> {
         match self {
-            Self::Overloaded => Some("1"),
+            Self::Overloaded | Self::RateLimited => Some("1"),
             Self::DatabaseUnavailable | Self::StorageUnavailable | Self::TimedOut => Some("5"),
             _ => None,
         }

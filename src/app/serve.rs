@@ -12,7 +12,7 @@ use crate::{
     blobs::{Blobs, LogArchive},
     config::{Role, ServeArgs},
     dispatcher::{self, Dispatcher},
-    domain::{SystemClock, log::Known},
+    domain::{SystemClock, keyring::Keyring, log::Known},
     launcher::Launcher,
     retention::Retention,
     shutdown::Shutdown,
@@ -52,7 +52,9 @@ pub(super) async fn serve(args: ServeArgs) -> Result<()> {
         Role::All | Role::Api => {
             let storages = Storages::of(&args)?;
             let retention = storages.retention(&args, &store);
-            (rest(&args, &shutdown, &store, health, storages), Some(retention))
+            let keyring = args.secret.keyring().map_err(anyhow::Error::msg)?.map(Arc::new);
+            let state = (health, storages, keyring);
+            (rest(&args, &shutdown, &store, state), Some(retention))
         }
     };
     let tokens = shutdown.tokens();
@@ -128,18 +130,20 @@ fn rest(
     args: &ServeArgs,
     shutdown: &Shutdown,
     store: &Store,
-    health: HealthState,
-    storages: Storages,
+    (health, storages, keyring): (HealthState, Storages, Option<Arc<Keyring>>),
 ) -> Router {
     let (creator, batcher) = store.creator(args.http.create_queue as usize);
     let options = ApiOptions {
         max_context_size: args.http.max_context_size,
         max_streams: args.http.max_streams as usize,
+        max_delivery_size: args.http.max_delivery_size,
+        deliveries_per_minute: args.http.deliveries_per_minute,
         ..ApiOptions::default()
     };
     let soft = shutdown.tokens().soft;
     let state = ApiState::new(health, creator, storages.contexts, options)
         .with_log_archive(storages.log_archive)
+        .with_keyring(keyring)
         .until(soft.clone());
     let router = api::router(state);
     // The batcher ends when the last handle to it is dropped, which the router holds until the listener has ended.

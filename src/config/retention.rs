@@ -9,7 +9,7 @@ use crate::retention::Options;
 
 /// How long things are kept.
 ///
-/// Times count from the end of a build, so that nothing of one that waits or runs is ever removed.
+/// Times count from the end of a build where there is one, so that nothing of one that waits or runs is ever removed.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Retention")]
 pub struct RetentionArgs {
@@ -34,6 +34,10 @@ pub struct RetentionArgs {
     #[arg(long, env = "SLIPWAY_RETAIN_IDEMPOTENCY_KEYS", default_value = "7d", value_parser = value::keep, value_name = "DURATION|forever")]
     pub retain_idempotency_keys: Keep,
 
+    /// How long deliveries to triggers are kept, from their arrival on
+    #[arg(long, env = "SLIPWAY_RETAIN_DELIVERIES", default_value = "30d", value_parser = value::keep, value_name = "DURATION|forever")]
+    pub retain_deliveries: Keep,
+
     /// Where logs of finished builds move to from the database: a folder, or s3://, gs:// or az:// with the cloud's
     /// usual variables [default: they stay]. What is there must stay reachable as long as logs are kept
     #[arg(long, env = "SLIPWAY_LOG_ARCHIVE", value_name = "FOLDER|URL")]
@@ -57,6 +61,7 @@ impl RetentionArgs {
             events: self.retain_events.0,
             contexts: self.retain_contexts.0,
             idempotency_keys: self.retain_idempotency_keys.0,
+            deliveries: self.retain_deliveries.0,
             archive_after: self.log_archive_after,
             interval: self.retention_interval,
         }

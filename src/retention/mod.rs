@@ -42,6 +42,8 @@ pub struct Options {
     pub contexts: Option<Duration>,
     /// Idempotency keys, from their first use on.
     pub idempotency_keys: Option<Duration>,
+    /// Deliveries to triggers, from their arrival on.
+    pub deliveries: Option<Duration>,
     /// When logs move to the archive, from the ends of their builds on.
     pub archive_after: Duration,
     /// Between two sweeps.

@@ -26,6 +26,8 @@ pub struct Swept {
     pub objects: u64,
     /// Idempotency keys that were removed before their builds.
     pub idempotency_keys: u64,
+    /// Deliveries to triggers that were removed.
+    pub deliveries: u64,
     /// Logs that were moved to the archive.
     pub archived: u64,
     /// Kinds that were not swept to the end.
@@ -52,6 +54,7 @@ impl Swept {
             ("context", self.contexts),
             ("object", self.objects),
             ("idempotency_key", self.idempotency_keys),
+            ("delivery", self.deliveries),
         ] {
             metrics::counter!("slipway_retention_removed_total", "kind" => kind).increment(removed);
         }
@@ -68,6 +71,7 @@ impl Swept {
             contexts = self.contexts,
             objects = self.objects,
             idempotency_keys = self.idempotency_keys,
+            deliveries = self.deliveries,
             archived = self.archived,
             failed = self.failed,
             duration_ms = u64::try_from(self.took.as_millis()).unwrap_or(u64::MAX),
@@ -97,6 +101,7 @@ impl Retention {
         swept.contexts = note("context", self.sweep_contexts(keep.contexts).await);
         swept.objects = note("object", self.sweep_objects().await);
         swept.idempotency_keys = note("idempotency_key", self.sweep_keys(keep.idempotency_keys).await);
+        swept.deliveries = note("delivery", self.sweep_deliveries(keep.deliveries).await);
         swept.logs = note("log", self.sweep_logs().await);
         swept.archived = note("archive", self.fill_archive().await);
         swept.events = note("event", self.sweep_events().await);
@@ -114,6 +119,11 @@ impl Retention {
     async fn sweep_keys(&self, age: Option<Duration>) -> Result<u64, SweepError> {
         let Some(age) = age else { return Ok(0) };
         batches(Uuid::nil(), |after| self.store.remove_old_keys(age, after)).await
+    }
+
+    async fn sweep_deliveries(&self, age: Option<Duration>) -> Result<u64, SweepError> {
+        let Some(age) = age else { return Ok(0) };
+        batches(Uuid::nil(), |after| self.store.remove_old_deliveries(age, after)).await
     }
 
     async fn sweep_events(&self) -> Result<u64, SweepError> {

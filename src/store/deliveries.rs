@@ -1,15 +1,10 @@
 //! Deliveries as they are listed, read and removed.
 
-use std::time::Duration;
-
 use jiff_sqlx::Timestamp;
 use sqlx::types::Json;
 use uuid::Uuid;
 
-use super::{
-    Batch, Store, StoreError,
-    rows::{Named, length},
-};
+use super::{Store, StoreError, rows::Named};
 use crate::domain::{
     DeliveryId, TriggerId,
     delivery::{Arrived, Consequence, KeptHeaders, StoredDelivery, Verdict},
@@ -109,31 +104,5 @@ impl Store {
             headers: row.headers.0,
             body: row.body,
         }))
-    }
-
-    /// Removes deliveries that arrived longer ago than `age`: the next of them after this one.
-    pub async fn remove_old_deliveries(&self, age: Duration, after: Uuid) -> Result<Batch<Uuid>, StoreError> {
-        // The ids tell which rows to look at, and the rows' own times whether they are old.
-        let row = sqlx::query!(
-            r#"
-            WITH seen AS MATERIALIZED (
-                SELECT id FROM deliveries WHERE id > $1 AND id < first_id_at(now() - make_interval(secs => $2))
-                ORDER BY id LIMIT 500
-            ), removed AS (
-                DELETE FROM deliveries d USING seen s
-                WHERE d.id = s.id AND d.received_at < now() - make_interval(secs => $2) RETURNING 1
-            )
-            SELECT (SELECT count(*) FROM seen) AS "seen!", (SELECT count(*) FROM removed) AS "removed!",
-                (SELECT id FROM seen ORDER BY id DESC LIMIT 1) AS last
-            "#,
-            after,
-            age.as_secs_f64()
-        )
-        .fetch_one(&self.pool)
-        .await?;
-        Ok(Batch {
-            removed: length(row.removed),
-            next: row.last.filter(|_| row.seen == 500),
-        })
     }
 }

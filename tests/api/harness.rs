@@ -1,6 +1,9 @@
 //! A service of its own for each test.
 
-use std::{sync::OnceLock, time::Duration};
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use axum::{Router, body::Body};
 use http::{HeaderMap, Method, Request, StatusCode, header};
@@ -10,7 +13,7 @@ use serde_json::{Value, json};
 use slipway::{
     api::{self, ApiOptions, ApiState, Condition, HealthState, Readiness},
     blobs::{Blobs, LogArchive},
-    domain::BuildId,
+    domain::{BuildId, keyring::Keyring},
     store::{Slots, Store, StoreOptions},
 };
 use sqlx::postgres::PgConnectOptions;
@@ -47,6 +50,17 @@ impl Harness {
 
     /// The service before anybody prepared the database, or while there is none.
     pub fn unmigrated(url: &str, options: ApiOptions) -> Self {
+        Self::keyed(url, options, Some(KEY))
+    }
+
+    /// A service whose operator has set no key that secrets are sealed with.
+    pub async fn without_keys(database: &PgConnectOptions) -> Self {
+        let harness = Self::keyed(&address(database), ApiOptions::default(), None);
+        harness.store.migrate().await.expect("the migrations apply");
+        harness
+    }
+
+    fn keyed(url: &str, options: ApiOptions, keys: Option<&str>) -> Self {
         let store = Store::connect(&StoreOptions {
             url: url.to_owned().into(),
             direct_url: None,
@@ -64,7 +78,9 @@ impl Harness {
         let readiness = Readiness::default().with("launcher", seen);
         let metrics = PrometheusBuilder::new().build_recorder().handle();
         let health = HealthState::new(store.clone(), readiness, metrics);
-        let state = ApiState::new(health, creator, contexts, options).with_log_archive(Some(archive));
+        let state = ApiState::new(health, creator, contexts, options)
+            .with_log_archive(Some(archive))
+            .with_keyring(keys.map(keyring));
         let app = api::router(state);
         Self {
             app,
@@ -114,6 +130,22 @@ impl Harness {
         self.post_with(path, body, &[]).await
     }
 
+    pub async fn patch(&self, path: &str, body: &Value) -> Answer {
+        let request = request(Method::PATCH, path).header(header::CONTENT_TYPE, "application/json");
+        self.send(
+            request
+                .body(Body::from(body.to_string()))
+                .expect("the request is valid"),
+        )
+        .await
+    }
+
+    pub async fn delete(&self, path: &str) -> Answer {
+        let request = request(Method::DELETE, path);
+        self.send(request.body(Body::empty()).expect("the request is valid"))
+            .await
+    }
+
     pub async fn post_with(&self, path: &str, body: &Value, headers: &[(&str, &str)]) -> Answer {
         let mut request = request(Method::POST, path).header(header::CONTENT_TYPE, "application/json");
         for (name, value) in headers {
@@ -160,6 +192,14 @@ impl Harness {
             .expect("it can be recorded");
         assert!(launched);
     }
+}
+
+/// What the services of these tests seal secrets with.
+pub const KEY: &str = "0101010101010101010101010101010101010101010101010101010101010101";
+
+fn keyring(keys: &str) -> Arc<Keyring> {
+    let keys = Keyring::from_settings(&keys.to_owned().into());
+    Arc::new(keys.expect("it is a key"))
 }
 
 /// The storage in a folder.

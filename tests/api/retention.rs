@@ -30,6 +30,7 @@ pub const KEEP: Options = Options {
     events: None,
     contexts: None,
     idempotency_keys: None,
+    deliveries: None,
     archive_after: DAY,
     interval: Duration::from_secs(600),
 };
