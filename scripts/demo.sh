@@ -82,6 +82,18 @@ start_service() {
   info "it answers on $API; its log: ${STATE#"$PWD/"}/service.log"
 }
 
+make_token() {
+  step "A token: what opens the API"
+  TOKEN_FILE=$STATE/token-header
+  shown "slipway token create --name demo --scope admin"
+  local token
+  token=$(SLIPWAY_DATABASE_URL=$DATABASE target/debug/slipway token create --name demo --scope admin --expires 7d 2>/dev/null) ||
+    fail "no token could be made"
+  # In a file, for what stands on a command line every user of this machine can read.
+  (umask 077 && printf 'Authorization: Bearer %s\n' "$token" >"$TOKEN_FILE" && printf '%s\n' "$token" >"$STATE/token-text")
+  info "it is in ${STATE#"$PWD/"}/token-text, readable by you alone"
+}
+
 # In the order of dependence, and only what is ours.
 stop_everything() {
   local status=$?
@@ -111,11 +123,11 @@ stay() {
 
   A few lines to try:
 
-  export SLIPWAY_SERVER=$API
+  export SLIPWAY_SERVER=$API SLIPWAY_TOKEN=\$(cat ${STATE#"$PWD/"}/token-text)
   target/debug/slipway builds
   target/debug/slipway logs -f $FIRST_BUILD
   target/debug/slipway rebuild $FIRST_BUILD --follow
-  curl -sS $API/api/v1/builds | jq '.builds[] | {id, state, digest}'
+  curl -sS -H "Authorization: Bearer \$SLIPWAY_TOKEN" $API/api/v1/builds | jq '.builds[] | {id, state, digest}'
 
 TEXT
   while alive service; do sleep 1; done
@@ -138,6 +150,7 @@ main() {
   start_git_host
   compile
   start_service
+  make_token
   build_upload
   build_git
   build_failing

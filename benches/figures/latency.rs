@@ -91,7 +91,8 @@ pub async fn measure(postgres: &Postgres) -> Result<()> {
     let (creator, batcher) = store.creator(1024);
     let health = HealthState::new(store.clone(), Readiness::default(), telemetry::start_metrics()?);
     let blobs = Blobs::from_url(&contexts.path().display().to_string())?;
-    let router = api::router(ApiState::new(health, creator, blobs, ApiOptions::default()));
+    let state = ApiState::new(health, creator, blobs, ApiOptions::default());
+    let router = api::router(state.without_authentication());
     tokio::spawn(batcher);
     tokio::spawn(api::serve(
         listener,

@@ -1,11 +1,12 @@
 # shellcheck shell=bash
-# The demo's four builds, all through the REST API at $API. $FIRST_BUILD is the first one's id.
+# The demo's four builds, all through the REST API at $API, with the header in $TOKEN_FILE. $FIRST_BUILD is the first one's id.
 
 # call METHOD PATH [CURL ARGUMENT…]: prints the answer's body; what is not a success ends the demo.
 call() {
   local method=$1 path=$2 body status
   shift 2
-  body=$(curl --silent --show-error --max-time 60 --request "$method" --write-out '\n%{http_code}' "$@" "$API$path") ||
+  body=$(curl --silent --show-error --max-time 60 --request "$method" --header "@$TOKEN_FILE" \
+    --write-out '\n%{http_code}' "$@" "$API$path") ||
     fail "$method $path: no answer"
   status=${body##*$'\n'}
   body=${body%$'\n'*}

@@ -20,7 +20,7 @@ use super::{
 };
 
 /// Routes that answer however busy the service is: whoever looks after it must not be shut out.
-const ALWAYS_ANSWERED: [&str; 3] = ["/livez", "/readyz", "/metrics"];
+pub(super) const ALWAYS_ANSWERED: [&str; 3] = ["/livez", "/readyz", "/metrics"];
 
 /// Answers show nothing in a frame and load nothing.
 const NOTHING_LOADED: HeaderValue = HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'");
@@ -130,9 +130,15 @@ fn guard(headers: &mut HeaderMap, route: &str) {
         HeaderValue::from_static("nosniff"),
     );
     headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    let kept = match (route.starts_with("/api/"), headers.contains_key(header::ETAG)) {
+        // Who has it may ask whether it is still so.
+        (true, true) => "private, no-cache",
+        (true, false) => "no-store",
+        (false, _) => "no-cache",
+    };
     headers
         .entry(header::CACHE_CONTROL)
-        .or_insert(HeaderValue::from_static("no-cache"));
+        .or_insert(HeaderValue::from_static(kept));
 }
 
 /// Counts and times the request, by the route's template: never by what the client wrote.

@@ -16,12 +16,13 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use super::{
     ApiState,
     builds::EventBody,
+    caller::Caller,
     problem::Problem,
     query::Query,
     streams::{self, Gone, Out},
 };
 use crate::{
-    domain::ProjectName,
+    domain::{ProjectName, Scope},
     store::{EventCursor, Store},
 };
 
@@ -60,7 +61,7 @@ pub(super) fn routes() -> OpenApiRouter<ApiState> {
     operation_id = "list_project_events",
     tag = "builds",
     params(
-        ("project" = ProjectName, Query, description = "Whose builds"),
+        ("project" = Option<ProjectName>, Query, description = "Whose builds; may be absent for a token of a project"),
         ("after" = Option<String>, Query, description = "What a page gave as `next_cursor`, or the id of an event of a \
             stream; when absent, a list begins with the first event and a stream with what happens from now on"),
         ("limit" = Option<u32>, Query, minimum = 1, maximum = 500, description = "Events on a page; 100 when absent"),
@@ -75,6 +76,7 @@ pub(super) fn routes() -> OpenApiRouter<ApiState> {
 )]
 async fn events(
     State(state): State<ApiState>,
+    caller: Caller,
     headers: HeaderMap,
     mut query: Query,
 ) -> Result<Response, Problem> {
@@ -82,7 +84,9 @@ async fn events(
     let after = query.one::<Cursor>("after")?.map(|cursor| cursor.0);
     let limit = query.number("limit", 1, MAX_LIMIT.into(), DEFAULT_LIMIT)?;
     query.finish()?;
+    let project = project.or_else(|| caller.only_project().cloned());
     let project = project.ok_or_else(|| Problem::field("project", "is required"))?;
+    caller.may(Scope::BuildsRead, &project)?;
     if streams::wants_events(&headers) {
         let last = streams::last_event_id(&headers)?.map(str::parse::<Cursor>);
         let last = last
@@ -93,7 +97,7 @@ async fn events(
             None => state.store.events_from_now().await?,
         };
         let store = state.store.clone();
-        let place = state.streams.open("project_events")?;
+        let place = state.streams.open("project_events", caller.session())?;
         return Ok(place.events(move |out| async move { follow(&out, &store, &project, cursor).await }));
     }
     let limit = u32::try_from(limit).expect("it is within bounds");

@@ -2,13 +2,14 @@
 
 use std::{
     io,
+    net::SocketAddr,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
 
-use axum::Router;
+use axum::{Extension, Router};
 use hyper::server::conn::http1;
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
@@ -18,10 +19,13 @@ use hyper_util::{
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpListener, TcpStream},
-    sync::Semaphore,
+    sync::{OwnedSemaphorePermit, Semaphore},
     time::{Instant, Sleep},
 };
 use tokio_util::sync::CancellationToken;
+use tower::Layer;
+
+use super::peer::Peer;
 
 /// The largest head of a request, and what is read of a body at once.
 const MAX_BUFFER: usize = 64 * 1024;
@@ -66,9 +70,10 @@ pub async fn serve(
         .header_read_timeout(options.header_timeout)
         .max_buf_size(MAX_BUFFER)
         .max_headers(MAX_HEADERS);
-    while let Some((stream, slot)) = next(&listener, &slots, &soft).await {
+    while let Some((stream, peer, slot)) = next(&listener, &slots, &soft).await {
         let io = TokioIo::new(Patient::new(stream, options.write_timeout));
-        let connection = http.serve_connection(io, TowerToHyperService::new(app.clone()));
+        let app = Extension(Peer(peer.ip())).layer(app.clone());
+        let connection = http.serve_connection(io, TowerToHyperService::new(app));
         let connection = graceful.watch(connection);
         let hard = hard.clone();
         tokio::spawn(async move {
@@ -95,15 +100,15 @@ async fn next(
     listener: &TcpListener,
     slots: &Arc<Semaphore>,
     soft: &CancellationToken,
-) -> Option<(TcpStream, tokio::sync::OwnedSemaphorePermit)> {
+) -> Option<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
     let accepted = async {
         let slot = Arc::clone(slots).acquire_owned().await.ok()?;
         loop {
             match listener.accept().await {
-                Ok((stream, _)) => {
+                Ok((stream, peer)) => {
                     // Answers are written whole: waiting to fill a packet only delays them.
                     let _ = stream.set_nodelay(true);
-                    return Some((stream, slot));
+                    return Some((stream, peer, slot));
                 }
                 Err(error) if is_the_connections(&error) => {}
                 Err(error) => {

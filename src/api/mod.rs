@@ -1,9 +1,12 @@
 //! HTTP: the REST API and what operators look at. The only axum of the service.
 
 mod answer;
+mod audit;
+mod auth;
 mod builds;
 mod caller;
 mod contexts;
+mod cors;
 mod deadline;
 mod deliveries;
 mod error;
@@ -15,16 +18,22 @@ mod linger;
 mod listener;
 mod log_reader;
 mod openapi;
+mod peer;
 mod problem;
+mod projects;
 mod query;
 mod queue;
+mod quota;
+mod rates;
 mod request_id;
 mod streams;
+mod tokens;
 mod triggers;
 
 use std::{sync::Arc, time::Duration};
 
 use axum::{Router, middleware};
+use http::HeaderValue;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use utoipa_axum::router::OpenApiRouter;
@@ -33,6 +42,7 @@ use utoipa_swagger_ui::SwaggerUi;
 pub use self::{
     health::{Condition, HealthState, Readiness},
     listener::{ListenerOptions, serve},
+    rates::Rates,
 };
 use crate::{
     blobs::{Blobs, LogArchive},
@@ -48,6 +58,8 @@ pub struct ApiState {
     contexts: Blobs,
     logs: log_reader::LogReader,
     health: HealthState,
+    /// Who is let in; everybody when absent.
+    auth: Option<auth::Auth>,
     options: Arc<ApiOptions>,
     uploads: Arc<Semaphore>,
     streams: streams::Streams,
@@ -75,10 +87,16 @@ pub struct ApiOptions {
     pub max_delivery_size: usize,
     /// Deliveries that one trigger takes in a minute; 0: any number.
     pub deliveries_per_minute: u32,
+    /// Whether builds that projects' tokens ask for may be pushed anywhere where their projects settle nothing.
+    pub allow_any_destination: bool,
     /// How long a request may take, uploads and downloads excepted.
     pub request_timeout: Duration,
     /// How long the client of an upload may be silent.
     pub upload_idle_timeout: Duration,
+    /// How often clients may ask; beyond, requests are answered 429.
+    pub rates: Rates,
+    /// The origins whose pages may use the API from a browser.
+    pub cors_origins: Vec<HeaderValue>,
 }
 
 impl Default for ApiOptions {
@@ -91,8 +109,11 @@ impl Default for ApiOptions {
             max_streams: 2048,
             max_delivery_size: 2 << 20,
             deliveries_per_minute: 600,
+            allow_any_destination: false,
             request_timeout: Duration::from_secs(30),
             upload_idle_timeout: Duration::from_secs(30),
+            rates: Rates::default(),
+            cors_origins: Vec::new(),
         }
     }
 }
@@ -102,6 +123,7 @@ impl ApiState {
     pub fn new(health: HealthState, creator: Creator, contexts: Blobs, options: ApiOptions) -> Self {
         Self {
             store: health.store().clone(),
+            auth: Some(auth::Auth::new(health.store().clone())),
             creator,
             contexts,
             logs: log_reader::LogReader::new(health.store().clone()),
@@ -131,6 +153,13 @@ impl ApiState {
         self
     }
 
+    /// The same, open to everybody: for services that only their own machine reaches.
+    #[must_use]
+    pub fn without_authentication(mut self) -> Self {
+        self.auth = None;
+        self
+    }
+
     /// The same, whose streams end at `stop`: of itself none would.
     #[must_use]
     pub fn until(self, stop: CancellationToken) -> Self {
@@ -147,8 +176,9 @@ pub fn router(state: ApiState) -> Router {
     let in_flight = answer::InFlight::new(state.options.max_in_flight);
     let health = Router::from(health::routes().with_state(state.health.clone()));
     let docs = SwaggerUi::new("/docs").url("/openapi.json", openapi());
-    let api = Router::from(api(state.options.request_timeout).with_state(state));
-    finished(api.merge(health).merge(docs), in_flight)
+    let options = Arc::clone(&state.options);
+    let api = Router::from(api(options.request_timeout).with_state(state));
+    finished(guarded(api.merge(health).merge(docs), &options), in_flight)
 }
 
 /// Health and metrics only, for a process that answers nothing else.
@@ -175,9 +205,22 @@ fn api(request_timeout: Duration) -> OpenApiRouter<ApiState> {
         .merge(triggers::routes())
         .merge(deliveries::routes())
         .merge(hooks::routes())
+        .merge(projects::routes())
+        .merge(tokens::routes())
+        .merge(audit::routes())
         .layer(within(request_timeout))
         .merge(builds::waiting_routes().layer(within(request_timeout.saturating_add(builds::LONGEST_WAIT))))
         .merge(contexts::long_routes())
+}
+
+/// Keeps out who asks too often; what is refused can be read by the pages that may ask.
+fn guarded(router: Router, options: &ApiOptions) -> Router {
+    let allowance = rates::Allowance::new(&options.rates);
+    let router = router.layer(middleware::from_fn_with_state(allowance, rates::limit));
+    match cors::layer(&options.cors_origins) {
+        Some(cors) => router.layer(cors),
+        None => router,
+    }
 }
 
 fn finished(router: Router, in_flight: answer::InFlight) -> Router {

@@ -5,7 +5,8 @@ use utoipa::{
     openapi::{
         Components, Content, OpenApi, Ref, RefOr, Response, ResponseBuilder,
         header::HeaderBuilder,
-        path::{Operation, PathItem},
+        path::{Operation, ParameterIn, PathItem},
+        security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme},
     },
 };
 
@@ -18,13 +19,15 @@ use super::problem::{Code, FieldError, ProblemBody};
         title = "Slipway",
         description = "An HTTP build queue behind a private registry.\n\nErrors are problems by RFC 9457 with a stable \
             `code`. Every answer has an `X-Request-Id`, the client's own if it sent a harmless one. An answer with \
-            status 503 has `Retry-After`. Unknown fields and query parameters are refused.",
+            status 429 or 503 has `Retry-After`. Unknown fields and query parameters are refused.",
         license(name = "Apache-2.0", identifier = "Apache-2.0"),
     ),
     tags(
         (name = "builds", description = "Requests for images, and what came of them"),
         (name = "contexts", description = "Build contexts that callers upload"),
         (name = "triggers", description = "What git hosts call, and what is built of it"),
+        (name = "projects", description = "Who owns builds, and what is settled for them"),
+        (name = "tokens", description = "What opens the API"),
         (name = "health", description = "For those who look after the service"),
     ),
     components(schemas(ProblemBody, FieldError, Code)),
@@ -37,8 +40,18 @@ pub(super) fn base() -> OpenApi {
 }
 
 /// Problems that several operations answer: the status, the response's name, and what it means.
-const SHARED: [(&str, &str, &str); 8] = [
+const SHARED: [(&str, &str, &str); 11] = [
     ("400", "MalformedBody", "The body is not valid JSON, or broke off"),
+    (
+        "401",
+        "Unauthorized",
+        "The token is missing, or opens nothing: mistyped, unknown, expired or revoked",
+    ),
+    (
+        "403",
+        "Forbidden",
+        "The token does not allow this in its project: `detail` names the scope that it lacks",
+    ),
     ("404", "NotFound", "There is no such thing"),
     ("408", "RequestTimeout", "The body came too slowly"),
     ("413", "BodyTooLarge", "The body is too large"),
@@ -52,6 +65,11 @@ const SHARED: [(&str, &str, &str); 8] = [
         "Invalid",
         "A field, parameter or header is not valid, or the request as a whole is not: see `code`",
     ),
+    (
+        "429",
+        "RateLimited",
+        "More requests come from here than one client may make",
+    ),
     ("500", "Internal", "A fault of the service's own"),
     (
         "503",
@@ -60,13 +78,17 @@ const SHARED: [(&str, &str, &str); 8] = [
     ),
 ];
 
-/// Adds what holds for many routes: the problems that they answer.
+/// The scheme of every operation that names no other.
+const BEARER: &str = "bearer";
+
+/// Adds what holds for many routes: the problems that they answer, and what opens them.
 pub(super) fn complete(mut api: OpenApi) -> OpenApi {
     let components = api.components.get_or_insert_with(Components::new);
     for (status, name, meaning) in SHARED {
-        let response = problem(meaning, status == "503");
+        let response = problem(meaning, ["429", "503"].contains(&status));
         components.responses.insert(name.to_owned(), response.into());
     }
+    components.security_schemes.extend(schemes());
     for (path, item) in &mut api.paths.paths {
         if path.starts_with("/api/") {
             for operation in operations(item) {
@@ -90,18 +112,40 @@ fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
     .filter_map(Option::as_mut)
 }
 
+/// What opens an operation of the API.
+fn schemes() -> [(String, RefOr<SecurityScheme>); 2] {
+    let bearer = |format: &str, meaning: &str| {
+        let scheme = HttpBuilder::new()
+            .scheme(HttpAuthScheme::Bearer)
+            .bearer_format(format)
+            .description(Some(meaning));
+        SecurityScheme::Http(scheme.build()).into()
+    };
+    let token = "A token: `slw_` and 49 letters and digits. A service that only its own machine reaches may ask for none";
+    let context = "What a build's pod was given for its one context, as long as the build runs";
+    [
+        (BEARER.to_owned(), bearer("slw_", token)),
+        ("context".to_owned(), bearer("slipctx_", context)),
+    ]
+}
+
 /// Refers to the problems that follow from what the operation takes.
 fn share(path: &str, operation: &mut Operation) {
+    let by_token = operation.security.is_none();
+    if by_token {
+        operation.security = Some(vec![SecurityRequirement::new(BEARER, [""; 0])]);
+    }
     let body = operation.request_body.is_some();
     let parameters = operation.parameters.as_ref().is_some_and(|all| {
         all.iter().any(|one| match one {
-            RefOr::T(one) => one.name != "id" && one.name != "If-None-Match" && one.name != "Authorization",
+            RefOr::T(one) => one.parameter_in != ParameterIn::Path && one.name != "If-None-Match",
             RefOr::Ref(_) => true,
         })
     });
     for (status, name, _) in SHARED {
         let answered = match status {
             "400" | "408" | "413" | "415" => body,
+            "403" => by_token,
             "404" => path.contains('{'),
             "422" => body || parameters,
             _ => true,
@@ -180,7 +224,7 @@ mod tests {
         for (path, item) in &mut api.paths.paths {
             for operation in operations(item).filter(|_| path.starts_with("/api/")) {
                 let named = &operation.responses.responses;
-                for status in ["500", "503"] {
+                for status in ["401", "429", "500", "503"] {
                     assert!(named.contains_key(status), "{path}: {status}");
                 }
             }

@@ -7,6 +7,8 @@ use http::{HeaderValue, StatusCode, header};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::quota::QuotaBody;
+
 /// What went wrong, for programs. Stable names: clients branch on them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
@@ -17,12 +19,22 @@ pub enum Code {
     MalformedJson,
     /// The credentials are missing or do not open this.
     Unauthorized,
+    /// The token does not allow this in its project: `detail` names the scope that it lacks.
+    Forbidden,
     /// There is nothing here.
     NotFound,
     /// There is something here, but not for this method: see `Allow`.
     MethodNotAllowed,
     /// The request's body came too slowly.
     RequestTimeout,
+    /// There is a project of this name already.
+    ProjectExists,
+    /// The project has builds that have not ended.
+    ProjectBusy,
+    /// It was changed since it was read: read it again.
+    PreconditionFailed,
+    /// `If-Match` must say which version is to be replaced.
+    PreconditionRequired,
     /// The build has ended, so that it can no longer be cancelled.
     BuildEnded,
     /// The context that the build was made from has been removed, so that it cannot be built again.
@@ -33,8 +45,8 @@ pub enum Code {
     TriggerDisabled,
     /// Nothing was kept of the delivery that could be looked at again.
     NotReplayable,
-    /// The service has no key that secrets in its database could be sealed with.
-    SecretsUnavailable,
+    /// Secrets cannot be stored: the operator has set no key that they would be sealed with.
+    SecretKeyMissing,
     /// The body is larger than is taken here.
     BodyTooLarge,
     /// The body is of a kind that is not taken here.
@@ -45,6 +57,8 @@ pub enum Code {
     ContextInvalid,
     /// The idempotency key was used before, for another request.
     IdempotencyKeyReused,
+    /// The project has as many builds as it may have: see `quota`.
+    QuotaExceeded,
     /// The client asks more often than one may: see `Retry-After`.
     RateLimited,
     /// A fault of the service's own; its log has the rest, under the request's id.
@@ -65,17 +79,24 @@ impl Code {
         match self {
             Self::BadRequest | Self::MalformedJson => StatusCode::BAD_REQUEST,
             Self::Unauthorized => StatusCode::UNAUTHORIZED,
+            Self::Forbidden => StatusCode::FORBIDDEN,
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
-            Self::BuildEnded | Self::ContextGone => StatusCode::CONFLICT,
-            Self::TriggerDisabled | Self::NotReplayable | Self::SecretsUnavailable => StatusCode::CONFLICT,
+            Self::ProjectExists | Self::ProjectBusy | Self::BuildEnded | Self::ContextGone => {
+                StatusCode::CONFLICT
+            }
+            Self::TriggerDisabled | Self::NotReplayable => StatusCode::CONFLICT,
+            Self::SecretKeyMissing => StatusCode::NOT_IMPLEMENTED,
+            Self::PreconditionFailed => StatusCode::PRECONDITION_FAILED,
+            Self::PreconditionRequired => StatusCode::PRECONDITION_REQUIRED,
             Self::LogRemoved => StatusCode::GONE,
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::ValidationFailed | Self::ContextInvalid | Self::IdempotencyKeyReused => {
                 StatusCode::UNPROCESSABLE_ENTITY
             }
+            Self::QuotaExceeded => StatusCode::TOO_MANY_REQUESTS,
             Self::RateLimited => StatusCode::TOO_MANY_REQUESTS,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
             Self::Overloaded | Self::DatabaseUnavailable | Self::StorageUnavailable | Self::TimedOut => {
@@ -90,20 +111,26 @@ impl Code {
             Self::BadRequest => "bad_request",
             Self::MalformedJson => "malformed_json",
             Self::Unauthorized => "unauthorized",
+            Self::Forbidden => "forbidden",
             Self::NotFound => "not_found",
             Self::MethodNotAllowed => "method_not_allowed",
             Self::RequestTimeout => "request_timeout",
+            Self::ProjectExists => "project_exists",
+            Self::ProjectBusy => "project_busy",
+            Self::PreconditionFailed => "precondition_failed",
+            Self::PreconditionRequired => "precondition_required",
             Self::BuildEnded => "build_ended",
             Self::ContextGone => "context_gone",
             Self::LogRemoved => "log_removed",
             Self::TriggerDisabled => "trigger_disabled",
             Self::NotReplayable => "not_replayable",
-            Self::SecretsUnavailable => "secrets_unavailable",
+            Self::SecretKeyMissing => "secret_key_missing",
             Self::BodyTooLarge => "body_too_large",
             Self::UnsupportedMediaType => "unsupported_media_type",
             Self::ValidationFailed => "validation_failed",
             Self::ContextInvalid => "context_invalid",
             Self::IdempotencyKeyReused => "idempotency_key_reused",
+            Self::QuotaExceeded => "quota_exceeded",
             Self::RateLimited => "rate_limited",
             Self::Internal => "internal",
             Self::Overloaded => "overloaded",
@@ -119,20 +146,26 @@ impl Code {
             Self::BadRequest => "The request cannot be understood",
             Self::MalformedJson => "The body is not valid JSON",
             Self::Unauthorized => "Valid credentials are needed",
+            Self::Forbidden => "The token does not allow this",
             Self::NotFound => "There is nothing here",
             Self::MethodNotAllowed => "The method is not allowed here",
             Self::RequestTimeout => "The request came too slowly",
+            Self::ProjectExists => "The project exists",
+            Self::ProjectBusy => "The project has unfinished builds",
+            Self::PreconditionFailed => "It was changed meanwhile",
+            Self::PreconditionRequired => "If-Match is missing",
             Self::BuildEnded => "The build has ended",
             Self::ContextGone => "The build's context is gone",
             Self::LogRemoved => "The log is gone",
             Self::TriggerDisabled => "The trigger is off",
             Self::NotReplayable => "The delivery cannot be replayed",
-            Self::SecretsUnavailable => "Secrets cannot be kept",
+            Self::SecretKeyMissing => "Secrets cannot be stored",
             Self::BodyTooLarge => "The body is too large",
             Self::UnsupportedMediaType => "The kind of body is not supported",
             Self::ValidationFailed => "The request is not valid",
             Self::ContextInvalid => "The context is not valid",
             Self::IdempotencyKeyReused => "The idempotency key was used for another request",
+            Self::QuotaExceeded => "The project has as many builds as it may have",
             Self::RateLimited => "Too many requests",
             Self::Internal => "The service failed",
             Self::Overloaded => "The service is busy",
@@ -155,6 +188,7 @@ impl Code {
     fn of_status(status: StatusCode) -> Self {
         match status {
             StatusCode::UNAUTHORIZED => Self::Unauthorized,
+            StatusCode::FORBIDDEN => Self::Forbidden,
             StatusCode::NOT_FOUND => Self::NotFound,
             StatusCode::METHOD_NOT_ALLOWED => Self::MethodNotAllowed,
             StatusCode::REQUEST_TIMEOUT => Self::RequestTimeout,
@@ -210,6 +244,10 @@ pub struct ProblemBody<'a> {
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     #[schema(value_type = Vec<FieldError>, required = false)]
     errors: &'a [FieldError],
+    /// The limit that was reached, where the code is `quota_exceeded`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<QuotaBody>, nullable = false)]
+    quota: Option<&'a QuotaBody>,
     /// Names the request in the service's log.
     #[schema(value_type = String)]
     request_id: &'a str,
@@ -222,6 +260,9 @@ pub struct Problem {
     code: Code,
     detail: Option<String>,
     errors: Vec<FieldError>,
+    quota: Option<Box<QuotaBody>>,
+    /// Seconds after which another try makes sense, where the code alone does not say it.
+    retry_after: Option<u64>,
     /// For the log only, never for the client.
     cause: Option<Arc<dyn Error + Send + Sync>>,
 }
@@ -233,6 +274,8 @@ impl Problem {
             code,
             detail: None,
             errors: Vec::new(),
+            quota: None,
+            retry_after: None,
             cause: None,
         }
     }
@@ -246,6 +289,20 @@ impl Problem {
     #[must_use]
     pub fn detail(mut self, detail: impl Into<String>) -> Self {
         self.detail = Some(detail.into());
+        self
+    }
+
+    /// Names the limit that was reached.
+    #[must_use]
+    pub(super) fn about_quota(mut self, quota: QuotaBody) -> Self {
+        self.quota = Some(Box::new(quota));
+        self
+    }
+
+    /// Says when another try makes sense, in seconds.
+    #[must_use]
+    pub(super) fn retry_after(mut self, seconds: u64) -> Self {
+        self.retry_after = Some(seconds);
         self
     }
 
@@ -287,6 +344,7 @@ impl Problem {
             detail: self.detail.as_deref(),
             code: self.code,
             errors: &self.errors,
+            quota: self.quota.as_deref(),
             request_id,
         };
         serde_json::to_vec(&body).expect("texts and numbers can be written as JSON")
@@ -311,7 +369,9 @@ impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let mut response = self.code.status().into_response();
         let headers = response.headers_mut();
-        if let Some(seconds) = self.code.retry_after() {
+        if let Some(seconds) = self.retry_after {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        } else if let Some(seconds) = self.code.retry_after() {
             headers.insert(header::RETRY_AFTER, HeaderValue::from_static(seconds));
         }
         if self.code == Code::Unauthorized {

@@ -5,9 +5,9 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{ApiState, problem::Problem, query::Query};
+use super::{ApiState, caller::Caller, problem::Problem, query::Query};
 use crate::{
-    domain::ProjectName,
+    domain::{ProjectName, Scope},
     store::{ProjectQueue, QueueView},
 };
 
@@ -46,6 +46,15 @@ struct ProjectQueueBody {
     slots: Option<u64>,
     /// Free slots go to the project that holds the least for its weight.
     weight: u64,
+    /// Builds that it may have queued; beyond, creations are answered 429. Null: as many as come.
+    #[schema(required = true)]
+    max_queued: Option<u64>,
+    /// Builds that it may create within any hour, likewise.
+    #[schema(required = true)]
+    max_per_hour: Option<u64>,
+    /// Builds that it has created within the last hour, counted up to `max_per_hour`; null where that is null.
+    #[schema(required = true)]
+    last_hour: Option<u64>,
     /// How long its oldest queued build has been ready to be started.
     #[schema(required = true)]
     oldest_queued_seconds: Option<u64>,
@@ -57,6 +66,8 @@ pub(super) fn routes() -> OpenApiRouter<ApiState> {
 }
 
 /// Show the queue.
+///
+/// To a token of a project, its project's part of it: the sums are its own.
 #[utoipa::path(
     get,
     path = "/api/v1/queue",
@@ -65,11 +76,27 @@ pub(super) fn routes() -> OpenApiRouter<ApiState> {
     params(("project" = Option<ProjectName>, Query, description = "Show only this one of the projects")),
     responses((status = 200, description = "The queue", body = QueueBody))
 )]
-async fn queue(State(state): State<ApiState>, mut query: Query) -> Result<Json<QueueBody>, Problem> {
-    let project = query.one::<ProjectName>("project")?;
+async fn queue(
+    State(state): State<ApiState>,
+    caller: Caller,
+    mut query: Query,
+) -> Result<Json<QueueBody>, Problem> {
+    let named = query.one::<ProjectName>("project")?;
     query.finish()?;
-    let view = state.store.queue(project.as_ref()).await?;
+    let project = caller.project(Scope::BuildsRead, named)?;
+    let mut view = state.store.queue(project.as_ref()).await?;
+    if caller.only_project().is_some() {
+        own_part(&mut view);
+    }
     Ok(Json(view.into()))
+}
+
+/// How much others build is not told to those who see one project only.
+fn own_part(view: &mut QueueView) {
+    let own = view.projects.first();
+    view.queued = own.map_or(0, |own| own.queued);
+    view.running = own.map_or(0, |own| own.running);
+    view.oldest = own.and_then(|own| own.oldest);
 }
 
 impl From<QueueView> for QueueBody {
@@ -93,6 +120,9 @@ impl From<ProjectQueue> for ProjectQueueBody {
             running: queue.running,
             slots: queue.slots,
             weight: queue.weight,
+            max_queued: queue.max_queued,
+            max_per_hour: queue.max_per_hour,
+            last_hour: queue.last_hour,
             oldest_queued_seconds: queue.oldest.map(|age| age.as_secs()),
         }
     }

@@ -1,4 +1,5 @@
-//! Answers that go on: plain text and Server-Sent Events, a bounded number of them, which end when the service stops.
+//! Answers that go on: plain text and Server-Sent Events, a bounded number of them, which end when the service stops, or
+//! when the token that they were asked for with opens nothing any more.
 
 use std::{future::Future, sync::Arc, time::Duration};
 
@@ -14,6 +15,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use super::{
+    auth::Session,
     extract::single,
     problem::{Code, Problem},
 };
@@ -46,8 +48,8 @@ impl Streams {
         Self { stop, ..self }
     }
 
-    /// Takes one of the places; `kind` is for the metrics.
-    pub(super) fn open(&self, kind: &'static str) -> Result<Place, Problem> {
+    /// Takes one of the places; `kind` is for the metrics. Whoever asked keeps it as long as `session` lives.
+    pub(super) fn open(&self, kind: &'static str, session: Session) -> Result<Place, Problem> {
         let permit = Arc::clone(&self.free).try_acquire_owned().map_err(|_| {
             Problem::new(Code::Overloaded).detail("as many streams are open as the service serves at once")
         })?;
@@ -55,6 +57,7 @@ impl Streams {
         Ok(Place {
             kind,
             stop: self.stop.clone(),
+            session,
             _permit: permit,
         })
     }
@@ -64,6 +67,7 @@ impl Streams {
 pub(super) struct Place {
     kind: &'static str,
     stop: CancellationToken,
+    session: Session,
     _permit: OwnedSemaphorePermit,
 }
 
@@ -79,9 +83,12 @@ impl Place {
         self.stop.is_cancelled()
     }
 
-    /// Resolves when the service stops.
-    pub(super) async fn ends(&self) {
-        self.stop.cancelled().await;
+    /// Resolves when the service stops: `Ok`; refuses when the caller's token does not open anything any more.
+    pub(super) async fn ends(&self) -> Result<(), Problem> {
+        tokio::select! {
+            () = self.stop.cancelled() => Ok(()),
+            () = self.session.ended() => Err(Problem::new(Code::Unauthorized)),
+        }
     }
 
     /// Answers with Server-Sent Events as `write` makes them, with heartbeats while it makes none.
@@ -120,7 +127,7 @@ impl Place {
                 // Who is gone needs no telling.
                 _ = writing => {}
                 () = sender.closed() => {}
-                () = self.stop.cancelled() => {}
+                _ = self.ends() => {}
             }
         });
         tokio_stream::wrappers::ReceiverStream::new(pieces)
@@ -207,7 +214,9 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn silence_is_filled_with_comments() {
-        let place = Streams::new(1).open("test").expect("it is free");
+        let place = Streams::new(1)
+            .open("test", Session::default())
+            .expect("it is free");
         let answer = place.events(|out| async move {
             tokio::time::sleep(HEARTBEAT * 5 / 2).await;
             out.send(event("log", Some("7"), &serde_json::json!({"text": "a\nb"})))
@@ -224,13 +233,16 @@ mod tests {
     #[tokio::test]
     async fn a_stream_too_many_is_put_off_and_its_place_is_free_again_at_its_end() {
         let streams = Streams::new(1);
-        let place = streams.open("test").expect("it is free");
-        let refused = streams.open("test").err().expect("there is one place");
+        let place = streams.open("test", Session::default()).expect("it is free");
+        let refused = streams
+            .open("test", Session::default())
+            .err()
+            .expect("there is one place");
         assert_eq!(refused.code(), Code::Overloaded);
         let answer = place.text(|out| async move { out.send(Bytes::from_static(b"text")).await });
         assert_eq!(read(answer).await, "text");
         tokio::time::timeout(Duration::from_secs(5), async {
-            while streams.open("test").is_err() {
+            while streams.open("test", Session::default()).is_err() {
                 tokio::task::yield_now().await;
             }
         })
@@ -243,12 +255,18 @@ mod tests {
         let stop = CancellationToken::new();
         let streams = Streams::new(2).until(stop.clone());
         let endless = || async { std::future::pending::<Result<(), Gone>>().await };
-        let stopped = streams.open("test").expect("free").text(|_out| endless());
+        let stopped = streams
+            .open("test", Session::default())
+            .expect("free")
+            .text(|_out| endless());
         let (ended, end) = tokio::sync::oneshot::channel::<()>();
-        let gone = streams.open("test").expect("free").text(|_out| async move {
-            let _ended = ended;
-            endless().await
-        });
+        let gone = streams
+            .open("test", Session::default())
+            .expect("free")
+            .text(|_out| async move {
+                let _ended = ended;
+                endless().await
+            });
         drop(gone);
         assert!(end.await.is_err(), "the writer is dropped");
         stop.cancel();

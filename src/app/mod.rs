@@ -3,6 +3,7 @@
 mod launcher;
 mod secrets;
 mod serve;
+mod tokens;
 
 use std::{io::Write, process::ExitCode, sync::OnceLock};
 
@@ -26,6 +27,9 @@ use crate::{
 pub fn run(cli: Cli) -> ExitCode {
     install_tls();
     let done = match cli.command {
+        Command::Client(cli::Command::Token(args)) if args.database_url().is_some() => {
+            in_runtime(tokens::run(args))
+        }
         Command::Client(command) => return ask(command),
         Command::Completions(args) => print_completions(args.shell),
         Command::Openapi => print_openapi(),

@@ -8,7 +8,7 @@ use tokio::{net::TcpListener, sync::watch};
 
 use super::{launcher, secrets};
 use crate::{
-    api::{self, ApiOptions, ApiState, Condition, HealthState, ListenerOptions, Readiness},
+    api::{self, ApiOptions, ApiState, Condition, HealthState, Readiness},
     blobs::{Blobs, LogArchive},
     config::{Role, ServeArgs},
     dispatcher::{self, Dispatcher},
@@ -30,8 +30,10 @@ const MAX_RELAUNCHES: u32 = 3;
 /// Runs the service until it is told to stop.
 pub(super) async fn serve(args: ServeArgs) -> Result<()> {
     telemetry::start_logs(args.log.log_format, &args.log.log).map_err(anyhow::Error::msg)?;
+    args.http.check().map_err(anyhow::Error::msg)?;
     let metrics = telemetry::start_metrics().context("metrics cannot be collected")?;
     let store = Store::connect(&args.database.store_options()).context("--database-url")?;
+    let store = store.with_quotas(args.dispatch.quotas());
     let listener = TcpListener::bind(args.http.listen)
         .await
         .with_context(|| format!("--listen={}: the address cannot be listened on", args.http.listen))?;
@@ -58,16 +60,12 @@ pub(super) async fn serve(args: ServeArgs) -> Result<()> {
         }
     };
     let tokens = shutdown.tokens();
-    let options = ListenerOptions {
-        max_connections: args.http.max_connections as usize,
-        ..ListenerOptions::default()
-    };
     shutdown.spawn(
         "http",
         api::serve(
             listener,
             router,
-            options,
+            args.http.listener(),
             tokens.soft.clone(),
             tokens.hard.clone(),
         ),
@@ -79,7 +77,10 @@ pub(super) async fn serve(args: ServeArgs) -> Result<()> {
     shutdown.spawn(
         "background",
         background(
-            args.migrate,
+            Preparation {
+                migrate: args.migrate,
+                tokens: args.role != Role::Dispatcher && !args.http.no_auth,
+            },
             store,
             work,
             retention,
@@ -138,13 +139,23 @@ fn rest(
         max_streams: args.http.max_streams as usize,
         max_delivery_size: args.http.max_delivery_size,
         deliveries_per_minute: args.http.deliveries_per_minute,
+        allow_any_destination: args.http.allow_any_destination,
+        rates: args.http.rates(),
+        cors_origins: args.http.cors_origins.clone(),
         ..ApiOptions::default()
     };
     let soft = shutdown.tokens().soft;
-    let state = ApiState::new(health, creator, storages.contexts, options)
+    let mut state = ApiState::new(health, creator, storages.contexts, options)
         .with_log_archive(storages.log_archive)
         .with_keyring(keyring)
         .until(soft.clone());
+    if args.http.no_auth {
+        tracing::warn!(
+            "--no-auth: NOBODY IS ASKED FOR A TOKEN; whoever reaches {} may do everything, in every project",
+            args.http.listen
+        );
+        state = state.without_authentication();
+    }
     let router = api::router(state);
     // The batcher ends when the last handle to it is dropped, which the router holds until the listener has ended.
     shutdown.spawn("creations", async move {
@@ -154,20 +165,41 @@ fn rest(
     router
 }
 
+/// What comes before the work.
+struct Preparation {
+    /// Whether the migrations are to be applied.
+    migrate: bool,
+    /// Whether clients need tokens.
+    tokens: bool,
+}
+
+impl Preparation {
+    async fn done(&self, store: &Store) {
+        if self.migrate {
+            migrated(store).await;
+        }
+        // Who starts a service for the first time is told how to open it.
+        if self.tokens && matches!(store.has_tokens().await, Ok(false)) {
+            tracing::warn!(
+                "there is no token yet, so that nobody can use the API; make the first: \
+                `slipway token create --name admin --scope admin`, with the database's address in SLIPWAY_DATABASE_URL"
+            );
+        }
+    }
+}
+
 /// Waits for the database's schema, then dispatches and removes what is old.
 async fn background(
-    migrate: bool,
+    preparation: Preparation,
     store: Store,
     work: Option<(Arc<dyn Launcher>, watch::Sender<Condition>)>,
     retention: Option<Retention>,
     options: dispatcher::Options,
     tokens: crate::shutdown::Tokens,
 ) {
-    if migrate {
-        tokio::select! {
-            () = migrated(&store) => {}
-            () = tokens.soft.cancelled() => return,
-        }
+    tokio::select! {
+        () = preparation.done(&store) => {}
+        () = tokens.soft.cancelled() => return,
     }
     let sweeping = async {
         match retention {

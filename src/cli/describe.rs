@@ -66,6 +66,9 @@ pub(super) fn of_step(step: &Step) -> String {
 /// What came of a build, once it has ended: the first line is a sentence.
 pub(super) fn outcome(build: &Build) -> String {
     let mut text = build.state.to_string();
+    if let Some(newer) = build.superseded_by {
+        text.push_str(&format!(" by build {newer}"));
+    }
     if let (Some(from), Some(to)) = (build.started_at, build.finished_at) {
         text.push_str(&format!(" after {}", span(between(from, to))));
     }

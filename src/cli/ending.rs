@@ -2,6 +2,7 @@
 
 use std::{fmt::Write, io, process::ExitCode};
 
+use super::screen::span;
 use crate::client::{ClientError, Problem};
 
 /// The end of a command that did what it was asked to.
@@ -123,7 +124,9 @@ fn of_problem(problem: &Problem) -> String {
     }
     let id = problem.request_id.as_deref().unwrap_or("unknown");
     let _ = write!(text, "\n({}, request {id})", problem.code);
-    if let Some(hint) = hint(problem) {
+    if let ("quota_exceeded", Some(wait)) = (problem.code.as_str(), problem.retry_after) {
+        let _ = write!(text, "\nTry again in {}.", span(wait));
+    } else if let Some(hint) = hint(problem) {
         let _ = write!(text, "\n{hint}");
     }
     text
@@ -199,6 +202,14 @@ mod tests {
                 "body_too_large",
                 Some("at most 1024 bytes are taken here"),
             )),
+            failure(Problem {
+                retry_after: Some(std::time::Duration::from_secs(150)),
+                ..problem(
+                    429,
+                    "quota_exceeded",
+                    Some("project team has created 5 builds within an hour"),
+                )
+            }),
             failure(problem(500, "internal", None)),
             failure(problem(
                 503,

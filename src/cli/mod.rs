@@ -9,6 +9,7 @@ mod events;
 mod follow;
 mod list;
 mod logs;
+mod project;
 mod queue;
 mod rebuild;
 #[cfg(test)]
@@ -16,14 +17,24 @@ mod samples;
 mod screen;
 mod settings;
 mod show;
+mod token;
 
 use std::{process::ExitCode, str::FromStr};
 
 use clap::Subcommand;
 
 pub use self::{
-    build::BuildArgs, cancel::CancelArgs, ending::Ending, events::EventsArgs, list::BuildsArgs,
-    logs::LogsArgs, queue::QueueArgs, rebuild::RebuildArgs, show::ShowArgs,
+    build::BuildArgs,
+    cancel::CancelArgs,
+    ending::Ending,
+    events::EventsArgs,
+    list::BuildsArgs,
+    logs::LogsArgs,
+    project::ProjectsArgs,
+    queue::QueueArgs,
+    rebuild::RebuildArgs,
+    show::ShowArgs,
+    token::{TokenArgs, TokenCommand},
 };
 use self::{ending::Failure, screen::Screen, settings::ServiceArgs};
 use crate::domain::{BuildId, Clock};
@@ -48,6 +59,10 @@ pub enum Command {
     Rebuild(RebuildArgs),
     /// Show how many builds wait and run, and for whom.
     Queue(QueueArgs),
+    /// Make, list and revoke tokens, which open the API.
+    Token(TokenArgs),
+    /// Settle what projects may do.
+    Project(ProjectsArgs),
 }
 
 /// A build on the command line: its id, or its Job's name.
@@ -75,6 +90,8 @@ impl Command {
             Self::Cancel(args) => &args.service,
             Self::Rebuild(args) => &args.service,
             Self::Queue(args) => &args.service,
+            Self::Token(args) => &args.service,
+            Self::Project(args) => &args.service,
         }
     }
 }
@@ -91,6 +108,8 @@ pub async fn run(command: Command, clock: &dyn Clock) -> ExitCode {
         Command::Cancel(args) => cancel::run(args, &mut screen).await,
         Command::Rebuild(args) => rebuild::run(args, &mut screen).await,
         Command::Queue(args) => queue::run(args, &mut screen).await,
+        Command::Token(args) => token::run(args, clock, &mut screen).await,
+        Command::Project(args) => project::run(args, &mut screen).await,
     };
     done.map_or_else(|failure| report(&failure, &mut screen), ExitCode::from)
 }

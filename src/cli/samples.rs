@@ -42,6 +42,16 @@ pub(super) fn queued() -> Build {
     )
 }
 
+pub(super) fn superseded() -> Build {
+    build(
+        4,
+        json!({
+            "state": "superseded", "superseded_by": "01890a5d-ac96-774b-bcce-b302099a8005",
+            "finished_at": "2026-11-24T09:58:30Z",
+        }),
+    )
+}
+
 pub(super) fn building() -> Build {
     build(
         2,

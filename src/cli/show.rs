@@ -180,7 +180,12 @@ mod tests {
     #[test]
     fn a_build_is_shown_with_what_is_known_of_it() {
         let shown = |build: &Build| anstream::adapter::strip_str(&page(build, samples::now())).to_string();
-        let pages = [samples::failed(), samples::building(), samples::queued()];
+        let pages = [
+            samples::failed(),
+            samples::building(),
+            samples::queued(),
+            samples::superseded(),
+        ];
         insta::assert_snapshot!(pages.each_ref().map(shown).join("----\n"));
     }
 }

@@ -35,6 +35,9 @@ pub struct Build {
     pub spec: Spec,
     /// The build that it repeats.
     pub rebuild_of: Option<BuildId>,
+    /// The newer build that took, or takes, its place.
+    #[serde(default)]
+    pub superseded_by: Option<BuildId>,
     /// When it was accepted.
     pub created_at: Timestamp,
     /// When its first container started.

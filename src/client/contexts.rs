@@ -7,14 +7,14 @@ use crate::domain::ProjectName;
 
 impl Client {
     /// Uploads a context, however long that takes. `kind` is `application/gzip` for an archive, `text/plain` for a
-    /// Dockerfile.
+    /// Dockerfile. Without a project it is the token's own, or `default`.
     pub async fn upload_context(
         &self,
-        project: &ProjectName,
+        project: Option<&ProjectName>,
         kind: &str,
         body: impl Into<Body>,
     ) -> Result<Context, ClientError> {
-        let query = [("project", project.to_string())];
+        let query: Vec<_> = project.iter().map(|name| ("project", name.to_string())).collect();
         let request = self
             .request(Method::POST, "contexts", &query)
             .header(header::CONTENT_TYPE, kind)

@@ -131,6 +131,8 @@ impl ClientError {
     pub fn is_worth_repeating(&self) -> bool {
         match self {
             Self::Unreachable { connecting, .. } => !connecting,
+            // A quota frees in minutes rather than seconds: whoever asked should know.
+            Self::Problem(problem) if problem.code == "quota_exceeded" => false,
             _ => matches!(
                 self.status(),
                 Some(

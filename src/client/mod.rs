@@ -1,5 +1,6 @@
 //! The REST API from the other side: typed requests and answers, and following that survives broken connections.
 
+mod administration;
 mod answers;
 mod builds;
 mod contexts;
@@ -17,6 +18,7 @@ use serde::de::DeserializeOwned;
 use url::Url;
 
 pub use self::{
+    administration::{Project, Projects, Token, Tokens},
     answers::{
         Attempt, Build, Context, Event, Events, Failure, Page, Place, ProjectQueue, Queue, Spec, Step,
         Waiting,

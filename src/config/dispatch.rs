@@ -5,7 +5,7 @@ use std::{path::PathBuf, time::Duration};
 use clap::Args;
 
 use super::value;
-use crate::store::Slots;
+use crate::{domain::quota::Quotas, store::Slots};
 
 /// How builds are claimed, observed and cleaned up.
 #[derive(Debug, Args)]
@@ -18,6 +18,15 @@ pub struct DispatchArgs {
     /// Builds of one project that run at once
     #[arg(long, env = "SLIPWAY_MAX_RUNNING_PER_PROJECT", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=10_000), value_name = "N")]
     pub max_running_per_project: u32,
+
+    /// Builds that a project may have queued, unless it has a limit of its own; beyond, creations are answered 429
+    /// [default: no limit]
+    #[arg(long, env = "SLIPWAY_MAX_QUEUED_PER_PROJECT", value_parser = clap::value_parser!(u32).range(..=i64::from(i32::MAX)), value_name = "N")]
+    pub max_queued_per_project: Option<u32>,
+
+    /// Builds that a project may create within any hour, likewise [default: no limit]
+    #[arg(long, env = "SLIPWAY_MAX_BUILDS_PER_HOUR", value_parser = clap::value_parser!(u32).range(..=i64::from(i32::MAX)), value_name = "N")]
+    pub max_builds_per_hour: Option<u32>,
 
     /// How long a launch may take before another replica takes it over
     #[arg(long, env = "SLIPWAY_LAUNCH_LEASE", default_value = "60s", value_parser = value::duration, value_name = "DURATION")]
@@ -49,6 +58,14 @@ pub struct DispatchArgs {
 }
 
 impl DispatchArgs {
+    /// The limits of projects that have none of their own.
+    pub fn quotas(&self) -> Quotas {
+        Quotas {
+            max_queued: self.max_queued_per_project,
+            max_per_hour: self.max_builds_per_hour,
+        }
+    }
+
     /// The slots that claims are limited by.
     pub fn slots(&self) -> Slots {
         Slots {

@@ -39,6 +39,10 @@ pub struct EngineArgs {
     #[arg(long, env = "SLIPWAY_DOCKER_CONFIG", value_name = "FILE")]
     pub docker_config: Option<PathBuf>,
 
+    /// A folder with what takes the place of a cluster's Secrets: FOLDER/SECRET/KEY [default: none]
+    #[arg(long, env = "SLIPWAY_SECRETS_FOLDER", value_name = "FOLDER")]
+    pub secrets_folder: Option<PathBuf>,
+
     /// The folder whose folders are what `volume` sources name [default: volumes labelled slipway.dev/context]
     #[arg(long, env = "SLIPWAY_VOLUME_ROOT", value_name = "FOLDER")]
     pub volume_root: Option<PathBuf>,
@@ -65,6 +69,7 @@ impl EngineArgs {
             network: self.engine_network.clone(),
             extra_capabilities: self.engine_capability.clone(),
             docker_config: self.docker_config.clone(),
+            secrets: self.secrets_folder.clone(),
             volume_root: self.volume_root.clone(),
             default_cpu: self.engine_cpu.clone(),
             default_memory: self.engine_memory.clone(),

@@ -1,11 +1,16 @@
 //! Settings of the HTTP side.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, time::Duration};
 
 use clap::Args;
+use http::HeaderValue;
+use ipnet::IpNet;
 
 use super::value;
-use crate::client::base_url;
+use crate::{
+    api::{ListenerOptions, Rates},
+    client::base_url,
+};
 
 /// Where and how HTTP is answered.
 #[derive(Debug, Args)]
@@ -19,6 +24,32 @@ pub struct HttpArgs {
         value_name = "ADDRESS:PORT"
     )]
     pub listen: SocketAddr,
+
+    /// Ask nobody for a token: everybody who reaches the address may do everything. Only on a loopback address
+    #[arg(
+        long,
+        env = "SLIPWAY_NO_AUTH",
+        num_args = 0..=1,
+        require_equals = true,
+        default_value = "false",
+        default_missing_value = "true",
+        action = clap::ArgAction::Set,
+        value_name = "BOOL"
+    )]
+    pub no_auth: bool,
+
+    /// Let projects' tokens push anywhere where their projects settle no destinations; else only administrators may
+    #[arg(
+        long,
+        env = "SLIPWAY_ALLOW_ANY_DESTINATION",
+        num_args = 0..=1,
+        require_equals = true,
+        default_value = "false",
+        default_missing_value = "true",
+        action = clap::ArgAction::Set,
+        value_name = "BOOL"
+    )]
+    pub allow_any_destination: bool,
 
     /// How build pods or containers reach this service, to fetch uploaded contexts [default: http://<--listen>]
     #[arg(long, env = "SLIPWAY_INTERNAL_URL", value_parser = base_url, value_name = "URL")]
@@ -61,9 +92,79 @@ pub struct HttpArgs {
     /// Creations that may wait for the database; beyond, requests are answered 503
     #[arg(long, env = "SLIPWAY_CREATE_QUEUE", default_value_t = 1024, value_parser = clap::value_parser!(u32).range(1..=65_536), value_name = "N")]
     pub create_queue: u32,
+
+    /// How long a client may take to send a request's head, or be silent between two requests
+    #[arg(long, env = "SLIPWAY_HEADER_TIMEOUT", default_value = "30s", value_parser = value::duration, value_name = "DURATION")]
+    pub header_timeout: Duration,
+
+    /// How long a client may take nothing of an answer
+    #[arg(long, env = "SLIPWAY_WRITE_TIMEOUT", default_value = "30s", value_parser = value::duration, value_name = "DURATION")]
+    pub write_timeout: Duration,
+
+    /// Requests a second from one address (of IPv6, one /64), ten seconds' worth of which may come at once; beyond,
+    /// they are answered 429. 0: any number
+    #[arg(long, env = "SLIPWAY_ADDRESS_RATE", default_value_t = 200, value_name = "N")]
+    pub address_rate: u32,
+
+    /// The same for requests with one token, wherever they come from
+    #[arg(long, env = "SLIPWAY_TOKEN_RATE", default_value_t = 200, value_name = "N")]
+    pub token_rate: u32,
+
+    /// Proxies in front of this service, whose X-Forwarded-For says who asks; of nobody else is it believed
+    #[arg(
+        long = "trusted-proxy",
+        env = "SLIPWAY_TRUSTED_PROXY",
+        value_delimiter = ',',
+        value_parser = value::network,
+        value_name = "ADDRESS|CIDR"
+    )]
+    pub trusted_proxies: Vec<IpNet>,
+
+    /// Origins such as https://ci.example.com whose pages may use the API from a browser
+    #[arg(
+        long = "cors-origin",
+        env = "SLIPWAY_CORS_ORIGIN",
+        value_delimiter = ',',
+        value_parser = value::origin,
+        value_name = "ORIGIN"
+    )]
+    pub cors_origins: Vec<HeaderValue>,
 }
 
 impl HttpArgs {
+    /// What must hold of the settings together.
+    ///
+    /// # Errors
+    /// When nobody is asked for a token on an address that others reach.
+    pub fn check(&self) -> Result<(), String> {
+        if self.no_auth && !self.listen.ip().is_loopback() {
+            return Err(format!(
+                "--no-auth lets everybody do everything, and --listen={} is no loopback address: others would reach it. \
+                Leave --no-auth out, and make a token with `slipway token create`",
+                self.listen
+            ));
+        }
+        Ok(())
+    }
+
+    /// What the listener puts up with.
+    pub fn listener(&self) -> ListenerOptions {
+        ListenerOptions {
+            max_connections: self.max_connections as usize,
+            header_timeout: self.header_timeout,
+            write_timeout: self.write_timeout,
+        }
+    }
+
+    /// How often clients may ask.
+    pub fn rates(&self) -> Rates {
+        Rates {
+            per_address: self.address_rate,
+            per_token: self.token_rate,
+            trusted_proxies: self.trusted_proxies.clone(),
+        }
+    }
+
     /// How builds reach this service.
     pub fn internal_url(&self) -> url::Url {
         self.internal_url.clone().unwrap_or_else(|| {

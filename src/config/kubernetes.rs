@@ -116,6 +116,14 @@ pub struct KubernetesArgs {
     #[arg(long, env = "SLIPWAY_USER_NAMESPACES", default_value_t = false, action = clap::ArgAction::Set, value_name = "BOOL")]
     pub user_namespaces: bool,
 
+    /// Run the pods under the container runtime's seccomp profile; a nested or unusual runtime may have none
+    #[arg(long, env = "SLIPWAY_SECCOMP", default_value_t = true, action = clap::ArgAction::Set, value_name = "BOOL")]
+    pub seccomp: bool,
+
+    /// Let steps gain rights by set-uid programs such as sudo (allowPrivilegeEscalation)
+    #[arg(long, env = "SLIPWAY_PRIVILEGE_ESCALATION", default_value_t = false, action = clap::ArgAction::Set, value_name = "BOOL")]
+    pub privilege_escalation: bool,
+
     /// CPU that is set aside for a build that does not say, and what it may use
     #[arg(long, env = "SLIPWAY_CPU", default_value_t = defaults(|r| (&r.cpu_request, &r.cpu_limit)), value_name = "REQUEST:LIMIT")]
     pub cpu: String,
@@ -169,6 +177,8 @@ impl KubernetesArgs {
             runtime_class: self.runtime_class.clone(),
             priority_class: self.priority_class.clone(),
             user_namespaces: self.user_namespaces,
+            seccomp: self.seccomp,
+            privilege_escalation: self.privilege_escalation,
             pending_seconds: u32::try_from(pending).unwrap_or(u32::MAX),
             ..KubernetesOptions::default()
         }

@@ -23,6 +23,13 @@ fn a_bad_setting_is_named() {
         (vec![url, "--max-running=0"], "--max-running"),
         (vec![url, "--internal-url=ftp://x"], "--internal-url"),
         (vec![url, "--role=king"], "--role"),
+        (vec![url, "--cors-origin=*"], "--cors-origin"),
+        (vec![url, "--cors-origin=null"], "--cors-origin"),
+        (vec![url, "--cors-origin=https://a.example/path"], "--cors-origin"),
+        (vec![url, "--cors-origin=https://u@a.example"], "--cors-origin"),
+        (vec![url, "--trusted-proxy=proxy.example"], "--trusted-proxy"),
+        (vec![url, "--trusted-proxy=10.0.0.0/33"], "--trusted-proxy"),
+        (vec![url, "--address-rate=-1"], "--address-rate"),
         (vec![url, "--max-context-size=much"], "--max-context-size"),
         (vec![url, "--retain-builds=0d"], "--retain-builds"),
         (vec![url, "--retain-logs=never"], "--retain-logs"),
@@ -32,6 +39,31 @@ fn a_bad_setting_is_named() {
         let args: Vec<&str> = std::iter::once("serve").chain(bad).collect();
         let error = parse(&args).expect_err(named).to_string();
         assert!(error.contains(named), "{named}: {error}");
+    }
+}
+
+#[test]
+fn everybody_is_let_in_on_loopback_only() {
+    let check = |settings: &[&str]| {
+        let args = ["serve", "--database-url=postgres://localhost/x"];
+        let args: Vec<&str> = args.iter().chain(settings).copied().collect();
+        match parse(&args).expect("the settings are valid").command {
+            Command::Serve(args) => args.http.check(),
+            other => panic!("{other:?}"),
+        }
+    };
+    for listen in [
+        "--listen=127.0.0.1:80",
+        "--listen=[::1]:80",
+        "--listen=127.9.9.9:1",
+    ] {
+        assert_eq!(check(&["--no-auth", listen]), Ok(()), "{listen}");
+    }
+    for listen in ["--listen=0.0.0.0:80", "--listen=[::]:80", "--listen=10.0.0.1:80"] {
+        let said = check(&["--no-auth", listen]).expect_err(listen);
+        assert!(said.contains("--no-auth") && said.contains(listen), "{said}");
+        assert_eq!(check(&[listen]), Ok(()), "{listen}");
+        assert_eq!(check(&["--no-auth=false", listen]), Ok(()), "{listen}");
     }
 }
 
@@ -47,6 +79,30 @@ fn the_database_password_is_never_shown() {
         parse(&["serve", "--database-url=postgres://u:hunter2@ h/d"]).expect_err("a space in the host");
     // clap repeats what was typed on the command line, but the environment is where secrets are set.
     assert!(error.to_string().contains("--database-url"));
+}
+
+#[test]
+fn proxies_and_origins_are_lists() {
+    let args = [
+        "serve",
+        "--database-url=postgres://localhost/x",
+        "--trusted-proxy=10.0.0.0/8,fd00::1",
+        "--cors-origin=https://a.example,http://localhost:3000/",
+    ];
+    let Command::Serve(serve) = parse(&args).expect("the settings are valid").command else {
+        panic!("serve was asked for")
+    };
+    let proxies: Vec<String> = serve
+        .http
+        .trusted_proxies
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    assert_eq!(proxies, ["10.0.0.0/8", "fd00::1/128"]);
+    assert_eq!(
+        serve.http.cors_origins,
+        ["https://a.example", "http://localhost:3000"]
+    );
 }
 
 #[test]

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use http::HeaderValue;
+use ipnet::IpNet;
 use k8s_openapi::api::core::v1::Toleration;
 use secrecy::SecretString;
 
@@ -89,6 +91,25 @@ pub(super) fn database_url(text: &str) -> Result<SecretString, String> {
     }
     url::Url::parse(text).map_err(|error| format!("is no address: {error}"))?;
     secret(text)
+}
+
+/// An address, or a network in CIDR notation.
+pub(super) fn network(text: &str) -> Result<IpNet, String> {
+    let network = text.parse::<IpNet>().ok();
+    network
+        .or_else(|| Some(IpNet::from(text.parse::<std::net::IpAddr>().ok()?)))
+        .ok_or_else(|| "write an address such as 10.0.0.7, or a network such as 10.0.0.0/8".to_owned())
+}
+
+/// An origin as browsers send it: a scheme, a host, and a port where it is not the usual one.
+pub(super) fn origin(text: &str) -> Result<HeaderValue, String> {
+    let hint = || "write an origin such as https://ci.example.com or http://localhost:3000".to_owned();
+    let url = url::Url::parse(text).map_err(|_| hint())?;
+    let origin = url.origin().ascii_serialization();
+    if !matches!(url.scheme(), "http" | "https") || origin != text.trim_end_matches('/') {
+        return Err(hint());
+    }
+    HeaderValue::try_from(origin).map_err(|_| hint())
 }
 
 /// `KEY=VALUE`.

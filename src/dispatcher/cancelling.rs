@@ -1,4 +1,4 @@
-//! From cancelling to cancelled: the Job and its pod are removed, and only then is the build's end recorded.
+//! From cancelling to cancelled or superseded: the Job and its pod are removed, and only then is the build's end recorded.
 
 use futures::{StreamExt, TryStreamExt, stream};
 use tokio_util::sync::CancellationToken;
@@ -101,13 +101,14 @@ impl Dispatcher {
             }
             Ok(None) if launching => Ok(false),
             Ok(None) => {
-                let ended = self.store().cancelled(id).await?;
-                if ended {
-                    metrics::counter!("slipway_builds_finished_total", "state" => "cancelled").increment(1);
-                    tracing::info!(build.id = %id, "cancelled");
+                let ended = self.store().pod_gone(id).await?;
+                if let Some(state) = ended {
+                    metrics::counter!("slipway_builds_finished_total", "state" => state.as_str())
+                        .increment(1);
+                    tracing::info!(build.id = %id, build.state = state.as_str(), "stopped");
                     self.no_more_logs(id).await?;
                 }
-                Ok(ended)
+                Ok(ended.is_some())
             }
             Err(error) => {
                 tracing::debug!(build.id = %id, %error, "cannot be looked at; the cancel goes on later");

@@ -174,7 +174,7 @@ impl Dispatcher {
         // this process stood still for so long that another one has seen the build to its end.
         let build = self.store().build(claim.id).await?;
         let unwanted = build.is_some_and(|build| match build.state {
-            State::Cancelling | State::Cancelled => true,
+            State::Cancelling | State::Cancelled | State::Superseded => true,
             state => state.is_terminal() && !launched.adopted,
         });
         if unwanted {
@@ -225,10 +225,12 @@ impl Dispatcher {
             Some(context) => Some(self.grant(id, context).await?),
             None => None,
         };
+        let settled = self.store().project_settings(&spec.project).await;
+        let settled = settled.map_err(|error| LaunchError::Unavailable(error.to_string()))?;
         Ok(Order {
             id,
             spec,
-            project: ProjectSettings::default(),
+            project: ProjectSettings::clone(&settled.settings),
             context,
         })
     }

@@ -53,6 +53,8 @@ pub struct Build {
     pub finished_at: Option<Timestamp>,
     /// When somebody asked to cancel it.
     pub cancel_requested_at: Option<Timestamp>,
+    /// The newer build of its group that took its place, or is taking it.
+    pub superseded_by: Option<BuildId>,
     /// Failed attempts, as the Job counts them.
     pub retries: u32,
     /// The pushed image's digest.

@@ -58,13 +58,15 @@ pub enum Cause {
     JobLost,
     /// Somebody asked to cancel it.
     CancelRequest,
+    /// A newer build of its concurrency group was accepted.
+    Superseded,
     /// After a cancel, nothing was left of it in the cluster.
     PodGone,
 }
 
 impl Cause {
     /// All causes.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Request,
         Self::Rebuild,
         Self::Claim,
@@ -75,6 +77,7 @@ impl Cause {
         Self::PendingDeadline,
         Self::JobLost,
         Self::CancelRequest,
+        Self::Superseded,
         Self::PodGone,
     ];
 
@@ -91,6 +94,7 @@ impl Cause {
             Self::PendingDeadline => "pending_deadline",
             Self::JobLost => "job_lost",
             Self::CancelRequest => "cancel_request",
+            Self::Superseded => "superseded",
             Self::PodGone => "pod_gone",
         }
     }

@@ -46,6 +46,10 @@ id_type!(
     /// Names one uploaded build context.
     ContextId
 );
+id_type!(
+    /// Names one token; no secret.
+    TokenId
+);
 
 id_type!(
     /// Names one trigger: a part of the address that its git host calls.

@@ -98,20 +98,23 @@ fn check_name(name: &str) -> Result<(), Invalid> {
     let (host, path) = name
         .split_once('/')
         .ok_or_else(|| Invalid::new("must name its registry, as in registry.example.com/team/app:tag"))?;
-    check_host(host)?;
+    check_registry(host)?;
     if path.len() < 2 {
         // The rule of go-containerregistry, by which kaniko would refuse it after it has fetched everything.
         return Err(Invalid::new(
             "must have a path of at least 2 characters after its registry",
         ));
     }
-    for component in path.split('/') {
-        check_path_component(component)?;
-    }
-    Ok(())
+    check_path(path)
 }
 
-fn check_host(host: &str) -> Result<(), Invalid> {
+/// The components of a repository's path.
+pub(super) fn check_path(path: &str) -> Result<(), Invalid> {
+    path.split('/').try_for_each(check_path_component)
+}
+
+/// A registry's host, with its port where it has one.
+pub(super) fn check_registry(host: &str) -> Result<(), Invalid> {
     // The brackets keep an IPv6 address's own colons apart from the port's.
     if let Some(rest) = host.strip_prefix('[') {
         let (address, after) = rest

@@ -2,8 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use sha2::{Digest, Sha256};
+
 use super::{
     BuildSpec, ImageReference, Invalid, Rule, Source, Trigger,
+    concurrency::{Concurrency, Supersede},
     git::CommitId,
     options::{BuildArgName, Value},
     push::NamedRef,
@@ -95,6 +98,7 @@ impl Rule {
             dockerfile: self.dockerfile.clone(),
             destinations: Destinations::try_from(references)?,
             build_args: Bounded::try_from(args)?,
+            secrets: Default::default(),
             target: self.target.clone(),
             labels: Bounded::default(),
             platform: None,
@@ -104,7 +108,21 @@ impl Rule {
             max_retries: Default::default(),
             resources: Default::default(),
             annotations: Bounded::default(),
+            concurrency: self.concurrency(trigger, subject)?,
         })
+    }
+
+    /// The build's group, where it puts an end to older ones or the rule names one.
+    fn concurrency(&self, trigger: &Trigger, subject: &Subject) -> Result<Option<Concurrency>, Invalid> {
+        let group = match (&self.group, self.supersede) {
+            (None, Supersede::None) => return Ok(None),
+            (Some(group), _) => group.clone(),
+            (None, _) => default_group(trigger, self, subject).parse()?,
+        };
+        Ok(Some(Concurrency {
+            group,
+            supersede: self.supersede,
+        }))
     }
 
     /// The variables that Docker Hub sets for its builds, as build arguments. `DOCKER_TAG` has all tags, by commas, as
@@ -132,6 +150,14 @@ impl Rule {
             .map(|(name, value)| Ok((name.parse()?, value.parse()?)))
             .collect()
     }
+}
+
+/// Names a trigger, rule and ref within the bounds of a group's name: rules and refs may be as long as that themselves,
+/// so that a digest stands for them.
+fn default_group(trigger: &Trigger, rule: &Rule, subject: &Subject) -> String {
+    let digest = Sha256::digest(format!("{}\0{}", rule.name, subject.reference.full()));
+    let name: String = subject.reference.name.as_str().chars().take(32).collect();
+    format!("trigger {} {name} {}", trigger.id, hex::encode(&digest[..16]))
 }
 
 /// The beginning of a message, without NULs, which no argument can hold.

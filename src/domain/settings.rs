@@ -4,8 +4,9 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::{
+    destination::RepositoryPrefix,
     options::Resources,
-    source::ClaimName,
+    source::{ClaimName, Source},
     text::{Invalid, plain, text_type},
 };
 
@@ -69,6 +70,96 @@ pub struct ProjectSettings {
     /// The claims that builds may take their contexts from; any when absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub claims: Option<Vec<ClaimName>>,
+    /// Where images, and cached layers, may be pushed. When absent, administrators may push anywhere, and tokens of
+    /// the project nowhere, unless the operator lets them (`--allow-any-destination`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub destinations: Option<Vec<RepositoryPrefix>>,
+    /// What completes a destination that names no registry.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub default_registry: Option<RepositoryPrefix>,
+    /// Where contexts may come from; anywhere when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sources: Option<Vec<SourceKind>>,
+}
+
+/// All that an administrator settles for a project: its share of the service, and what its builds may do.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct ProjectTerms {
+    /// Builds that may run at once; the operator's default when null.
+    #[schema(required = true, minimum = 0, maximum = 2_147_483_647)]
+    pub max_running: Option<u32>,
+    /// Builds that may wait at once; the operator's default when null.
+    #[schema(required = true, minimum = 0, maximum = 2_147_483_647)]
+    pub max_queued: Option<u32>,
+    /// Builds that may be created within an hour; the operator's default when null.
+    #[schema(required = true, minimum = 0, maximum = 2_147_483_647)]
+    pub max_per_hour: Option<u32>,
+    /// Free slots go to the project that holds the least for its weight.
+    #[schema(minimum = 1, maximum = 1000, default = 1)]
+    pub weight: u32,
+    /// What its builds may do, and with which credentials.
+    pub settings: ProjectSettings,
+}
+
+impl Default for ProjectTerms {
+    fn default() -> Self {
+        Self {
+            max_running: None,
+            max_queued: None,
+            max_per_hour: None,
+            weight: 1,
+            settings: ProjectSettings::default(),
+        }
+    }
+}
+
+/// The kind of a source, by the name that a request gives it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum SourceKind {
+    /// A git repository.
+    Git,
+    /// A folder on a claim.
+    Volume,
+    /// An uploaded context.
+    Upload,
+    /// An archive behind a plain GET.
+    Http,
+    /// An archive in Amazon S3.
+    S3,
+    /// An archive in Google Cloud Storage.
+    Gs,
+    /// An archive in Azure Blob Storage.
+    Azure,
+}
+
+impl SourceKind {
+    /// Of this source.
+    pub fn of(source: &Source) -> Self {
+        match source {
+            Source::Git(_) => Self::Git,
+            Source::Volume(_) => Self::Volume,
+            Source::Upload(_) => Self::Upload,
+            Source::Http(_) => Self::Http,
+            Source::S3(_) => Self::S3,
+            Source::Gs(_) => Self::Gs,
+            Source::Azure(_) => Self::Azure,
+        }
+    }
+
+    /// The name used in JSON.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Git => "git",
+            Self::Volume => "volume",
+            Self::Upload => "upload",
+            Self::Http => "http",
+            Self::S3 => "s3",
+            Self::Gs => "gs",
+            Self::Azure => "azure",
+        }
+    }
 }
 
 fn check_secret(text: &str) -> Result<(), Invalid> {

@@ -9,8 +9,10 @@ use sha2::{Digest as _, Sha256};
 
 use super::{
     ImageReference, Invalid, ProjectName, Source,
+    concurrency::Concurrency,
     options::{BuildArgName, Cache, Key, Platform, Resources, StageName, Value},
     path::RelativePath,
+    secrets::BuildSecrets,
 };
 
 /// What to build, where to push it and within which limits: the body of a request, and what is kept of it.
@@ -31,6 +33,10 @@ pub struct BuildSpec {
     #[serde(default, skip_serializing_if = "Bounded::is_empty")]
     #[schema(value_type = BTreeMap<String, String>)]
     pub build_args: Bounded<BuildArgName>,
+    /// Secrets that steps may read with `RUN --mount=type=secret`, by reference: their values are neither here nor in
+    /// the image. Each must be settled for the project.
+    #[serde(default, skip_serializing_if = "BuildSecrets::is_empty")]
+    pub secrets: BuildSecrets,
     /// The stage to build; the last one when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target: Option<StageName>,
@@ -56,6 +62,9 @@ pub struct BuildSpec {
     /// What the build's container may use.
     #[serde(default)]
     pub resources: Resources,
+    /// Builds of which the newest is enough: those of one group, within the project.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub concurrency: Option<Concurrency>,
     /// Free-form notes for the caller: kept and answered, never interpreted.
     #[serde(default)]
     #[schema(value_type = BTreeMap<String, String>)]

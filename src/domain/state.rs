@@ -17,7 +17,7 @@ pub enum State {
     Launching,
     /// Its Job exists.
     Running,
-    /// Asked to stop; its pod may still be there.
+    /// Asked to stop, or a newer build takes its place; its pod may still be there.
     Cancelling,
     /// The image was built and pushed.
     Succeeded,
@@ -91,7 +91,7 @@ impl State {
                 Self::Launching | Self::Succeeded | Self::Failed | Self::Cancelling
             ),
             // Succeeded when its image was pushed before its pod could be stopped.
-            Self::Cancelling => matches!(next, Self::Cancelled | Self::Succeeded),
+            Self::Cancelling => matches!(next, Self::Cancelled | Self::Superseded | Self::Succeeded),
             Self::Succeeded | Self::Failed | Self::Cancelled | Self::Superseded | Self::Expired => false,
         }
     }
@@ -163,7 +163,7 @@ mod tests {
         (Queued, &[Launching, Cancelling, Superseded, Expired]),
         (Launching, &[Queued, Running, Failed, Cancelling]),
         (Running, &[Launching, Succeeded, Failed, Cancelling]),
-        (Cancelling, &[Succeeded, Cancelled]),
+        (Cancelling, &[Succeeded, Cancelled, Superseded]),
         (Succeeded, &[]),
         (Failed, &[]),
         (Cancelled, &[]),

@@ -6,6 +6,7 @@ use utoipa::ToSchema;
 
 use super::{
     ImageRepository, Invalid, ProjectName, TriggerId,
+    concurrency::{GroupName, Supersede},
     git::GitUrl,
     options::{BuildArgName, Cache, StageName},
     path::RelativePath,
@@ -28,19 +29,6 @@ text_type!(
     HostedName,
     check_hosted_name
 );
-
-/// What becomes of older builds of the same trigger, rule and ref when a newer one comes.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Superseding {
-    /// They are built all the same.
-    #[default]
-    None,
-    /// Those that still wait end as `superseded`.
-    Queued,
-    /// So do those that run, unless they push already.
-    Running,
-}
 
 /// Which refs of a repository are built, how, and under which names.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -82,9 +70,12 @@ pub struct Rule {
     /// From -100 to 100; higher goes first within its project.
     #[serde(default)]
     pub priority: Priority,
-    /// What becomes of older builds of the same rule and ref.
-    #[serde(default)]
-    pub supersede: Superseding,
+    /// Which older builds of its group a build puts an end to; none when absent.
+    #[serde(default = "none")]
+    pub supersede: Supersede,
+    /// The group, within the project; builds of the same trigger, rule and ref when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<GroupName>,
     /// Whether it counts.
     #[serde(default = "yes")]
     pub enabled: bool,
@@ -204,6 +195,10 @@ pub struct Trigger {
     pub version: i64,
 }
 
+fn none() -> Supersede {
+    Supersede::None
+}
+
 fn yes() -> bool {
     true
 }
@@ -246,7 +241,7 @@ mod tests {
         let rule: Rule = serde_json::from_value(rule("main")).unwrap();
         assert_eq!(rule.dockerfile.as_str(), "Dockerfile");
         assert!(rule.enabled && rule.docker_hub_args && !rule.cache.enabled);
-        assert_eq!(rule.supersede, Superseding::None);
+        assert_eq!(rule.supersede, Supersede::None);
     }
 
     #[test]

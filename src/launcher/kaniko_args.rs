@@ -1,6 +1,10 @@
 //! kaniko's command line: from a build's spec and the operator's settings to an argument vector. Never a shell.
 
+mod isolated;
+
 use crate::domain::{BuildSpec, Source, path::RelativePath};
+
+pub use isolated::{IMAGE_DIR, build_only_args, push_args};
 
 /// The executor's image where none is configured.
 pub const DEFAULT_IMAGE: &str = "ghcr.io/osscontainertools/kaniko:v1.28.3";
@@ -11,6 +15,10 @@ pub const DEFAULT_IMAGE: &str = "ghcr.io/osscontainertools/kaniko:v1.28.3";
 /// `/kaniko` and never deletes it between stages, while a context in `/workspace` is deleted before the second stage
 /// where it is no mount, and hides the image's own `/workspace` where it is one.
 pub const CONTEXT_DIR: &str = "/kaniko/buildcontext";
+
+/// Where the build's secrets lie, each in a file that has its id for a name. kaniko copies them when it starts, and
+/// gives a step those that it asks for.
+pub const SECRETS_DIR: &str = "/kaniko/build-secrets";
 
 /// What the operator says about every kaniko.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,10 +59,31 @@ impl Default for KanikoOptions {
     }
 }
 
-/// The arguments of one build's kaniko, one `--flag=value` an element.
+/// The arguments of one build's kaniko, one `--flag=value` an element: it builds, and pushes what it built.
 ///
 /// `digest_file` is where kaniko leaves the image's digest: where the launcher can read it after the end.
 pub fn kaniko_args(spec: &BuildSpec, options: &KanikoOptions, digest_file: &str) -> Vec<String> {
+    let destinations = spec
+        .destinations
+        .iter()
+        .map(|one| flag("destination", &one.with_tag()));
+    build(
+        spec,
+        options,
+        digest_file,
+        destinations.collect(),
+        cache_args(spec),
+    )
+}
+
+/// `output` says what becomes of the image, `cache` where layers are looked up.
+fn build(
+    spec: &BuildSpec,
+    options: &KanikoOptions,
+    digest_file: &str,
+    output: Vec<String>,
+    cache: Vec<String>,
+) -> Vec<String> {
     let mut args = vec![
         flag("context", &context(&spec.source)),
         flag("dockerfile", &dockerfile(spec)),
@@ -62,16 +91,16 @@ pub fn kaniko_args(spec: &BuildSpec, options: &KanikoOptions, digest_file: &str)
     if let (false, Some(sub_path)) = (context_is_folder(&spec.source), spec.source.sub_path()) {
         args.push(flag("context-sub-path", sub_path.as_str()));
     }
-    args.extend(
-        spec.destinations
-            .iter()
-            .map(|one| flag("destination", &one.with_tag())),
-    );
+    args.extend(output);
     args.extend(
         spec.build_args
             .iter()
             .map(|(k, v)| pair("build-arg", k.as_str(), v.as_str())),
     );
+    args.extend(spec.secrets.iter().map(|one| {
+        let id = &one.id;
+        flag("secret", &format!("id={id},type=file,src={SECRETS_DIR}/{id}"))
+    }));
     args.extend(spec.target.iter().map(|stage| flag("target", stage.as_str())));
     args.extend(
         spec.labels
@@ -83,7 +112,7 @@ pub fn kaniko_args(spec: &BuildSpec, options: &KanikoOptions, digest_file: &str)
             .iter()
             .map(|one| flag("custom-platform", one.as_str())),
     );
-    args.extend(cache_args(spec));
+    args.extend(cache);
     args.extend(operator_args(options));
     args.push(flag("digest-file", digest_file));
     args.push(flag("log-format", "text"));
@@ -158,12 +187,13 @@ fn cache_args(spec: &BuildSpec) -> Vec<String> {
             .iter()
             .map(|one| flag("cache-repo", one.as_str())),
     );
-    args.extend(
-        spec.cache
-            .ttl_seconds
-            .map(|seconds| flag("cache-ttl", &format!("{seconds}s"))),
-    );
+    args.extend(cache_settings(spec));
     args
+}
+
+fn cache_settings(spec: &BuildSpec) -> Option<String> {
+    let seconds = spec.cache.ttl_seconds?;
+    Some(flag("cache-ttl", &format!("{seconds}s")))
 }
 
 fn operator_args(options: &KanikoOptions) -> Vec<String> {
@@ -181,13 +211,13 @@ fn operator_args(options: &KanikoOptions) -> Vec<String> {
     // Layers sit in memory while they are compressed for the cache: a 300 MB layer needs 40 MiB without it and more
     // than 1 GiB with it.
     let mut args = vec![flag("compressed-caching", "false")];
-    args.extend(
-        lists
-            .iter()
-            .flat_map(|(name, values)| values.iter().map(|value| flag(name, value))),
-    );
+    args.extend(lists.iter().flat_map(|(name, values)| flags(name, values)));
     args.extend(counts.iter().map(|(name, count)| flag(name, &count.to_string())));
     args
+}
+
+fn flags<'a>(name: &'a str, values: &'a [String]) -> impl Iterator<Item = String> + 'a {
+    values.iter().map(move |value| flag(name, value))
 }
 
 fn flag(name: &str, value: &str) -> String {

@@ -8,7 +8,7 @@ use super::{
     Store, StoreError, Topic,
     rows::{AttemptRow, BuildRow, Named, StoredAttemptState},
 };
-use crate::domain::{Attempt, Build, BuildId, BuildSpec, Digest, Phase, Reason, State};
+use crate::domain::{Attempt, Build, BuildId, BuildSpec, Digest, Phase, ProjectName, Reason, State};
 
 /// What came of a request to cancel.
 #[derive(Debug, Clone)]
@@ -23,6 +23,18 @@ impl Store {
     /// One build.
     pub async fn build(&self, id: BuildId) -> Result<Option<Build>, StoreError> {
         Ok(self.builds_of(&[id.0]).await?.pop())
+    }
+
+    /// Whose build it is: cheaper to ask for than the build.
+    pub async fn project_of(&self, id: BuildId) -> Result<Option<ProjectName>, StoreError> {
+        let name = sqlx::query_scalar!(
+            r#"
+            SELECT p.name AS "name: Named<ProjectName>" FROM builds b JOIN projects p ON p.id = b.project_id
+            WHERE b.id = $1
+            "#,
+            id.0
+        );
+        Ok(name.fetch_optional(&self.pool).await?.map(|name| name.0))
     }
 
     /// A build's version, which grows with every change of it: cheaper to ask for than the build.
@@ -41,7 +53,7 @@ impl Store {
                 s.spec AS "spec: Json<BuildSpec>", s.rebuild_of, t.trigger_id AS "trigger_id?", t.rule AS "rule?",
                 t.delivery_id, s.created_at AS "created_at: Timestamp",
                 b.started_at AS "started_at: Timestamp", b.finished_at AS "finished_at: Timestamp",
-                b.cancel_requested_at AS "cancel_requested_at: Timestamp", b.retries,
+                b.cancel_requested_at AS "cancel_requested_at: Timestamp", b.superseded_by, b.retries,
                 r.digest AS "digest?: Named<Digest>", r.reason AS "reason?: Named<Reason>",
                 r.message AS "message?", r.exit_code AS "exit_code?", r.log_snippet AS "log_snippet?", b.version
             FROM builds b

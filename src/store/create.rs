@@ -6,7 +6,7 @@ use futures::future::BoxFuture;
 use tokio::sync::{mpsc, oneshot};
 
 use super::{Store, StoreError, Topic, insert::Inserted};
-use crate::domain::{Build, NewBuild};
+use crate::domain::{Build, NewBuild, quota::QuotaExceeded};
 
 /// Builds that one statement stores at most: more brings nothing, and makes everybody wait for the slowest.
 const BATCH: usize = 64;
@@ -34,6 +34,9 @@ pub enum CreateError {
     /// The build's uploaded context does not exist in its project.
     #[error("the context does not exist")]
     NoSuchContext,
+    /// Its project has as many builds as it may have.
+    #[error("the project has as many builds as it may have")]
+    QuotaExceeded(Box<QuotaExceeded>),
     /// The database.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -99,28 +102,89 @@ impl Store {
 
     /// Answers all of them; an error when the database is away.
     async fn create_all(&self, requests: Vec<Request>) -> Result<(), Away> {
+        let (mut locked, free): (Vec<_>, Vec<_>) = requests
+            .into_iter()
+            .partition(|request| self.needs_locks(&request.build));
+        match self.create_batch(free, false).await {
+            Ok(limited) => locked.extend(limited),
+            Err(away) => {
+                for request in locked {
+                    let _ = request.answer.send(Err(not_stored()));
+                }
+                return Err(away);
+            }
+        }
+        self.create_batch(locked, true).await.map(drop)
+    }
+
+    /// Answers these, and gives back those that must go through locks.
+    async fn create_batch(&self, requests: Vec<Request>, locked: bool) -> Result<Vec<Request>, Away> {
+        if requests.is_empty() {
+            return Ok(requests);
+        }
         let (builds, answers): (Vec<_>, Vec<_>) = requests
             .into_iter()
             .map(|request| (request.build, request.answer))
             .unzip();
-        let inserted = match self.insert(&builds).await {
+        let inserted = match self.insert_by(&builds, locked).await {
             Ok(inserted) => inserted,
-            Err(error) => return self.create_after(error, builds, answers).await,
+            Err(error) => {
+                self.create_after(error, builds, answers).await?;
+                return Ok(Vec::new());
+            }
         };
-        if inserted.iter().any(|one| matches!(one, Inserted::New(_))) {
-            self.wake(Topic::Queue);
-            self.queue_changed();
-        }
+        let mut limited = Vec::new();
         for ((build, answer), inserted) in builds.into_iter().zip(answers).zip(inserted) {
             let result = match inserted {
-                Inserted::New(created_at) => Ok(Created::New(fresh(build, created_at))),
-                Inserted::NoSuchContext => Err(CreateError::NoSuchContext),
+                Inserted::Limited => {
+                    limited.push(Request { build, answer });
+                    continue;
+                }
                 Inserted::NotYet => self.create_one(build).await,
+                settled => self.settled(build, settled).await,
             };
             // Who asked may have gone away; the build stays, and the key finds it.
             let _ = answer.send(result);
         }
-        Ok(())
+        Ok(limited)
+    }
+
+    /// Stores these, and wakes who waits for that.
+    async fn insert_by(&self, builds: &[NewBuild], locked: bool) -> Result<Vec<Inserted>, StoreError> {
+        let inserted = if locked {
+            self.insert_locked(builds).await?
+        } else {
+            self.insert(builds).await?
+        };
+        if inserted
+            .iter()
+            .any(|one| matches!(one, Inserted::New(_) | Inserted::Overtaken))
+        {
+            self.wake(Topic::Queue);
+            self.queue_changed();
+        }
+        for (build, one) in builds.iter().zip(&inserted) {
+            if matches!(one, Inserted::Limited) {
+                self.limited.learn(&build.spec.project);
+            }
+        }
+        Ok(inserted)
+    }
+
+    /// What came of a build about which there is nothing more to try.
+    async fn settled(&self, build: NewBuild, inserted: Inserted) -> Result<Created, CreateError> {
+        match inserted {
+            Inserted::New(created_at) => Ok(Created::New(fresh(build, created_at))),
+            Inserted::NoSuchContext => Err(CreateError::NoSuchContext),
+            Inserted::OverQuota(quota) => Err(CreateError::QuotaExceeded(quota)),
+            Inserted::Overtaken => match self.build(build.id).await? {
+                Some(build) => Ok(Created::New(build)),
+                None => Err(not_stored()),
+            },
+            Inserted::NotYet | Inserted::Limited => {
+                Err(StoreError::unavailable("the build's project or key is being changed").into())
+            }
+        }
     }
 
     /// After a batch failed: one by one, so that a bad row hurts only itself; as long as the database is there.
@@ -155,14 +219,10 @@ impl Store {
             if let Some(build) = self.repeated(&build).await? {
                 return Ok(Created::Repeated(build));
             }
-            match self.insert(std::slice::from_ref(&build)).await?.pop() {
-                Some(Inserted::New(created_at)) => {
-                    self.wake(Topic::Queue);
-                    self.queue_changed();
-                    return Ok(Created::New(fresh(build, created_at)));
-                }
-                Some(Inserted::NoSuchContext) => return Err(CreateError::NoSuchContext),
-                Some(Inserted::NotYet) | None => {}
+            let locked = self.needs_locks(&build);
+            match self.insert_by(std::slice::from_ref(&build), locked).await?.pop() {
+                Some(Inserted::NotYet | Inserted::Limited) | None => {}
+                Some(settled) => return self.settled(build, settled).await,
             }
         }
         Err(StoreError::unavailable("the build's project or key is being changed").into())
@@ -198,6 +258,7 @@ fn fresh(build: NewBuild, created_at: jiff::Timestamp) -> Build {
         started_at: None,
         finished_at: None,
         cancel_requested_at: None,
+        superseded_by: None,
         retries: 0,
         digest: None,
         failure: None,

@@ -2,8 +2,8 @@
 
 use sqlx::{Postgres, Transaction};
 
-use super::{OfJob, Store, StoreError, Topic, attempts, begin};
-use crate::domain::{AttemptSeen, BuildId, Cause, Digest, Failure, Outcome};
+use super::{OfJob, Store, StoreError, Topic, attempts, begin, rows::Named};
+use crate::domain::{AttemptSeen, BuildId, Cause, Digest, Failure, Outcome, State};
 
 impl Store {
     /// Records the end of a running build: succeeded or failed, its attempts, and the event, in one transaction. A
@@ -58,26 +58,33 @@ impl Store {
         Ok(true)
     }
 
-    /// The pod of a cancelling build is gone: cancelling to cancelled. False also while a launch that had begun before
-    /// the cancel may still make its Job.
+    /// The pod of a cancelling build is gone. False also while a launch that had begun before the cancel may still make
+    /// its Job.
     pub async fn cancelled(&self, id: BuildId) -> Result<bool, StoreError> {
+        Ok(self.pod_gone(id).await?.is_some())
+    }
+
+    /// Likewise, and says what it became: cancelled, or superseded where a newer build takes its place.
+    pub async fn pod_gone(&self, id: BuildId) -> Result<Option<State>, StoreError> {
         let changed = sqlx::query_scalar!(
-            "
+            r#"
             WITH changed AS (
-                UPDATE builds SET state = 'cancelled', finished_at = now(), phase = NULL, waiting_since = NULL,
+                UPDATE builds SET
+                    state = CASE WHEN superseded_by IS NULL THEN 'cancelled' ELSE 'superseded' END::build_state,
+                    finished_at = now(), phase = NULL, waiting_since = NULL,
                     waiting_reason = NULL, waiting_message = NULL, lease_until = NULL, claim_token = NULL,
                     version = version + 1
                 WHERE id = $1 AND state = 'cancelling' AND (lease_until IS NULL OR lease_until < now())
-                RETURNING id, project_id
+                RETURNING id, project_id, state, superseded_by
             ), event AS (
-                INSERT INTO build_events (build_id, project_id, state, cause)
-                SELECT id, project_id, 'cancelled', 'pod_gone' FROM changed
+                INSERT INTO build_events (build_id, project_id, state, cause, message)
+                SELECT id, project_id, state, 'pod_gone', 'Build ' || superseded_by || ' took its place.' FROM changed
             ), cut AS (
                 UPDATE attempts SET state = 'failed', finished_at = coalesce(finished_at, now())
                 WHERE build_id IN (SELECT id FROM changed) AND state IN ('pending', 'running')
             )
-            SELECT id FROM changed
-            ",
+            SELECT state AS "state: Named<State>" FROM changed
+            "#,
             id.0
         )
         .fetch_optional(&self.pool)
@@ -86,7 +93,7 @@ impl Store {
             self.build_changed(id);
             self.wake(Topic::Queue);
         }
-        Ok(changed.is_some())
+        Ok(changed.map(|state| state.0))
     }
 }
 
@@ -103,7 +110,7 @@ async fn end(
         WITH changed AS (
             UPDATE builds SET state = $2::text::build_state, finished_at = now(),
                 started_at = coalesce(started_at, CASE WHEN $9 THEN now() END),
-                retries = greatest(retries, $3), phase = NULL, waiting_since = NULL, waiting_reason = NULL,
+                retries = greatest(retries, $3), superseded_by = NULL, phase = NULL, waiting_since = NULL, waiting_reason = NULL,
                 waiting_message = NULL, lease_until = NULL, claim_token = NULL, version = version + 1
             WHERE id = $1 AND (
                 state = 'running' AND ($11::text IS NULL OR external_id = $11)

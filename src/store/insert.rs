@@ -3,13 +3,14 @@
 use std::collections::HashSet;
 
 use jiff::Timestamp;
+use sqlx::PgExecutor;
 use uuid::Uuid;
 
 use super::{Store, StoreError};
-use crate::domain::{BuildId, NewBuild, ProjectName, Source};
+use crate::domain::{BuildId, NewBuild, ProjectName, Source, concurrency::Supersede, quota::QuotaExceeded};
 
 /// What came of one row of a batch.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Inserted {
     /// It is stored, since then.
     New(Timestamp),
@@ -17,6 +18,12 @@ pub(super) enum Inserted {
     NoSuchContext,
     /// Its key was used before, or its project is being made by somebody else just now: look again.
     NotYet,
+    /// Its project has a limit, which only a transaction under the project's lock may count against.
+    Limited,
+    /// Its project has as many builds as it may have.
+    OverQuota(Box<QuotaExceeded>),
+    /// It is stored, and has come to an end: a newer build of its group was there before it.
+    Overtaken,
 }
 
 /// A batch, column by column.
@@ -32,6 +39,8 @@ struct Columns<'a> {
     contexts: Vec<Option<Uuid>>,
     keys: Vec<Option<&'a str>>,
     requests: Vec<Option<&'a [u8]>>,
+    groups: Vec<Option<&'a str>>,
+    supersede: Vec<Option<&'a str>>,
 }
 
 impl<'a> Columns<'a> {
@@ -57,6 +66,13 @@ impl<'a> Columns<'a> {
         self.keys.push(idempotency.map(|one| one.key.as_str()));
         self.requests
             .push(idempotency.map(|one| one.request_sha256.as_slice()));
+        let concurrency = spec.concurrency.as_ref();
+        self.groups.push(concurrency.map(|one| one.group.as_str()));
+        self.supersede
+            .push(concurrency.and_then(|one| match one.supersede {
+                Supersede::None => None,
+                mode => Some(mode.as_str()),
+            }));
         Ok(())
     }
 }
@@ -65,48 +81,70 @@ impl Store {
     /// Stores these builds with all that belongs to them: one statement, which is one round trip and one transaction.
     /// Answers in their order.
     pub(super) async fn insert(&self, builds: &[NewBuild]) -> Result<Vec<Inserted>, StoreError> {
-        self.insert_by(&self.creating, builds).await
+        insert(&self.creating, builds, false).await
     }
 
-    /// The same on a connection that may be in a transaction with more in it.
-    pub(super) async fn insert_by(
+    /// The build that a key was used for, and the request that it came with.
+    pub(super) async fn keyed(
         &self,
-        db: impl sqlx::PgExecutor<'_>,
-        builds: &[NewBuild],
-    ) -> Result<Vec<Inserted>, StoreError> {
-        let mut columns = Columns::default();
-        let mut keys = HashSet::new();
-        let mut sent = Vec::with_capacity(builds.len());
-        for build in builds {
-            // A key that comes twice in a batch is looked up once its first use is stored.
-            let first = build
-                .idempotency
-                .as_ref()
-                .is_none_or(|one| keys.insert((build.spec.project.as_str(), one.key.as_str())));
-            if first {
-                columns.push(build)?;
-            }
-            sent.push(first);
-        }
-        let mut stored = Self::insert_columns(db, &columns).await?.into_iter();
-        Ok(sent
-            .into_iter()
-            .map(|sent| sent.then(|| stored.next()).flatten().unwrap_or(Inserted::NotYet))
-            .collect())
+        project: &ProjectName,
+        key: &str,
+    ) -> Result<Option<(BuildId, Vec<u8>)>, StoreError> {
+        let row = sqlx::query!(
+            "
+            SELECT k.build_id, k.request_sha256 FROM idempotency_keys k JOIN projects p ON p.id = k.project_id
+            WHERE p.name = $1 AND k.key = $2
+            ",
+            project.as_str(),
+            key
+        )
+        .fetch_optional(&self.pool)
+        .await?;
+        Ok(row.map(|row| (BuildId(row.build_id), row.request_sha256)))
     }
+}
 
-    async fn insert_columns(
-        db: impl sqlx::PgExecutor<'_>,
-        columns: &Columns<'_>,
-    ) -> Result<Vec<Inserted>, StoreError> {
-        // Keys and projects go in sorted, so that two replicas wait for each other in the same order. A context is
-        // locked, so that it is not removed before the build that needs it can be seen.
-        let rows = sqlx::query!(
+/// Stores them. `locked`: the locks of their projects are held, and their limits were counted against.
+pub(super) async fn insert<'a>(
+    db: impl PgExecutor<'_>,
+    builds: impl IntoIterator<Item = &'a NewBuild>,
+    locked: bool,
+) -> Result<Vec<Inserted>, StoreError> {
+    let mut columns = Columns::default();
+    let mut keys = HashSet::new();
+    let mut sent = Vec::new();
+    for build in builds {
+        // A key that comes twice in a batch is looked up once its first use is stored.
+        let first = build
+            .idempotency
+            .as_ref()
+            .is_none_or(|one| keys.insert((build.spec.project.as_str(), one.key.as_str())));
+        if first {
+            columns.push(build)?;
+        }
+        sent.push(first);
+    }
+    let mut stored = insert_columns(db, &columns, locked).await?.into_iter();
+    Ok(sent
+        .into_iter()
+        .map(|sent| sent.then(|| stored.next()).flatten().unwrap_or(Inserted::NotYet))
+        .collect())
+}
+
+async fn insert_columns(
+    db: impl PgExecutor<'_>,
+    columns: &Columns<'_>,
+    locked: bool,
+) -> Result<Vec<Inserted>, StoreError> {
+    // Keys and projects go in sorted, so that two replicas wait for each other in the same order. A context is
+    // locked, so that it is not removed before the build that needs it can be seen.
+    let rows = sqlx::query!(
             r#"
             WITH input AS MATERIALIZED (
                 SELECT * FROM unnest($1::uuid[], $2::text[], $3::smallint[], $4::text[], $5::text[], $6::text[],
-                    $7::uuid[], $8::uuid[], $9::text[], $10::bytea[]) WITH ORDINALITY
-                    AS i (id, project, priority, spec, repository, git_ref, rebuild_of, context_id, key, request, nth)
+                    $7::uuid[], $8::uuid[], $9::text[], $10::bytea[], $12::text[], $13::text[]) WITH ORDINALITY
+                    AS i (id, project, priority, spec, repository, git_ref, rebuild_of, context_id, key, request,
+                        concurrency_group, supersede, nth)
             ), made AS (
                 INSERT INTO projects (name)
                 SELECT DISTINCT project FROM input WHERE project NOT IN (
@@ -114,9 +152,10 @@ impl Store {
                 ) ORDER BY project
                 ON CONFLICT (name) DO NOTHING RETURNING id, name
             ), project AS MATERIALIZED (
-                SELECT id, name FROM projects WHERE name = ANY($2) UNION ALL SELECT id, name FROM made
+                SELECT id, name, NOT $11 AND (max_queued IS NOT NULL OR max_per_hour IS NOT NULL) AS limited
+                FROM projects WHERE name = ANY($2) UNION ALL SELECT id, name, false FROM made
             ), ready AS MATERIALIZED (
-                SELECT i.*, p.id AS project_id FROM input i JOIN project p ON p.name = i.project
+                SELECT i.*, p.id AS project_id FROM input i JOIN project p ON p.name = i.project AND NOT p.limited
                 WHERE i.context_id IS NULL OR EXISTS (
                     SELECT FROM contexts c WHERE c.id = i.context_id AND c.project_id = p.id FOR KEY SHARE
                 )
@@ -127,7 +166,8 @@ impl Store {
             ), fresh AS MATERIALIZED (
                 SELECT * FROM ready WHERE key IS NULL OR id IN (SELECT build_id FROM keyed)
             ), build AS (
-                INSERT INTO builds (id, project_id, priority) SELECT id, project_id, priority FROM fresh ORDER BY nth
+                INSERT INTO builds (id, project_id, priority, concurrency_group, supersede)
+                SELECT id, project_id, priority, concurrency_group, supersede FROM fresh ORDER BY nth
             ), spec AS (
                 INSERT INTO specs (build_id, project_id, rebuild_of, repository, git_ref, spec)
                 SELECT id, project_id, rebuild_of, repository, git_ref, spec::jsonb FROM fresh ORDER BY nth
@@ -150,7 +190,8 @@ impl Store {
             SELECT now() AS "created_at!: jiff_sqlx::Timestamp",
                 EXISTS (SELECT FROM fresh f WHERE f.nth = i.nth) AS "stored!",
                 EXISTS (SELECT FROM ready r WHERE r.nth = i.nth) AS "ready!",
-                EXISTS (SELECT FROM project p WHERE p.name = i.project) AS "has_project!"
+                EXISTS (SELECT FROM project p WHERE p.name = i.project) AS "has_project!",
+                EXISTS (SELECT FROM project p WHERE p.name = i.project AND p.limited) AS "limited!"
             FROM input i ORDER BY i.nth
             "#,
             &columns.ids,
@@ -162,36 +203,20 @@ impl Store {
             &columns.rebuilds as &[Option<Uuid>],
             &columns.contexts as &[Option<Uuid>],
             &columns.keys as &[Option<&str>],
-            &columns.requests as &[Option<&[u8]>]
+            &columns.requests as &[Option<&[u8]>],
+            locked,
+            &columns.groups as &[Option<&str>],
+            &columns.supersede as &[Option<&str>]
         )
         .fetch_all(db)
         .await?;
-        Ok(rows
-            .into_iter()
-            .map(|row| match (row.stored, row.ready, row.has_project) {
-                (true, ..) => Inserted::New(row.created_at.to_jiff()),
-                (false, false, true) => Inserted::NoSuchContext,
-                (false, ..) => Inserted::NotYet,
-            })
-            .collect())
-    }
-
-    /// The build that a key was used for, and the request that it came with.
-    pub(super) async fn keyed(
-        &self,
-        project: &ProjectName,
-        key: &str,
-    ) -> Result<Option<(BuildId, Vec<u8>)>, StoreError> {
-        let row = sqlx::query!(
-            "
-            SELECT k.build_id, k.request_sha256 FROM idempotency_keys k JOIN projects p ON p.id = k.project_id
-            WHERE p.name = $1 AND k.key = $2
-            ",
-            project.as_str(),
-            key
-        )
-        .fetch_optional(&self.pool)
-        .await?;
-        Ok(row.map(|row| (BuildId(row.build_id), row.request_sha256)))
-    }
+    Ok(rows
+        .into_iter()
+        .map(|row| match (row.stored, row.ready, row.has_project) {
+            (true, ..) => Inserted::New(row.created_at.to_jiff()),
+            _ if row.limited => Inserted::Limited,
+            (false, false, true) => Inserted::NoSuchContext,
+            (false, ..) => Inserted::NotYet,
+        })
+        .collect())
 }

@@ -2,7 +2,9 @@
 //!
 //! Every write names the state that it expects and says whether it took place. Time is the database's.
 
+mod admission;
 mod attempts;
+mod audit;
 mod begin;
 mod builds;
 mod claim;
@@ -27,11 +29,16 @@ mod notifications;
 mod observe;
 mod of_job;
 mod pool;
+mod projects;
 mod queue;
+mod quotas;
 mod retention;
 mod rows;
+mod settings;
 mod stats;
 mod steps;
+mod supersede;
+mod tokens;
 mod triggers;
 mod wakeups;
 mod watches;
@@ -41,11 +48,13 @@ mod tests;
 
 use std::sync::Arc;
 
+use crate::domain::quota::Quotas;
+
 pub use builds::Cancelled;
 pub use claim::{Claim, ClaimToken, Slots};
 pub use contexts::Context;
 pub use create::{CreateError, Created, Creator};
-pub use deliver::{Arrival, Delivered, Intent};
+pub use deliver::{Arrival, DeliverError, Delivered, Intent};
 pub use deliveries::DeliveryFilter;
 pub use error::StoreError;
 pub use events::EventCursor;
@@ -56,9 +65,12 @@ pub use log_state::{ArchivedStretch, LogBytes, LogState};
 pub use observe::{Live, Recorded, Standing};
 pub use of_job::OfJob;
 pub use pool::StoreOptions;
+pub use projects::{Project, Settled};
 pub use queue::{ProjectQueue, QueueView};
 pub use retention::{Batch, EventKey, LogKey, OldLog};
+pub use settings::Settings;
 pub use stats::{PoolStatus, QueueDepth};
+pub use tokens::{LiveToken, TokenError};
 pub use triggers::{SealedSecret, TriggerChange};
 pub use wakeups::{Topic, Wakeup};
 pub use watches::BuildWatch;
@@ -70,10 +82,16 @@ pub struct Store {
     pool: sqlx::PgPool,
     /// The batcher's own connection, so that creation waits for nobody's reading.
     creating: sqlx::PgPool,
+    /// Deliveries that are stored at once: copies of one wait for each other, and must not do so on every connection.
+    delivering: Arc<tokio::sync::Semaphore>,
     /// Straight to the database: for what lives as long as a session.
     direct: sqlx::PgPool,
     wakeups: Arc<wakeups::Wakeups>,
     lanes: Arc<lanes::Upkeep>,
     counts: Arc<counts::Folding>,
     shares: Arc<queue::Shares>,
+    projects: Arc<settings::Projects>,
+    limited: Arc<quotas::Limited>,
+    /// Limits of projects that have none of their own.
+    quotas: Quotas,
 }

@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use jiff_sqlx::Timestamp;
-use sqlx::types::Json;
+use serde_json::{Value, json};
+use sqlx::{PgConnection, types::Json};
 use uuid::Uuid;
 
-use super::{Store, StoreError, begin, rows::Named};
+use super::{Store, StoreError, audit, begin, rows::Named};
 use crate::domain::{
-    ProjectName, Trigger, TriggerId,
+    Actor, Change, ProjectName, Trigger, TriggerId,
     git::GitUrl,
     provider::Provider,
     trigger::{HostedName, Rules, TriggerSettings},
@@ -71,6 +72,7 @@ impl Store {
         provider: Provider,
         settings: &TriggerSettings,
         secret: &SealedSecret,
+        actor: &Actor,
     ) -> Result<Trigger, StoreError> {
         let mut db = begin::begin(&self.pool).await?;
         // The update changes nothing: it makes a project that is there already answer its id.
@@ -105,26 +107,23 @@ impl Store {
         )
         .execute(&mut *db)
         .await?;
+        let trigger = Trigger::from(row);
+        record(
+            &mut db,
+            actor,
+            "trigger.created",
+            &trigger,
+            None,
+            Some(shown(&trigger)),
+        )
+        .await?;
         db.commit().await?;
-        Ok(row.into())
+        Ok(trigger)
     }
 
     /// One trigger.
     pub async fn trigger(&self, id: TriggerId) -> Result<Option<Trigger>, StoreError> {
-        let row = sqlx::query_as!(
-            TriggerRow,
-            r#"
-            SELECT t.id, p.name AS "project: Named<ProjectName>", t.provider AS "provider: Named<Provider>",
-                t.repository AS "repository: Named<HostedName>", t.clone_url AS "clone_url: Named<GitUrl>",
-                t.rules AS "rules: Json<Rules>", t.enabled, t.created_at AS "created_at: Timestamp",
-                t.updated_at AS "updated_at: Timestamp", t.version
-            FROM triggers t JOIN projects p ON p.id = t.project_id WHERE t.id = $1
-            "#,
-            id.0
-        )
-        .fetch_optional(&self.pool)
-        .await?;
-        Ok(row.map(Trigger::from))
+        Ok(one(&mut *self.pool.acquire().await?, id).await?)
     }
 
     /// Triggers from the newest to the oldest, those older than `before` only; of one project, where one is named.
@@ -159,8 +158,13 @@ impl Store {
         &self,
         id: TriggerId,
         change: &TriggerChange,
+        actor: &Actor,
     ) -> Result<Option<Trigger>, StoreError> {
-        let changed = sqlx::query_as!(
+        let mut db = begin::begin(&self.pool).await?;
+        let Some(before) = locked(&mut db, id).await? else {
+            return Ok(None);
+        };
+        let changed: Trigger = sqlx::query_as!(
             TriggerRow,
             r#"
             UPDATE triggers t SET repository = coalesce($2, t.repository), clone_url = coalesce($3, t.clone_url),
@@ -178,17 +182,35 @@ impl Store {
             change.rules.as_ref().map(Json) as Option<Json<&Rules>>,
             change.enabled
         )
-        .fetch_optional(&self.pool)
-        .await?;
-        Ok(changed.map(Trigger::from))
+        .fetch_one(&mut *db)
+        .await?
+        .into();
+        let (old, new) = (Some(shown(&before)), Some(shown(&changed)));
+        record(&mut db, actor, "trigger.changed", &changed, old, new).await?;
+        db.commit().await?;
+        Ok(Some(changed))
     }
 
     /// Removes a trigger with its secrets and deliveries; its builds stay. False: there was none.
-    pub async fn remove_trigger(&self, id: TriggerId) -> Result<bool, StoreError> {
-        let removed = sqlx::query!("DELETE FROM triggers WHERE id = $1", id.0)
-            .execute(&self.pool)
+    pub async fn remove_trigger(&self, id: TriggerId, actor: &Actor) -> Result<bool, StoreError> {
+        let mut db = begin::begin(&self.pool).await?;
+        let Some(before) = locked(&mut db, id).await? else {
+            return Ok(false);
+        };
+        sqlx::query!("DELETE FROM triggers WHERE id = $1", id.0)
+            .execute(&mut *db)
             .await?;
-        Ok(removed.rows_affected() == 1)
+        record(
+            &mut db,
+            actor,
+            "trigger.removed",
+            &before,
+            Some(shown(&before)),
+            None,
+        )
+        .await?;
+        db.commit().await?;
+        Ok(true)
     }
 
     /// Gives a trigger a new secret; the one before it counts for so long yet, and those before that no more. False:
@@ -198,18 +220,13 @@ impl Store {
         id: TriggerId,
         secret: &SealedSecret,
         overlap: Duration,
+        actor: &Actor,
     ) -> Result<bool, StoreError> {
         let mut db = begin::begin(&self.pool).await?;
         // Of two rotations at once the second one waits here.
-        let there = sqlx::query_scalar!(
-            "UPDATE triggers SET version = version + 1, updated_at = now() WHERE id = $1 RETURNING id",
-            id.0
-        )
-        .fetch_optional(&mut *db)
-        .await?;
-        if there.is_none() {
+        let Some(trigger) = locked(&mut db, id).await? else {
             return Ok(false);
-        }
+        };
         sqlx::query!(
             "DELETE FROM trigger_secrets WHERE trigger_id = $1 AND expires_at IS NOT NULL",
             id.0
@@ -231,18 +248,91 @@ impl Store {
         )
         .execute(&mut *db)
         .await?;
+        let overlap = json!({ "overlap_seconds": overlap.as_secs() });
+        record(
+            &mut db,
+            actor,
+            "trigger.secret_rotated",
+            &trigger,
+            None,
+            Some(overlap),
+        )
+        .await?;
         db.commit().await?;
         Ok(true)
     }
 
-    /// The secrets of a trigger that count now, sealed: the current one first.
-    pub async fn trigger_secrets(&self, id: TriggerId) -> Result<Vec<SealedSecret>, StoreError> {
-        Ok(sqlx::query_scalar!(
+    /// A trigger that is called, with its secrets that count now, sealed: the current one first.
+    pub async fn called_trigger(
+        &self,
+        id: TriggerId,
+    ) -> Result<Option<(Trigger, Vec<SealedSecret>)>, StoreError> {
+        let mut db = self.pool.acquire().await?;
+        let Some(trigger) = one(&mut db, id).await? else {
+            return Ok(None);
+        };
+        let secrets = sqlx::query_scalar!(
             "SELECT sealed FROM trigger_secrets WHERE trigger_id = $1 AND (expires_at IS NULL OR expires_at > now())
             ORDER BY id DESC",
             id.0
         )
-        .fetch_all(&self.pool)
-        .await?)
+        .fetch_all(&mut *db)
+        .await?;
+        Ok(Some((trigger, secrets)))
     }
+}
+
+async fn one(db: &mut PgConnection, id: TriggerId) -> Result<Option<Trigger>, sqlx::Error> {
+    let row = sqlx::query_as!(
+        TriggerRow,
+        r#"
+        SELECT t.id, p.name AS "project: Named<ProjectName>", t.provider AS "provider: Named<Provider>",
+            t.repository AS "repository: Named<HostedName>", t.clone_url AS "clone_url: Named<GitUrl>",
+            t.rules AS "rules: Json<Rules>", t.enabled, t.created_at AS "created_at: Timestamp",
+            t.updated_at AS "updated_at: Timestamp", t.version
+        FROM triggers t JOIN projects p ON p.id = t.project_id WHERE t.id = $1
+        "#,
+        id.0
+    )
+    .fetch_optional(db)
+    .await?;
+    Ok(row.map(Trigger::from))
+}
+
+/// The trigger, locked for a change.
+async fn locked(db: &mut PgConnection, id: TriggerId) -> Result<Option<Trigger>, sqlx::Error> {
+    sqlx::query("SELECT id FROM triggers WHERE id = $1 FOR UPDATE")
+        .bind(id.0)
+        .execute(&mut *db)
+        .await?;
+    one(db, id).await
+}
+
+async fn record(
+    db: &mut PgConnection,
+    actor: &Actor,
+    action: &'static str,
+    trigger: &Trigger,
+    before: Option<Value>,
+    after: Option<Value>,
+) -> Result<(), sqlx::Error> {
+    let change = Change {
+        action,
+        project: Some(&trigger.project),
+        subject: trigger.id.to_string(),
+        before,
+        after,
+    };
+    audit::record(db, actor, &change).await
+}
+
+/// A trigger as the audit log has it: there is no secret in it.
+fn shown(trigger: &Trigger) -> Value {
+    json!({
+        "provider": trigger.provider,
+        "repository": trigger.settings.repository,
+        "clone_url": trigger.settings.clone_url,
+        "rules": trigger.settings.rules,
+        "enabled": trigger.settings.enabled,
+    })
 }

@@ -42,6 +42,27 @@ impl Harness {
         Self::with(&address(database), ApiOptions::default()).await
     }
 
+    /// One that asks for tokens.
+    pub async fn guarded(database: &PgConnectOptions) -> Self {
+        let harness = Self::built(&address(database), ApiOptions::default(), true, Some(KEY));
+        harness.store.migrate().await.expect("the migrations apply");
+        harness
+    }
+
+    /// Another replica of the same service, whose operator lets projects push anywhere.
+    pub async fn lenient(database: &PgConnectOptions) -> Self {
+        let options = ApiOptions {
+            allow_any_destination: true,
+            ..ApiOptions::default()
+        };
+        Self::built(&address(database), options, true, Some(KEY))
+    }
+
+    /// Another replica of the same service.
+    pub async fn replica(database: &PgConnectOptions) -> Self {
+        Self::built(&address(database), ApiOptions::default(), true, Some(KEY))
+    }
+
     pub async fn with(url: &str, options: ApiOptions) -> Self {
         let harness = Self::unmigrated(url, options);
         harness.store.migrate().await.expect("the migrations apply");
@@ -50,17 +71,17 @@ impl Harness {
 
     /// The service before anybody prepared the database, or while there is none.
     pub fn unmigrated(url: &str, options: ApiOptions) -> Self {
-        Self::keyed(url, options, Some(KEY))
+        Self::built(url, options, false, Some(KEY))
     }
 
     /// A service whose operator has set no key that secrets are sealed with.
     pub async fn without_keys(database: &PgConnectOptions) -> Self {
-        let harness = Self::keyed(&address(database), ApiOptions::default(), None);
+        let harness = Self::built(&address(database), ApiOptions::default(), false, None);
         harness.store.migrate().await.expect("the migrations apply");
         harness
     }
 
-    fn keyed(url: &str, options: ApiOptions, keys: Option<&str>) -> Self {
+    fn built(url: &str, options: ApiOptions, guarded: bool, keys: Option<&str>) -> Self {
         let store = Store::connect(&StoreOptions {
             url: url.to_owned().into(),
             direct_url: None,
@@ -78,9 +99,12 @@ impl Harness {
         let readiness = Readiness::default().with("launcher", seen);
         let metrics = PrometheusBuilder::new().build_recorder().handle();
         let health = HealthState::new(store.clone(), readiness, metrics);
-        let state = ApiState::new(health, creator, contexts, options)
+        let mut state = ApiState::new(health, creator, contexts, options)
             .with_log_archive(Some(archive))
             .with_keyring(keys.map(keyring));
+        if !guarded {
+            state = state.without_authentication();
+        }
         let app = api::router(state);
         Self {
             app,

@@ -1,15 +1,18 @@
 //! Triggers: made, changed, tried, and their secrets.
 
-use http::StatusCode;
+use axum::body::Body;
+use http::{Method, StatusCode};
 use serde_json::{Value, json};
+use slipway::domain::Scope;
 use sqlx::{
     PgPool,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 
 use crate::{
-    harness::{Answer, Harness},
+    harness::{Answer, Harness, request},
     hooks::{self, COMMIT, deliver, github_push},
+    tenancy::Key,
 };
 
 pub const TRIGGERS: &str = "/api/v1/triggers";
@@ -36,6 +39,18 @@ pub async fn make(service: &Harness, body: &Value) -> String {
     let made = service.post(TRIGGERS, body).await;
     assert_eq!(made.status, StatusCode::CREATED, "{}", made.text());
     made.json()["id"].as_str().unwrap().to_owned()
+}
+
+/// Makes the projects `team` and `other`, and answers who made them.
+async fn projects(service: &Harness) -> Key {
+    let admin = Key::make(service, None, &[Scope::Admin]).await;
+    for name in ["team", "other"] {
+        let made = admin
+            .post(service, "/api/v1/projects", &json!({"name": name}))
+            .await;
+        assert_eq!(made.status, StatusCode::CREATED, "{}", made.text());
+    }
+    admin
 }
 
 fn path(id: &str) -> String {
@@ -79,7 +94,7 @@ async fn a_secret_is_made_and_shown_once(pools: PgPoolOptions, database: PgConne
 async fn without_a_key_no_secret_is_kept(_: PgPoolOptions, database: PgConnectOptions) {
     let service = Harness::without_keys(&database).await;
     let refused = service.post(TRIGGERS, &wanted()).await;
-    let problem = refused.is_problem(409, "secrets_unavailable");
+    let problem = refused.is_problem(501, "secret_key_missing");
     assert!(
         problem["detail"].as_str().unwrap().contains("SLIPWAY_SECRET_KEY"),
         "{problem}"
@@ -278,4 +293,160 @@ async fn a_ref_is_built_on_request_as_often_as_it_is_asked_for(_: PgPoolOptions,
         .post(&build, &main)
         .await
         .is_problem(409, "trigger_disabled");
+}
+
+#[sqlx::test(migrations = false)]
+async fn triggers_of_others_look_like_none(_: PgPoolOptions, database: PgConnectOptions) {
+    Harness::guarded(&database).await;
+    let service = Harness::lenient(&database).await;
+    projects(&service).await;
+    let own = Key::make(&service, Some("team"), &[Scope::TriggersWrite]).await;
+    let reader = Key::make(&service, Some("team"), &[Scope::TriggersRead]).await;
+    let other = Key::make(&service, Some("other"), &[Scope::ProjectAdmin]).await;
+    let made = own.post(&service, TRIGGERS, &wanted()).await;
+    assert_eq!(made.status, StatusCode::CREATED, "{}", made.text());
+    let id = made.json()["id"].as_str().unwrap().to_owned();
+    let push = github_push("refs/heads/main", COMMIT);
+    let delivered = deliver(&service, &id, hooks::SECRET, "d-1", &push).await.json();
+    assert_eq!(delivered["verdict"], "built", "{delivered}");
+    let delivery = delivered["delivery_id"].as_str().unwrap();
+
+    let (ref_main, nothing) = (json!({"ref_type": "branch", "ref_name": "main"}), json!({}));
+    let reads = [
+        path(&id),
+        format!("{}/deliveries", path(&id)),
+        format!("/api/v1/deliveries/{delivery}"),
+    ];
+    let writes = [
+        (format!("{}/rotate-secret", path(&id)), &nothing),
+        (format!("{}/builds", path(&id)), &ref_main),
+        (format!("/api/v1/deliveries/{delivery}/replay"), &nothing),
+    ];
+    for path in &reads {
+        assert_eq!(reader.get(&service, path).await.status, StatusCode::OK, "{path}");
+        other.get(&service, path).await.is_problem(404, "not_found");
+        service.get(path).await.is_problem(401, "unauthorized");
+    }
+    for (path, body) in &writes {
+        other
+            .post(&service, path, body)
+            .await
+            .is_problem(404, "not_found");
+        reader
+            .post(&service, path, body)
+            .await
+            .is_problem(403, "forbidden");
+        service.post(path, body).await.is_problem(401, "unauthorized");
+    }
+    for method in [Method::PATCH, Method::DELETE] {
+        let body = (method == Method::PATCH).then_some(&nothing);
+        let changed = other.send(&service, method.clone(), &path(&id), body).await;
+        changed.is_problem(404, "not_found");
+        let changed = reader.send(&service, method, &path(&id), body).await;
+        changed.is_problem(403, "forbidden");
+    }
+    other
+        .post(&service, TRIGGERS, &wanted())
+        .await
+        .is_problem(404, "not_found");
+    let seen = other.get(&service, TRIGGERS).await;
+    assert_eq!(seen.json()["triggers"], json!([]));
+    let seen = own.get(&service, TRIGGERS).await;
+    assert_eq!(seen.json()["triggers"][0]["id"], id);
+}
+
+#[sqlx::test(migrations = false)]
+async fn a_trigger_pushes_where_its_project_may(_: PgPoolOptions, database: PgConnectOptions) {
+    let service = Harness::guarded(&database).await;
+    let admin = projects(&service).await;
+    let own = Key::make(&service, Some("team"), &[Scope::TriggersWrite]).await;
+    let made = own.post(&service, TRIGGERS, &wanted()).await.json();
+    let id = made["id"].as_str().unwrap();
+    let push = github_push("refs/heads/main", COMMIT);
+    // Nothing is settled, and nobody asks who could decide.
+    let delivered = deliver(&service, id, hooks::SECRET, "d-1", &push).await.json();
+    assert_eq!(
+        (&delivered["verdict"], &delivered["builds"]),
+        (&json!("skipped"), &json!([]))
+    );
+    assert!(
+        delivered["reason"].as_str().unwrap().contains("destinations"),
+        "{delivered}"
+    );
+    let main = json!({"ref_type": "branch", "ref_name": "main"});
+    let tried = own
+        .post(&service, &format!("{}/dry-run", path(id)), &main)
+        .await
+        .json();
+    assert!(
+        tried["rules"][0]["reason"]
+            .as_str()
+            .unwrap()
+            .contains("destinations"),
+        "{tried}"
+    );
+    let build = format!("{}/builds", path(id));
+    assert_eq!(
+        own.post(&service, &build, &main).await.json()["verdict"],
+        "skipped"
+    );
+    assert_eq!(
+        admin.post(&service, &build, &main).await.json()["verdict"],
+        "built"
+    );
+
+    let settled = request(Method::PUT, "/api/v1/projects/team")
+        .header("authorization", admin.header())
+        .header("content-type", "application/json")
+        .header("if-match", "*")
+        .body(Body::from(
+            r#"{"settings": {"destinations": ["registry.example/team"]}}"#,
+        ))
+        .unwrap();
+    let settled = service.send(settled).await;
+    assert_eq!(settled.status, StatusCode::OK, "{}", settled.text());
+    let delivered = deliver(&service, id, hooks::SECRET, "d-2", &push).await.json();
+    assert_eq!(delivered["verdict"], "built", "{delivered}");
+}
+
+#[sqlx::test(migrations = false)]
+async fn each_change_of_a_trigger_is_on_record_without_its_secret(
+    _: PgPoolOptions,
+    database: PgConnectOptions,
+) {
+    let service = Harness::new(&database).await;
+    let id = make(&service, &wanted()).await;
+    service.patch(&path(&id), &json!({"enabled": false})).await;
+    let rotated = service
+        .post(&format!("{}/rotate-secret", path(&id)), &json!({}))
+        .await
+        .json();
+    service.delete(&path(&id)).await;
+    let log = service.get("/api/v1/audit").await;
+    let entries = log.json()["entries"].as_array().unwrap().clone();
+    let actions: Vec<&str> = entries
+        .iter()
+        .map(|one| one["action"].as_str().unwrap())
+        .collect();
+    assert_eq!(
+        actions,
+        [
+            "trigger.removed",
+            "trigger.secret_rotated",
+            "trigger.changed",
+            "trigger.created"
+        ]
+    );
+    assert!(
+        entries
+            .iter()
+            .all(|one| one["subject"] == id && one["project"] == "team")
+    );
+    assert_eq!(
+        (&entries[2]["before"]["enabled"], &entries[2]["after"]["enabled"]),
+        (&json!(true), &json!(false))
+    );
+    for secret in [hooks::SECRET, rotated["secret"].as_str().unwrap()] {
+        assert!(!log.text().contains(secret));
+    }
 }

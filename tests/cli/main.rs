@@ -8,4 +8,5 @@ mod builds;
 mod errors;
 mod follow;
 mod logs;
+mod tokens;
 mod world;

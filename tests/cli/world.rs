@@ -48,6 +48,7 @@ impl Idle {
                 ("SLIPWAY_DATABASE_URL", &address(database)),
                 ("SLIPWAY_LAUNCHER", "none"),
                 ("SLIPWAY_CONTEXT_STORE", &folder),
+                ("SLIPWAY_NO_AUTH", "true"),
             ],
         );
         service.up().await;
@@ -99,7 +100,8 @@ impl Stage {
             .build_recorder()
             .handle();
         let health = HealthState::new(self.store.clone(), Readiness::default(), metrics);
-        let app = api::router(ApiState::new(health, creator, blobs, ApiOptions::default()));
+        let state = ApiState::new(health, creator, blobs, ApiOptions::default());
+        let app = api::router(state.without_authentication());
         let stop = CancellationToken::new();
         let options = ListenerOptions::default();
         let serving = tokio::spawn(api::serve(listener, app, options, stop.clone(), stop.clone()));

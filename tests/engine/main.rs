@@ -6,6 +6,7 @@ mod registry;
 mod dockerfiles;
 mod lifecycle;
 mod machine;
+mod secrets;
 mod world;
 
 use flate2::{Compression, write::GzEncoder};

@@ -69,9 +69,9 @@ async fn an_outage(act: Act) {
     }
     tokio::time::sleep_until(began + OUTAGE).await;
     assert!(matches!(world.state(waiting).await, Some(Queued | Launching)));
-    assert_eq!(
-        world.state(running).await,
-        Some(Running),
+    // On a busy machine it may have ended before, and been seen.
+    assert!(
+        matches!(world.state(running).await, Some(Running | Succeeded)),
         "{}",
         world.account().await
     );
@@ -175,9 +175,7 @@ async fn watches_on_which_nothing_comes_any_more_are_given_up() {
     world.delete_job(lost).await;
     for id in [ends, lost] {
         let ended = async || (world.state(id).await == Some(Succeeded)).then_some(());
-        world
-            .until(&format!("the end of {id}"), Duration::from_secs(150), ended)
-            .await;
+        world.until(&format!("the end of {id}"), SOON, ended).await;
     }
     world.hold().await;
     world.close().await;

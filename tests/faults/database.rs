@@ -22,10 +22,11 @@ struct Client {
     http: reqwest::Client,
     addresses: Vec<String>,
     body: Value,
+    token: String,
 }
 
 impl Client {
-    fn of(world: &World, kind: &str) -> Self {
+    async fn of(world: &World, kind: &str) -> Self {
         let replicas = world.replicas.iter();
         Self {
             http: reqwest::Client::builder()
@@ -36,12 +37,15 @@ impl Client {
                 .map(|replica| replica.service.url("api/v1/builds"))
                 .collect(),
             body: world.request(kind),
+            token: world.service(0).token().await.expect("it is ready").to_owned(),
         }
     }
 
     async fn ask(&self, address: &str, key: &str) -> reqwest::Result<reqwest::Response> {
         let request = self.http.post(address).header("idempotency-key", key);
-        let request = request.header("content-type", "application/json");
+        let request = request
+            .header("content-type", "application/json")
+            .bearer_auth(&self.token);
         request.body(self.body.to_string()).send().await
     }
 }
@@ -61,7 +65,7 @@ async fn postgres_crashes_under_load_and_no_accepted_request_is_lost() {
     world.up().await;
     let running = world.create(0, "slow").await;
     world.until_building(running).await;
-    let client = Arc::new(Client::of(&world, "absent"));
+    let client = Arc::new(Client::of(&world, "absent").await);
     let accepted = Arc::new(Mutex::new(Vec::new()));
     let refused = Arc::new(Mutex::new(Vec::new()));
     let clients: Vec<_> = (0..4)
@@ -124,7 +128,7 @@ async fn an_answer_that_was_lost_is_had_again_from_another_replica() {
     world.up().await;
     let network = Proxy::of(&world.service(0).url("")).await;
     network.set_times(Calls::Post, 1, Act::LoseAnswer);
-    let client = Client::of(&world, "quick");
+    let client = Client::of(&world, "quick").await;
     let lost = client
         .ask(&format!("{}/api/v1/builds", network.url()), "one")
         .await;

@@ -21,8 +21,8 @@ use crate::{
     service::Service,
 };
 
-/// How long a build may take that nothing is done to.
-pub const SOON: Duration = Duration::from_secs(90);
+/// How long a build may take that nothing is done to, on a node that has far too much to do.
+pub const SOON: Duration = Duration::from_secs(240);
 
 /// Lines that a build writes, one by one.
 pub const MARKS: usize = 20;

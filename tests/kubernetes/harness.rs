@@ -62,6 +62,12 @@ impl World {
         }
     }
 
+    /// The launcher anew, with other options.
+    pub async fn reconnect(&mut self, change: impl FnOnce(&mut KubernetesOptions)) {
+        change(&mut self.options);
+        self.launcher = Arc::new(Kubernetes::new(dispatchers_client().await, self.options.clone()));
+    }
+
     /// A claim on a folder of this machine that holds these files, besides a shell.
     pub async fn claim(&mut self, name: &str, files: &[(&str, &str)]) {
         let folder = self.home.path().join(name);

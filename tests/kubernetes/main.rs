@@ -10,6 +10,7 @@ mod registry;
 mod builds;
 mod disruptions;
 mod harness;
+mod isolated;
 mod refusals;
 mod speed;
 mod uploads;

@@ -127,6 +127,21 @@ impl Registry {
         self.json(&format!("{repository}/blobs/{digest}")).await
     }
 
+    /// All that the image `repository:tag` has: its configuration, and its unpacked layers one after the other.
+    pub async fn content(&self, repository: &str, tag: &str) -> Vec<u8> {
+        let manifest = self.json(&format!("{repository}/manifests/{tag}")).await;
+        let mut content = self.config(repository, tag).await.to_string().into_bytes();
+        for layer in manifest["layers"].as_array().expect("layers") {
+            let digest = layer["digest"].as_str().expect("a digest");
+            let request = self.request(Method::GET, &format!("{repository}/blobs/{digest}"));
+            let answer = request.send().await.expect("the registry answers");
+            let bytes = answer.bytes().await.expect("a layer");
+            let mut layer = flate2::read::GzDecoder::new(&bytes[..]);
+            std::io::Read::read_to_end(&mut layer, &mut content).expect("a layer is packed");
+        }
+        content
+    }
+
     async fn json(&self, path: &str) -> Value {
         let request = self.request(Method::GET, path).header("accept", MANIFESTS);
         let answer = request.send().await.expect("the registry answers");

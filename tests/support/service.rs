@@ -12,6 +12,7 @@ use std::{
 
 use serde_json::Value;
 use tempfile::TempDir;
+use tokio::sync::OnceCell;
 
 /// How long a service may take until it is ready, on a machine that is busy.
 const READY: Duration = Duration::from_secs(60);
@@ -26,6 +27,7 @@ pub struct Service {
     http: reqwest::Client,
     home: TempDir,
     process: Option<Child>,
+    token: OnceCell<String>,
 }
 
 impl Service {
@@ -55,6 +57,7 @@ impl Service {
                 .expect("an HTTP client"),
             home: tempfile::tempdir().expect("a temporary folder"),
             process: None,
+            token: OnceCell::new(),
         }
     }
 
@@ -100,6 +103,8 @@ impl Service {
         let deadline = tokio::time::Instant::now() + READY;
         loop {
             if let Ok((200, _)) = self.try_get("readyz").await {
+                // Made now: later the database may be away.
+                self.token().await;
                 return;
             }
             let ended = self.process.as_mut().map(|process| process.try_wait());
@@ -122,6 +127,42 @@ impl Service {
     /// Where it answers.
     pub fn url(&self, path: &str) -> String {
         format!("http://{}/{path}", self.address)
+    }
+
+    /// An administrator's token, made with the command line as an administrator makes the first one. None where
+    /// `SLIPWAY_NO_AUTH` lets everybody in, and before the database is prepared.
+    pub async fn token(&self) -> Option<&str> {
+        let setting = |name: &str| self.settings.iter().find(|(key, _)| key == name);
+        if setting("SLIPWAY_NO_AUTH").is_some_and(|(_, value)| value == "true") {
+            return None;
+        }
+        let (_, database) = setting("SLIPWAY_DATABASE_URL")?;
+        let make = || async {
+            let made = tokio::process::Command::new(env!("CARGO_BIN_EXE_slipway"))
+                .args(["token", "create", "--name=test", "--scope=admin"])
+                .env("SLIPWAY_DATABASE_URL", database)
+                .output()
+                .await
+                .expect("slipway can be started");
+            let text = String::from_utf8(made.stdout).expect("a token is text");
+            made.status.success().then(|| text.trim().to_owned()).ok_or(())
+        };
+        let token = self.token.get_or_try_init(make).await;
+        token.ok().map(String::as_str)
+    }
+
+    /// A request, with the token if one is asked for there.
+    async fn request(&self, method: reqwest::Method, path: &str) -> reqwest::RequestBuilder {
+        let request = self.http.request(method, self.url(path));
+        let token = if path.starts_with("api/") {
+            self.token().await
+        } else {
+            None
+        };
+        match token {
+            Some(token) => request.bearer_auth(token),
+            None => request,
+        }
     }
 
     /// The process' number, while there is one.
@@ -180,13 +221,13 @@ impl Service {
 
     /// A request that may fail.
     pub async fn try_get(&self, path: &str) -> reqwest::Result<(u16, Value)> {
-        let answer = self.http.get(self.url(path)).send().await?;
+        let answer = self.request(reqwest::Method::GET, path).await.send().await?;
         read(answer).await
     }
 
     /// A POST of JSON that may fail.
     pub async fn try_post(&self, path: &str, body: &Value) -> reqwest::Result<(u16, Value)> {
-        let request = self.http.post(self.url(path));
+        let request = self.request(reqwest::Method::POST, path).await;
         let answer = request
             .header("content-type", "application/json")
             .body(body.to_string())
@@ -210,9 +251,8 @@ impl Service {
 
     /// Uploads a context: its id.
     pub async fn upload(&self, project: &str, archive: Vec<u8>) -> String {
-        let request = self
-            .http
-            .post(self.url(&format!("api/v1/contexts?project={project}")));
+        let path = format!("api/v1/contexts?project={project}");
+        let request = self.request(reqwest::Method::POST, &path).await;
         let answer = request
             .header("content-type", "application/gzip")
             .body(archive)

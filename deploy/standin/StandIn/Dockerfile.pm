@@ -8,7 +8,7 @@ our @EXPORT_OK = qw(parse words expand);
 
 my %KNOWN = map { $_ => 1 } qw(FROM ARG ENV WORKDIR COPY ADD RUN USER LABEL EXPOSE CMD ENTRYPOINT);
 my %OTHERS = map { $_ => 1 } qw(HEALTHCHECK MAINTAINER ONBUILD SHELL STOPSIGNAL VOLUME);
-my %FLAGS = (COPY => { from => 1, chown => 1, chmod => 1 }, ADD => { chown => 1, chmod => 1 }, FROM => { platform => 1 });
+my %FLAGS = (COPY => { from => 1, chown => 1, chmod => 1 }, ADD => { chown => 1, chmod => 1 }, FROM => { platform => 1 }, RUN => { mount => 1 });
 
 # ([global ARG instructions], [{ from, name, steps => [...] }, ...]); dies with kaniko's words for a parse error.
 sub parse {
@@ -43,6 +43,7 @@ sub take_flags {
         my ($flag, $value) = ($1, $2);
         $wrong->("the stand-in executor does not support $step->{word} --$flag") unless $FLAGS{ $step->{word} }{$flag};
         $step->{flags}{$flag} = $value // '';
+        push @{ $step->{mounts} }, $value // '' if $flag eq 'mount';
     }
 }
 

@@ -14,8 +14,8 @@ my @PREDEFINED = map { ($_, lc $_) } qw(HTTP_PROXY HTTPS_PROXY FTP_PROXY NO_PROX
 # Files that a RUN finds in place of the image's own, and that never get into an image.
 my @BORROWED = ('/etc/resolv.conf', '/etc/hosts');
 
-# index, image (a tag of the layout), context, ignored (by .dockerignore), build_args, globals, rootfs_of (another
-# stage or image).
+# index, image (a tag of the layout), context, ignored (by .dockerignore), build_args, secrets (files by id), globals,
+# rootfs_of (another stage or image).
 sub new {
     my ($class, %self) = @_;
     my $self = bless \%self, $class;
@@ -235,14 +235,45 @@ sub do_run {
     my $home = $uid == 0 ? '/root' : $self->lookup('passwd', 2, $uid, 5) // '/';
     my %env = (HOME => $home, PATH => '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin', %$passed, %{ $self->vars });
     my $give_back = $self->lend;
+    my $take_away = $self->give_secrets($step);
     my $pid = fork // die "starting command: $!\n";
     $self->become($uid, $gid, \%env, @command) if !$pid;
     waitpid $pid, 0;
     my $status = $?;
+    $take_away->();
     $give_back->();
     return if $status == 0;
     my ($code, $words) = $status & 127 ? (255, 'signal: killed') : ($status >> 8, 'exit status ' . ($status >> 8));
     die { exit => $code, message => "failed to execute command: waiting for process to exit: $words" };
+}
+
+# Gives the step the secrets that it asks for as files, and answers how to take them away again.
+sub give_secrets {
+    my ($self, $step) = @_;
+    my @back;
+    for my $mount (@{ $step->{mounts} // [] }) {
+        my %option = map { my ($name, $value) = split /=/, $_, 2; ($name => $value // 'true') } split /,/, $mount;
+        die "failed to execute command: the stand-in executor mounts secrets only, not $mount\n" if ($option{type} // '') ne 'secret';
+        my $target = $option{target} // $option{dst} // $option{destination};
+        my $id = $option{id} // ($target // '') =~ s{.*/}{}r;
+        my $from = $self->{secrets}{$id};
+        if (!defined $from) {
+            die "failed to execute command: secret not defined: $id\n" if $option{required};
+            info("skip mounting \"$id\" as it is not available");
+            next;
+        }
+        my $path = inside($self->{root}, $target // "/run/secrets/$id");
+        my @parts = split m{/}, $path =~ s{/[^/]*$}{}r;
+        for my $folder (map { join '/', @parts[0 .. $_] } 1 .. $#parts) {
+            next if -d $folder;
+            mkdir $folder;
+            unshift @back, sub { rmdir $folder };
+        }
+        write_file($path, read_file($from));
+        chmod oct($option{mode} // '0400'), $path;
+        unshift @back, sub { unlink $path };
+    }
+    return sub { $_->() for @back };
 }
 
 # In the child: enters the image and becomes the command.

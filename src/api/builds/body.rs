@@ -46,6 +46,9 @@ pub struct BuildBody {
     /// When somebody asked to cancel it.
     #[schema(required = true, value_type = Option<String>, format = DateTime)]
     cancel_requested_at: Option<Timestamp>,
+    /// The newer build of its concurrency group that took its place, or takes it as soon as its pod is gone.
+    #[schema(required = true)]
+    superseded_by: Option<BuildId>,
     /// How many attempts failed.
     retries: u32,
     /// The pushed image's digest.
@@ -225,6 +228,7 @@ impl BuildBody {
             started_at: build.started_at,
             finished_at: build.finished_at,
             cancel_requested_at: build.cancel_requested_at,
+            superseded_by: build.superseded_by,
             retries: build.retries,
             digest: build.digest,
             failure: build.failure.map(FailureBody::from),

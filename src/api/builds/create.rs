@@ -8,6 +8,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use sha2::{Digest, Sha256};
 
 use super::{
+    asked::Asked,
     body::{BuildBody, Details},
     etag::Tagged,
     read::details,
@@ -15,10 +16,11 @@ use super::{
 use crate::{
     api::{
         ApiState,
-        extract::{JsonBody, PathId, single},
+        caller::Caller,
+        extract::{PathId, single},
         problem::{Code, Problem, ProblemBody},
     },
-    domain::{BuildId, BuildSpec, NewBuild, build::Idempotency},
+    domain::{BuildId, BuildSpec, NewBuild, Scope, build::Idempotency},
     store::{CreateError, Created},
 };
 
@@ -47,14 +49,20 @@ const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
             ("ETag" = String, description = "Names this version of the answer"),
             ("Idempotency-Replayed" = String, description = "`true`"),
         )),
+        (status = 429, description = "The project has as many builds as it may have: `quota_exceeded`",
+            body = ProblemBody, content_type = "application/problem+json",
+            headers(("Retry-After" = u32, description = "Seconds after which another try makes sense"))),
     )
 )]
 pub(super) async fn create(
     State(state): State<ApiState>,
+    caller: Caller,
     headers: HeaderMap,
-    JsonBody(spec): JsonBody<BuildSpec>,
+    asked: Asked,
 ) -> Result<Response, Problem> {
+    let spec = asked.spec(&state, &caller).await?;
     let idempotency = idempotency(&headers, &spec, None)?;
+    let spec = settle(&state, spec, caller.decides()).await?;
     submit(&state, spec, None, idempotency).await
 }
 
@@ -81,6 +89,9 @@ pub(super) async fn create(
             ("ETag" = String, description = "Names this version of the answer"),
             ("Idempotency-Replayed" = String, description = "`true`"),
         )),
+        (status = 429, description = "The project has as many builds as it may have: `quota_exceeded`",
+            body = ProblemBody, content_type = "application/problem+json",
+            headers(("Retry-After" = u32, description = "Seconds after which another try makes sense"))),
         (status = 409, description = "The context has been removed after its time: `context_gone`",
             body = ProblemBody, content_type = "application/problem+json"),
         (status = 422, description = "The key was used for another request",
@@ -89,14 +100,34 @@ pub(super) async fn create(
 )]
 pub(super) async fn rebuild(
     State(state): State<ApiState>,
+    caller: Caller,
     PathId(id): PathId<BuildId>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let Some(old) = state.store.build(id).await? else {
         return Err(Problem::new(Code::NotFound));
     };
+    caller.may(Scope::BuildsWrite, &old.spec.project)?;
     let idempotency = idempotency(&headers, &old.spec, Some(id))?;
-    submit(&state, old.spec, Some(id), idempotency).await
+    let spec = settle(&state, old.spec, caller.decides()).await?;
+    submit(&state, spec, Some(id), idempotency).await
+}
+
+/// The spec as its project settles it; `anywhere` as in [`settle`](crate::domain::ProjectSettings::settle), which the operator may allow too.
+///
+/// # Errors
+/// 422 where the project may not ask for it, or was removed.
+pub(in crate::api) async fn settle(
+    state: &ApiState,
+    spec: BuildSpec,
+    anywhere: bool,
+) -> Result<BuildSpec, Problem> {
+    let settled = state.store.project_settings(&spec.project).await?;
+    if settled.removed {
+        return Err(Problem::field("project", "was removed, and takes no builds"));
+    }
+    let anywhere = anywhere || state.options.allow_any_destination;
+    Ok(settled.settings.settle(spec, anywhere)?)
 }
 
 async fn submit(

@@ -15,6 +15,7 @@ use super::{
 use crate::{
     api::{
         ApiState,
+        caller::Caller,
         extract::PathId,
         problem::Problem,
         query::Query,
@@ -42,7 +43,7 @@ struct End {
     params(
         ("id" = BuildId, Path, description = "The build"),
         ("after" = Option<i64>, Query, minimum = 0, description = "Only events after the one with this id"),
-        ("Last-Event-ID" = Option<i64>, Header, description = "Of the last event that the client has: it goes on there"),
+        ("Last-Event-ID" = Option<String>, Header, pattern = "^[0-9]{0,18}$", description = "Of the last event that the client has: it goes on there"),
     ),
     responses(
         (status = 200, description = "Its events", content(
@@ -53,6 +54,7 @@ struct End {
 )]
 pub(super) async fn events(
     State(state): State<ApiState>,
+    caller: Caller,
     PathId(id): PathId<BuildId>,
     headers: HeaderMap,
     mut query: Query,
@@ -60,21 +62,20 @@ pub(super) async fn events(
     let after = query.number("after", 0, i64::MAX as u64, 0)?;
     query.finish()?;
     let after = i64::try_from(after).expect("it is within bounds");
-    let build = existing(&state, id).await?;
+    let last: Option<i64> = streams::last_event_id(&headers)?
+        .map(|last| last.parse().ok().filter(|id| *id >= 0))
+        .map(|last| last.ok_or_else(|| Problem::field("last-event-id", "is no event's id")))
+        .transpose()?;
+    let build = existing(&state, &caller, id).await?;
     if !streams::wants_events(&headers) {
         let events = state.store.events_after(id, after).await?;
         let events = events.into_iter().map(EventBody::from).collect();
         return Ok(Json(Events { events }).into_response());
     }
-    let after = match streams::last_event_id(&headers)? {
-        None => after,
-        Some(last) => last
-            .parse()
-            .map_err(|_| Problem::field("last-event-id", "is no event's id"))?,
-    };
+    let after = last.unwrap_or(after);
     let ended = Some(build.state).filter(|state| state.is_terminal());
     let store = state.store.clone();
-    let place = state.streams.open("build_events")?;
+    let place = state.streams.open("build_events", caller.session())?;
     Ok(place.events(move |out| async move { follow(&out, &store, id, after, ended).await }))
 }
 

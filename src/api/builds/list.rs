@@ -16,10 +16,11 @@ use super::body::{BuildBody, Builds};
 use crate::{
     api::{
         ApiState,
+        caller::Caller,
         problem::Problem,
         query::{Query, encode},
     },
-    domain::{BuildId, ImageRepository, ProjectName, State as BuildState, TriggerId, git::GitRef},
+    domain::{BuildId, ImageRepository, ProjectName, Scope, State as BuildState, TriggerId, git::GitRef},
     store::BuildFilter,
 };
 
@@ -37,7 +38,7 @@ struct Wanted {
     operation_id = "list_builds",
     tag = "builds",
     params(
-        ("project" = Option<ProjectName>, Query, description = "Only builds of this project"),
+        ("project" = Option<ProjectName>, Query, description = "Only builds of this project; the token's own, if it has one, when absent"),
         ("repository" = Option<ImageRepository>, Query,
             description = "Only builds whose first destination is in this repository (`host/path`)"),
         ("state" = Option<Vec<BuildState>>, Query, style = Form, explode = false,
@@ -57,8 +58,13 @@ struct Wanted {
         )),
     )
 )]
-pub(super) async fn list(State(state): State<ApiState>, query: Query) -> Result<Response, Problem> {
-    let wanted = Wanted::parse(query)?;
+pub(super) async fn list(
+    State(state): State<ApiState>,
+    caller: Caller,
+    query: Query,
+) -> Result<Response, Problem> {
+    let mut wanted = Wanted::parse(query)?;
+    wanted.filter.project = caller.project(Scope::BuildsRead, wanted.filter.project)?;
     // One more than shown tells whether there is another page.
     let mut builds = state
         .store

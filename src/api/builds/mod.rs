@@ -1,5 +1,6 @@
 //! `/api/v1/builds`: the queue's front door.
 
+mod asked;
 mod body;
 mod create;
 mod etag;

@@ -15,10 +15,11 @@ use super::{
 use crate::{
     api::{
         ApiState,
+        caller::Caller,
         extract::PathId,
         problem::{Code, Problem, ProblemBody},
     },
-    domain::{Build, BuildId, State as BuildState},
+    domain::{Build, BuildId, Scope, State as BuildState},
     store::Cancelled,
 };
 
@@ -46,13 +47,14 @@ use crate::{
 )]
 pub(super) async fn get(
     State(state): State<ApiState>,
+    caller: Caller,
     PathId(id): PathId<BuildId>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     if let Some(wait) = wait::preferred(&headers) {
-        return wait::answer(&state, id, &headers, wait).await;
+        return wait::answer(&state, &caller, id, &headers, wait).await;
     }
-    let build = existing(&state, id).await?;
+    let build = existing(&state, &caller, id).await?;
     Ok(tagged(&state, build).await?.unless_known(&headers))
 }
 
@@ -75,8 +77,10 @@ pub(super) async fn get(
 )]
 pub(super) async fn cancel(
     State(state): State<ApiState>,
+    caller: Caller,
     PathId(id): PathId<BuildId>,
 ) -> Result<Response, Problem> {
+    state.may_with(&caller, Scope::BuildsWrite, id).await?;
     let build = match state.store.cancel(id).await? {
         None => return Err(Problem::new(Code::NotFound)),
         Some(Cancelled::Ended(build)) if build.state != BuildState::Cancelled => {
@@ -105,19 +109,27 @@ pub(super) async fn cancel(
 )]
 pub(super) async fn attempts(
     State(state): State<ApiState>,
+    caller: Caller,
     PathId(id): PathId<BuildId>,
 ) -> Result<Json<Attempts>, Problem> {
-    existing(&state, id).await?;
+    existing(&state, &caller, id).await?;
     let attempts = state.store.attempts(id).await?;
     Ok(Json(Attempts {
         attempts: attempts.into_iter().map(AttemptBody::from).collect(),
     }))
 }
 
-/// The build, or 404.
-pub(super) async fn existing(state: &ApiState, id: BuildId) -> Result<Build, Problem> {
+/// The build, or 404. Whether the caller may read it was asked before.
+pub(super) async fn found(state: &ApiState, id: BuildId) -> Result<Build, Problem> {
     let build = state.store.build(id).await?;
     build.ok_or_else(|| Problem::new(Code::NotFound))
+}
+
+/// The build, for those who may read it; 404 where it is not theirs, as if there were none.
+pub(super) async fn existing(state: &ApiState, caller: &Caller, id: BuildId) -> Result<Build, Problem> {
+    let build = found(state, id).await?;
+    caller.may(Scope::BuildsRead, &build.spec.project)?;
+    Ok(build)
 }
 
 /// The build with all that is shown of it.

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::read::{existing, tagged};
 use crate::{
-    api::{ApiState, problem::Problem},
+    api::{ApiState, caller::Caller, problem::Problem},
     domain::BuildId,
 };
 
@@ -36,15 +36,16 @@ pub(super) fn preferred(headers: &HeaderMap) -> Option<Duration> {
 /// Answers when the build is not as the client knows it (`If-None-Match`), or has ended; at the latest after `wait`.
 pub(super) async fn answer(
     state: &ApiState,
+    caller: &Caller,
     id: BuildId,
     headers: &HeaderMap,
     wait: Duration,
 ) -> Result<Response, Problem> {
-    let place = state.waits.open("wait")?;
+    let place = state.waits.open("wait", caller.session())?;
     let until = Instant::now() + wait;
     let mut changes = state.store.watch_build(id);
     loop {
-        let build = existing(state, id).await?;
+        let build = existing(state, caller, id).await?;
         let (ended, version) = (build.state.is_terminal(), build.version);
         let tagged = tagged(state, build).await?;
         let news = headers.contains_key(http::header::IF_NONE_MATCH) && !tagged.is_known(headers);
@@ -58,7 +59,10 @@ pub(super) async fn answer(
             tokio::select! {
                 () = changes.changed() => {}
                 () = tokio::time::sleep_until(whole) => break,
-                () = place.ends() => break,
+                ended = place.ends() => {
+                    ended?;
+                    break;
+                }
             }
             // Waiting is to cost little: only a build that has changed is read whole.
             if state.store.build_version(id).await? != Some(version) {

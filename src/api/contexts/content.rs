@@ -12,6 +12,7 @@ use super::Archive;
 use crate::{
     api::{
         ApiState,
+        auth::bearer,
         extract::PathId,
         problem::{Code, Problem, ProblemBody},
     },
@@ -29,8 +30,8 @@ use crate::{
     tag = "contexts",
     params(
         ("id" = ContextId, Path, description = "The context"),
-        ("Authorization" = String, Header, description = "`Bearer` and the token"),
     ),
+    security(("context" = [])),
     responses(
         (status = 200, description = "The archive", body = Archive, content_type = "application/gzip"),
         (status = 401, description = "The token is missing, or does not open this context now", body = ProblemBody,
@@ -58,13 +59,4 @@ pub(super) async fn content(
         (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
     ];
     Ok((headers, Body::from_stream(blob.bytes)).into_response())
-}
-
-fn bearer(headers: &HeaderMap) -> Option<&str> {
-    let (scheme, token) = headers
-        .get(header::AUTHORIZATION)?
-        .to_str()
-        .ok()?
-        .split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then_some(token.trim())
 }

@@ -13,11 +13,12 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
     ApiState,
+    caller::Caller,
     extract::PathId,
     problem::{Code, Problem},
 };
 use crate::{
-    domain::{ContextId, ProjectName},
+    domain::{ContextId, ProjectName, Scope},
     store::Context,
 };
 
@@ -80,10 +81,11 @@ impl From<Context> for ContextBody {
 )]
 async fn get(
     State(state): State<ApiState>,
+    caller: Caller,
     PathId(id): PathId<ContextId>,
 ) -> Result<Json<ContextBody>, Problem> {
     let context = state.store.context(id).await?;
-    context
-        .map(|context| Json(context.into()))
-        .ok_or_else(|| Problem::new(Code::NotFound))
+    let context = context.ok_or_else(|| Problem::new(Code::NotFound))?;
+    caller.may(Scope::BuildsRead, &context.project)?;
+    Ok(Json(context.into()))
 }

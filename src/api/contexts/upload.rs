@@ -14,12 +14,13 @@ use super::{
 use crate::{
     api::{
         ApiState,
+        caller::Caller,
         extract::{content_length, media_type, read, too_large},
         problem::{Code, Problem},
         query::Query,
     },
     blobs::{BlobName, Upload},
-    domain::{ContextId, ProjectName},
+    domain::{ContextId, ProjectName, Scope},
 };
 
 /// The longest Dockerfile.
@@ -42,7 +43,7 @@ enum Kind {
     path = "/api/v1/contexts",
     operation_id = "upload_context",
     tag = "contexts",
-    params(("project" = Option<ProjectName>, Query, description = "Who may build from it; `default` when absent")),
+    params(("project" = Option<ProjectName>, Query, description = "Who may build from it; when absent, the token's project, or `default`")),
     request_body(
         description = "A tar.gz archive (also as `application/x-gtar` or `application/octet-stream`), or a \
             Dockerfile's text (also as `text/x-dockerfile`)",
@@ -56,11 +57,16 @@ enum Kind {
 )]
 pub(super) async fn upload(
     State(state): State<ApiState>,
+    caller: Caller,
     mut query: Query,
     request: Request,
 ) -> Result<Response, Problem> {
-    let project = query.one::<ProjectName>("project")?.unwrap_or_default();
+    let named = query.one::<ProjectName>("project")?;
     query.finish()?;
+    let project = named
+        .or_else(|| caller.only_project().cloned())
+        .unwrap_or_default();
+    caller.may(Scope::ContextsWrite, &project)?;
     let kind = kind(request.headers())?;
     let _permit = state
         .uploads

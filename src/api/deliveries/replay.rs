@@ -10,7 +10,7 @@ use crate::{
         ApiState,
         caller::Caller,
         extract::{JsonBody, PathId},
-        hooks::{self, judge},
+        hooks::{self, judge, settled},
         problem::{Code, Problem, ProblemBody},
     },
     domain::{DeliveryId, Scope},
@@ -59,7 +59,7 @@ pub(super) async fn replay(
     let headers = hooks::restored(&arrived.headers);
     let read = webhooks::read(trigger.provider, &headers, body)
         .map_err(|error| Problem::new(Code::NotReplayable).detail(error.to_string()))?;
-    let judged = judge(&trigger, read);
+    let judged = settled(&state, &trigger, judge(&trigger, read), caller.decides()).await?;
     let arrival = Arrival {
         id: DeliveryId::generate(),
         trigger: trigger.id,

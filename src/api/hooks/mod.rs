@@ -5,6 +5,7 @@ mod allowance;
 mod intents;
 mod keep;
 mod receive;
+mod settle;
 
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -14,6 +15,7 @@ pub(super) use self::{
     allowance::Allowances,
     intents::{Judged, judge, of_ref},
     keep::restored,
+    settle::{Terms, settled},
 };
 
 /// What git hosts call.

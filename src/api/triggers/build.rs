@@ -11,7 +11,7 @@ use crate::{
         caller::Caller,
         deliveries::DeliveryBody,
         extract::{JsonBody, PathId},
-        hooks::{Judged, of_ref},
+        hooks::{Judged, of_ref, settled},
         problem::{Code, Problem, ProblemBody},
     },
     domain::{
@@ -74,11 +74,9 @@ pub(super) async fn build(
         commit: wanted.commit,
         message: None,
     };
-    let Judged { intents, without } = Judged::of(of_ref(
-        &trigger,
-        &subject,
-        wanted.rule.as_ref().map(RuleName::as_str),
-    ));
+    let only = wanted.rule.as_ref().map(RuleName::as_str);
+    let judged = Judged::of(of_ref(&trigger, &subject, only));
+    let Judged { intents, without } = settled(&state, &trigger, judged, caller.decides()).await?;
     let arrival = Arrival {
         id: DeliveryId::generate(),
         trigger: id,

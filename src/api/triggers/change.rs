@@ -61,7 +61,7 @@ pub(super) async fn change(
         rules: patch.rules,
         enabled: patch.enabled,
     };
-    let changed = state.store.change_trigger(id, &change).await?;
+    let changed = state.store.change_trigger(id, &change, &caller.actor()).await?;
     changed
         .map(|trigger| Json(trigger.into()))
         .ok_or_else(|| Problem::new(Code::NotFound))

@@ -69,7 +69,7 @@ fn yes() -> bool {
         (status = 201, description = "It is there", body = WithSecret, headers(
             ("Location" = String, description = "The trigger's address"),
         )),
-        (status = 409, description = "The service has no key to keep secrets with: `secrets_unavailable`",
+        (status = 501, description = "The service has no key to keep secrets with: `secret_key_missing`",
             body = ProblemBody, content_type = "application/problem+json"),
     )
 )]
@@ -79,6 +79,9 @@ pub(super) async fn create(
     JsonBody(new): JsonBody<NewTrigger>,
 ) -> Result<Response, Problem> {
     caller.may(Scope::TriggersWrite, &new.project)?;
+    if state.store.project_settings(&new.project).await?.removed {
+        return Err(Problem::field("project", "was removed, and takes no triggers"));
+    }
     let id = TriggerId::generate();
     let secret = secret::given_or_made(new.secret)?;
     let sealed = secret::sealed(&state, id, &secret)?;
@@ -90,7 +93,14 @@ pub(super) async fn create(
     };
     let trigger = state
         .store
-        .add_trigger(id, &new.project, new.provider, &settings, &sealed)
+        .add_trigger(
+            id,
+            &new.project,
+            new.provider,
+            &settings,
+            &sealed,
+            &caller.actor(),
+        )
         .await?;
     let location = [
         (header::LOCATION, format!("/api/v1/triggers/{id}")),

@@ -10,6 +10,7 @@ use crate::{
         ApiState,
         caller::Caller,
         extract::{JsonBody, PathId},
+        hooks::Terms,
         problem::Problem,
     },
     domain::{
@@ -91,13 +92,17 @@ pub(super) async fn dry_run(
         commit: wanted.commit,
         message: None,
     };
-    Ok(Json(rulings(&trigger, &subject)))
+    let terms = Terms::of(&state, &trigger.project, caller.decides()).await?;
+    Ok(Json(rulings(&trigger, &subject, &terms)))
 }
 
-fn rulings(trigger: &Trigger, subject: &Subject) -> Rulings {
+fn rulings(trigger: &Trigger, subject: &Subject, terms: &Terms) -> Rulings {
     let rules = trigger.settings.rules.iter().map(|rule| {
         let (matches, destinations, reason) = match rule.judge(trigger, subject) {
-            Ruling::Builds(spec) => (true, Vec::from(spec.destinations), None),
+            Ruling::Builds(spec) => match terms.settle(*spec) {
+                Ok(spec) => (true, Vec::from(spec.destinations), None),
+                Err(why) => (true, Vec::new(), Some(why)),
+            },
             Ruling::Fails(why) => (true, Vec::new(), Some(why.0)),
             Ruling::Passes(why) => (false, Vec::new(), Some(why.to_owned())),
         };

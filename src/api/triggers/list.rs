@@ -30,10 +30,7 @@ pub(super) async fn list(
     let before = query.one::<TriggerId>("cursor")?;
     let limit = u32::try_from(query.number("limit", 1, 100, 20)?).expect("the limit is at most 100");
     query.finish()?;
-    let project = named.or_else(|| caller.only_project().cloned());
-    if let Some(project) = &project {
-        caller.may(Scope::TriggersRead, project)?;
-    }
+    let project = caller.project(Scope::TriggersRead, named)?;
     let mut triggers = state.store.triggers(project.as_ref(), before, limit + 1).await?;
     let more = triggers.len() > limit as usize;
     triggers.truncate(limit as usize);

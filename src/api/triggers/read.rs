@@ -49,7 +49,7 @@ pub(super) async fn delete(
     PathId(id): PathId<TriggerId>,
 ) -> Result<StatusCode, Problem> {
     existing(&state, &caller, Scope::TriggersWrite, id).await?;
-    if state.store.remove_trigger(id).await? {
+    if state.store.remove_trigger(id, &caller.actor()).await? {
         Ok(StatusCode::NO_CONTENT)
     } else {
         Err(Problem::new(Code::NotFound))

@@ -59,7 +59,7 @@ fn a_day() -> u32 {
     request_body = Rotation,
     responses(
         (status = 200, description = "The trigger with its new secret", body = WithSecret),
-        (status = 409, description = "The service has no key to keep secrets with: `secrets_unavailable`",
+        (status = 501, description = "The service has no key to keep secrets with: `secret_key_missing`",
             body = ProblemBody, content_type = "application/problem+json"),
     )
 )]
@@ -79,7 +79,11 @@ pub(super) async fn rotate(
     let secret = secret::given_or_made(rotation.secret)?;
     let sealed = secret::sealed(&state, id, &secret)?;
     let overlap = Duration::from_secs(rotation.overlap_seconds.into());
-    if !state.store.rotate_trigger_secret(id, &sealed, overlap).await? {
+    if !state
+        .store
+        .rotate_trigger_secret(id, &sealed, overlap, &caller.actor())
+        .await?
+    {
         return Err(Problem::new(Code::NotFound));
     }
     let trigger = existing(&state, &caller, Scope::TriggersWrite, id).await?;

@@ -57,7 +57,7 @@ pub(super) fn given_or_made(given: Option<Given>) -> Result<SecretString, Proble
 /// The keys that secrets are sealed with; refused where the operator has set none.
 fn keys(state: &ApiState) -> Result<&Keyring, Problem> {
     state.keyring.as_deref().ok_or_else(|| {
-        Problem::new(Code::SecretsUnavailable).detail(
+        Problem::new(Code::SecretKeyMissing).detail(
             "the service has no key to keep secrets with: its operator sets --secret-key-file or SLIPWAY_SECRET_KEY",
         )
     })

@@ -9,9 +9,11 @@ use crate::{
     cli::settings::{ProjectArgs, ServiceArgs},
     domain::{
         BuildSpec, ImageReference, ImageRepository, Invalid, ProjectName, Source,
+        concurrency::{Concurrency, GroupName, Supersede},
         options::{BuildArgName, Cache, Key, Platform, Resources, StageName, Value},
         path::RelativePath,
         quantity::{Cpu, Memory},
+        secrets::{BuildSecret, BuildSecrets},
         spec::{Bounded, Destinations, MaxRetries, Priority, TimeoutSeconds},
     },
 };
@@ -56,6 +58,11 @@ pub struct BuildArgs {
     #[arg(long, value_parser = build_arg, value_name = "NAME[=VALUE]")]
     build_arg: Vec<(BuildArgName, Option<Value>)>,
 
+    /// A secret for `RUN --mount=type=secret,id=ID`: the key of a Secret that the project's builds may read; may be
+    /// repeated
+    #[arg(long, value_parser = secret, value_name = "ID=SECRET/KEY")]
+    secret: Vec<BuildSecret>,
+
     /// The stage to build [default: the last one]
     #[arg(long, value_name = "STAGE")]
     target: Option<StageName>,
@@ -96,6 +103,15 @@ pub struct BuildArgs {
     #[arg(long, allow_negative_numbers = true, value_parser = number::<Priority>, value_name = "N")]
     priority: Option<Priority>,
 
+    /// Names builds of which the newest is enough: it ends older ones of the group, as --supersede says
+    #[arg(long, value_name = "NAME")]
+    group: Option<GroupName>,
+
+    /// Which older builds of its group it ends: none, queued, or running (those, too, that do not push yet)
+    /// [default: queued]
+    #[arg(long, requires = "group", value_name = "WHICH")]
+    supersede: Option<Supersede>,
+
     /// CPU for the build, such as 2 or 500m [default: the operator's]
     #[arg(long, value_name = "CPU")]
     cpu: Option<Cpu>,
@@ -122,16 +138,18 @@ pub struct BuildArgs {
 
 /// Everything but where the context comes from.
 pub(super) struct Wanted {
-    pub project: ProjectName,
+    /// None: the service's choice, which is a token's own project if it has one.
+    pub project: Option<ProjectName>,
     destinations: Destinations,
     build_args: Bounded<BuildArgName>,
+    secrets: BuildSecrets,
     labels: Bounded<Key>,
     annotations: Bounded<Key>,
 }
 
 impl Wanted {
     /// Checks what was given, before anything is sent.
-    pub(super) fn new(args: &BuildArgs, project: ProjectName) -> Result<Self, String> {
+    pub(super) fn new(args: &BuildArgs, project: Option<ProjectName>) -> Result<Self, String> {
         let from_environment = |(name, value): &(BuildArgName, Option<Value>)| match value {
             Some(value) => Some(Ok((name.clone(), value.clone()))),
             // As docker does: what is not set is not passed on.
@@ -151,6 +169,7 @@ impl Wanted {
             project,
             destinations: args.tag.clone().try_into().map_err(of("--tag"))?,
             build_args: build_args.try_into().map_err(of("--build-arg"))?,
+            secrets: args.secret.clone().try_into().map_err(of("--secret"))?,
             labels: map(&args.label).try_into().map_err(of("--label"))?,
             annotations: map(&args.annotation).try_into().map_err(of("--annotation"))?,
         })
@@ -159,11 +178,12 @@ impl Wanted {
     /// The request.
     pub(super) fn spec(self, args: &BuildArgs, source: Source, dockerfile: RelativePath) -> BuildSpec {
         BuildSpec {
-            project: self.project,
+            project: self.project.unwrap_or_default(),
             source,
             dockerfile,
             destinations: self.destinations,
             build_args: self.build_args,
+            secrets: self.secrets,
             target: args.target.clone(),
             labels: self.labels,
             platform: args.platform.clone(),
@@ -179,6 +199,10 @@ impl Wanted {
                 cpu: args.cpu.clone(),
                 memory: args.memory.clone(),
             },
+            concurrency: args.group.clone().map(|group| Concurrency {
+                group,
+                supersede: args.supersede.unwrap_or_default(),
+            }),
             annotations: self.annotations,
         }
     }
@@ -189,6 +213,24 @@ fn build_arg(text: &str) -> Result<(BuildArgName, Option<Value>), Invalid> {
         Some((name, value)) => Ok((name.parse()?, Some(value.parse()?))),
         None => Ok((text.parse()?, None)),
     }
+}
+
+/// `ID=SECRET/KEY`; an `id=` before it, as docker has it, is fine too.
+fn secret(text: &str) -> Result<BuildSecret, String> {
+    let text = match text.strip_prefix("id=") {
+        Some(rest) if rest.contains('=') => rest,
+        _ => text,
+    };
+    let parts = text
+        .split_once('=')
+        .and_then(|(id, rest)| Some((id, rest.split_once('/')?)));
+    let (id, (secret, key)) = parts.ok_or("write ID=SECRET/KEY")?;
+    let of = |what: &'static str| move |reason: Invalid| format!("the {what} {reason}");
+    Ok(BuildSecret {
+        id: id.parse().map_err(of("id"))?,
+        secret: secret.parse().map_err(of("Secret's name"))?,
+        key: key.parse().map_err(of("key"))?,
+    })
 }
 
 fn pair(text: &str) -> Result<(Key, Value), String> {

@@ -39,7 +39,7 @@ pub struct FollowArgs {
 pub(super) async fn run(args: BuildArgs, screen: &mut Screen) -> Result<Ending, Failure> {
     screen.be_quiet(args.quiet);
     let settings = args.service.settings()?;
-    let project = settings.project(&args.project).unwrap_or_default();
+    let project = settings.project(&args.project);
     let wanted = Wanted::new(&args, project).map_err(Failure::Input)?;
     let mut interrupts = Interrupts::listen()?;
     let created = tokio::select! {
@@ -109,8 +109,12 @@ async fn create(
             send(folder, dockerfile, &wanted, settings, screen).await?
         }
     };
+    let named = wanted.project.is_some();
     let spec = wanted.spec(args, source, dockerfile);
-    Ok(settings.client.create_build(&spec).await?)
+    Ok(match named {
+        true => settings.client.create_build(&spec).await?,
+        false => settings.client.create_build_anywhere(&spec).await?,
+    })
 }
 
 /// Sends a folder.
@@ -129,7 +133,7 @@ async fn send(
     let context = looked.map_err(|error| Failure::Input(error.to_string()))?;
     let dockerfile = inside(context.dockerfile())?;
     let count = context.count();
-    let sent = upload::folder(&settings.client, screen, &wanted.project, context).await?;
+    let sent = upload::folder(&settings.client, screen, wanted.project.as_ref(), context).await?;
     for path in &sent.gone {
         screen.note(&format!(
             "{} went away while the context was sent",
@@ -162,7 +166,15 @@ async fn from_standard_input(
     } else {
         ("text/plain", inside(Path::new("Dockerfile"))?)
     };
-    let context = upload::stream(&settings.client, screen, &wanted.project, kind, begun, stdin).await?;
+    let context = upload::stream(
+        &settings.client,
+        screen,
+        wanted.project.as_ref(),
+        kind,
+        begun,
+        stdin,
+    )
+    .await?;
     Ok((uploaded(&context), dockerfile))
 }
 

@@ -35,7 +35,7 @@ pub(super) struct Sent {
 pub(super) async fn folder(
     client: &Client,
     screen: &Screen,
-    project: &ProjectName,
+    project: Option<&ProjectName>,
     context: Context,
 ) -> Result<Sent, Failure> {
     let bar = bar(screen, Some(context.size()));
@@ -75,7 +75,7 @@ pub(super) async fn folder(
 pub(super) async fn stream(
     client: &Client,
     screen: &Screen,
-    project: &ProjectName,
+    project: Option<&ProjectName>,
     kind: &str,
     begun: Vec<u8>,
     rest: impl AsyncRead + Send + Unpin + 'static,

@@ -21,8 +21,8 @@ const SHAPES: [&str; 12] = [
     r"(?-u)\bAIza[A-Za-z0-9_-]{35}",
     // A JSON Web Token.
     r"(?-u)\beyJ[A-Za-z0-9_-]{8,}\.eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]+",
-    // The service's own, with which a build fetches its context.
-    r"(?-u)\bslipctx_[0-9a-f]{64}",
+    // The service's own: with which a build fetches its context, and what opens the API.
+    r"(?-u)\b(?:slipctx_[0-9a-f]{64}|slw_[0-9A-Za-z]{49})\b",
 ];
 
 static ANY: LazyLock<RegexSet> = LazyLock::new(|| RegexSet::new(SHAPES).expect("the patterns are valid"));

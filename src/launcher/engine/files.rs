@@ -15,11 +15,12 @@ use super::{
     context::{self, Arriving},
     engine_error,
     request::DIGEST_FILE,
+    secrets::Given,
 };
 use crate::{domain::Digest, launcher::LaunchError};
 
 /// Where kaniko looks for registry credentials, without the leading slash.
-const CREDENTIALS: &str = "kaniko/.docker/config.json";
+pub const CREDENTIALS: &str = "kaniko/.docker/config.json";
 
 /// How long the engine may take to unpack a context.
 const UNPACKING: Duration = Duration::from_secs(30 * 60);
@@ -27,30 +28,41 @@ const UNPACKING: Duration = Duration::from_secs(30 * 60);
 /// More than a digest and its tar header: what is larger is no digest.
 const DIGEST_TAR: usize = 16 * 1024;
 
-/// Copies the registry credentials into a container that has not started.
-///
-/// As a file and not as environment: whoever may look at containers would read it there.
-pub async fn put_credentials(docker: &Docker, container: &str, config: &Path) -> Result<(), LaunchError> {
-    let content = tokio::fs::read(config).await.map_err(|error| {
+/// The operator's registry credentials, as a file for a container.
+pub async fn credentials(config: &Path) -> Result<Vec<u8>, LaunchError> {
+    tokio::fs::read(config).await.map_err(|error| {
         LaunchError::Unavailable(format!(
             "the registry credentials cannot be read from {}: {error}",
             config.display()
         ))
-    })?;
-    let mut header = tar::Header::new_gnu();
-    header.set_mode(0o600);
-    header.set_size(content.len() as u64);
-    let mut tar = tar::Builder::new(Vec::new());
-    let whole = tar
-        .append_data(&mut header, CREDENTIALS, &content[..])
-        .and_then(|()| tar.into_inner());
-    let whole = whole.map_err(|error| {
-        LaunchError::Refused(format!("the registry credentials cannot be packed: {error}"))
+    })
+}
+
+/// Copies credentials and secrets into a container that has not started.
+///
+/// As files and not as environment: whoever may look at containers would read them there.
+pub async fn put_secrets(docker: &Docker, container: &str, files: Vec<Given>) -> Result<(), LaunchError> {
+    if files.is_empty() {
+        return Ok(());
+    }
+    let whole = pack(&files).map_err(|error| {
+        LaunchError::Refused(format!("credentials and secrets cannot be packed: {error}"))
     })?;
     // A stream, because the client library logs plain bodies.
     let body = bollard::body_stream(stream::iter([Bytes::from(whole)]));
     let sent = docker.upload_to_container(container, into_root(), body).await;
     sent.map_err(|error| engine_error::launching(&error))
+}
+
+fn pack(files: &[Given]) -> std::io::Result<Vec<u8>> {
+    let mut tar = tar::Builder::new(Vec::new());
+    for file in files {
+        let mut header = tar::Header::new_gnu();
+        header.set_mode(0o600);
+        header.set_size(file.content.len() as u64);
+        tar.append_data(&mut header, &file.path, &file.content[..])?;
+    }
+    tar.into_inner()
 }
 
 /// Copies a context into a container that has not started.

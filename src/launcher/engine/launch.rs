@@ -18,6 +18,8 @@ use super::{
     context, engine_error, files,
     labels::{self, CONTEXT_VOLUME, Labels},
     request,
+    secrets::{self, Given},
+    settled,
 };
 use crate::{
     domain::Source,
@@ -115,8 +117,10 @@ async fn run(
     order: &Order,
     labels: Labels,
 ) -> Result<Launched, LaunchError> {
+    settled::check(order)?;
     engine.image.ensure(docker).await?;
     check_volume(engine, docker, order).await?;
+    let secrets = secrets_of(engine, order).await?;
     let arriving = context::fetch(&engine.http, order, &engine.options.context_limits).await?;
     let name = labels::container_name(order.id, labels.attempt);
     let body = request::container(&order.spec, &engine.options, &labels);
@@ -128,7 +132,7 @@ async fn run(
         }
         Err(error) => return Err(engine_error::launching(&error)),
     };
-    match fill_and_start(engine, docker, &id, arriving, &labels).await {
+    match fill_and_start(docker, &id, secrets, arriving, &labels).await {
         Ok(()) => Ok(Launched {
             external_id: labels.first.unwrap_or(id),
             adopted: false,
@@ -143,16 +147,34 @@ async fn run(
     }
 }
 
+/// All that the container gets to see and nobody else: registry credentials, the project's or else the operator's, and
+/// the build's secrets.
+async fn secrets_of(engine: &Engine, order: &Order) -> Result<Vec<Given>, LaunchError> {
+    let options = &engine.options;
+    let mut files = secrets::of_build(order, options.secrets.as_deref()).await?;
+    let config = match (
+        secrets::registry(order, options.secrets.as_deref()).await?,
+        &options.docker_config,
+    ) {
+        (Some(own), _) => Some(own),
+        (None, Some(config)) => Some(files::credentials(config).await?),
+        (None, None) => None,
+    };
+    files.extend(config.map(|content| Given {
+        path: files::CREDENTIALS.to_owned(),
+        content,
+    }));
+    Ok(files)
+}
+
 async fn fill_and_start(
-    engine: &Engine,
     docker: &Docker,
     id: &str,
+    secrets: Vec<Given>,
     arriving: Option<context::Arriving>,
     labels: &Labels,
 ) -> Result<(), LaunchError> {
-    if let Some(config) = &engine.options.docker_config {
-        files::put_credentials(docker, id, config).await?;
-    }
+    files::put_secrets(docker, id, secrets).await?;
     if let Some(arriving) = arriving {
         files::put_context(docker, id, arriving).await?;
     }

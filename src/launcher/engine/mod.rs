@@ -16,6 +16,8 @@ mod launch;
 mod log;
 mod outcome;
 mod request;
+mod secrets;
+mod settled;
 
 use std::{path::PathBuf, sync::Arc};
 
@@ -58,6 +60,8 @@ pub struct Options {
     pub extra_capabilities: Vec<String>,
     /// A Docker `config.json` with registry credentials; builds get a copy. None when absent.
     pub docker_config: Option<PathBuf>,
+    /// A folder with what takes the place of a cluster's Secrets: `<folder>/<secret>/<key>`. None when absent.
+    pub secrets: Option<PathBuf>,
     /// A folder on the engine's machine whose folders are what `volume` sources name. When absent they name volumes of
     /// the engine, and only those that carry the label `slipway.dev/context`.
     pub volume_root: Option<PathBuf>,
@@ -82,6 +86,7 @@ impl Default for Options {
             network: "bridge".to_owned(),
             extra_capabilities: Vec::new(),
             docker_config: None,
+            secrets: None,
             volume_root: None,
             default_cpu: None,
             default_memory: None,

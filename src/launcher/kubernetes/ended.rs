@@ -11,7 +11,7 @@ use crate::{
     domain::{BuildId, failure::Retry},
     launcher::{
         LauncherError,
-        outcome::{Evidence, KANIKO_CONTAINER, PodLog, sighting},
+        outcome::{BUILD_CONTAINER, Evidence, PodLog, sighting},
     },
 };
 
@@ -96,8 +96,8 @@ impl EndedLogs {
 enum Subject<'a> {
     /// A container that failed.
     Failed(&'a str, &'a ContainerStatus),
-    /// kaniko, at work.
-    Running,
+    /// kaniko, at work, in the container of this name.
+    Running(&'a str),
 }
 
 fn subject(pod: &Pod) -> Option<Subject<'_>> {
@@ -111,10 +111,11 @@ fn subject(pod: &Pod) -> Option<Subject<'_>> {
     if let Some(container) = failed {
         return Some(Subject::Failed(&container.name, container));
     }
-    mains
-        .iter()
-        .any(|one| one.state.as_ref().is_some_and(|state| state.running.is_some()))
-        .then_some(Subject::Running)
+    let builds = inits.iter().filter(|one| one.name == BUILD_CONTAINER);
+    builds
+        .chain(mains)
+        .find(|one| one.state.as_ref().is_some_and(|state| state.running.is_some()))
+        .map(|one| Subject::Running(&one.name))
 }
 
 fn has_failed(state: &ContainerState) -> bool {
@@ -132,8 +133,8 @@ impl Kubernetes {
                     self.ended_log(id, pod, container, status).await?
                 }
                 // Tells the phase; whatever is wrong, the next look will tell.
-                Some(Subject::Running) => {
-                    let now = tail(&self.pods, &name, KANIKO_CONTAINER);
+                Some(Subject::Running(container)) => {
+                    let now = tail(&self.pods, &name, container);
                     match tokio::time::timeout(GLANCE, now).await {
                         Ok(Ok(text)) => text,
                         _ => continue,

@@ -1,4 +1,5 @@
-//! Which credentials a build's container gets to see. Any of its RUN steps can read them, so it gets no others.
+//! Which credentials a build's containers get to see. Any RUN step can read what its container can, so that one gets
+//! no others.
 
 use k8s_openapi::api::core::v1::{
     EnvFromSource, EnvVar, EnvVarSource, KeyToPath, PersistentVolumeClaimVolumeSource, SecretEnvSource,
@@ -6,9 +7,10 @@ use k8s_openapi::api::core::v1::{
 };
 
 use super::{KubernetesOptions, RegistryCredentials};
-use crate::domain::Source;
+use crate::{domain::Source, launcher::Order};
 
-const VOLUME: &str = "registry-credentials";
+const PUSH_VOLUME: &str = "registry-credentials";
+const PULL_VOLUME: &str = "pull-credentials";
 const DOCKER_CONFIG: &str = "/kaniko/.docker";
 
 /// What the registry's credentials add to the pod.
@@ -18,18 +20,29 @@ pub(super) struct Credentials {
     pub(super) mount: Option<VolumeMount>,
 }
 
-pub(super) fn registry(options: &KubernetesOptions) -> Credentials {
+/// With which the image is pushed: the project's own, else the operator's.
+pub(super) fn push(order: &Order, options: &KubernetesOptions) -> Credentials {
+    if let Some(name) = &order.project.push_secret {
+        return secret(PUSH_VOLUME, name.as_str());
+    }
     match &options.registry_credentials {
         None => Credentials::default(),
-        Some(RegistryCredentials::Secret(name)) => secret(name),
+        Some(RegistryCredentials::Secret(name)) => secret(PUSH_VOLUME, name),
         Some(RegistryCredentials::Claim(name)) => claim(name),
     }
 }
 
-fn secret(name: &str) -> Credentials {
+/// With which base images are pulled where another container pushes. The operator's registry credentials are for
+/// pushing, so they never take this one's place.
+pub(super) fn pull(order: &Order) -> Credentials {
+    let name = order.project.pull_secret.as_ref();
+    name.map_or_else(Credentials::default, |name| secret(PULL_VOLUME, name.as_str()))
+}
+
+fn secret(volume: &str, name: &str) -> Credentials {
     Credentials {
         volume: Some(Volume {
-            name: VOLUME.to_owned(),
+            name: volume.to_owned(),
             secret: Some(SecretVolumeSource {
                 secret_name: Some(name.to_owned()),
                 default_mode: Some(0o400),
@@ -42,14 +55,14 @@ fn secret(name: &str) -> Credentials {
             }),
             ..Volume::default()
         }),
-        mount: Some(mount(DOCKER_CONFIG.to_owned(), None)),
+        mount: Some(mount(volume, DOCKER_CONFIG.to_owned(), None)),
     }
 }
 
 fn claim(name: &str) -> Credentials {
     Credentials {
         volume: Some(Volume {
-            name: VOLUME.to_owned(),
+            name: PUSH_VOLUME.to_owned(),
             persistent_volume_claim: Some(PersistentVolumeClaimVolumeSource {
                 claim_name: name.to_owned(),
                 read_only: None,
@@ -57,15 +70,16 @@ fn claim(name: &str) -> Credentials {
             ..Volume::default()
         }),
         mount: Some(mount(
+            PUSH_VOLUME,
             format!("{DOCKER_CONFIG}/config.json"),
             Some("config.json".to_owned()),
         )),
     }
 }
 
-fn mount(mount_path: String, sub_path: Option<String>) -> VolumeMount {
+fn mount(volume: &str, mount_path: String, sub_path: Option<String>) -> VolumeMount {
     VolumeMount {
-        name: VOLUME.to_owned(),
+        name: volume.to_owned(),
         mount_path,
         sub_path,
         read_only: Some(true),
@@ -73,24 +87,29 @@ fn mount(mount_path: String, sub_path: Option<String>) -> VolumeMount {
     }
 }
 
-/// For git sources on a host that the operator named, and for no other: the caller chooses the host.
-pub(super) fn git(source: &Source, options: &KubernetesOptions) -> Vec<EnvVar> {
-    let (Source::Git(git), Some(credentials)) = (source, &options.git_credentials) else {
+/// For git sources on a host that was named for them, and for no other: the caller chooses the host. The project's own
+/// credentials go before the operator's, each for its hosts.
+pub(super) fn git(order: &Order, options: &KubernetesOptions) -> Vec<EnvVar> {
+    let Source::Git(git) = &order.spec.source else {
         return Vec::new();
     };
-    if !credentials
-        .hosts
-        .iter()
-        .any(|host| host == host_of(git.url.as_str()))
-    {
+    let host = host_of(git.url.as_str());
+    let projects = order.project.git.as_ref();
+    let projects = projects.filter(|access| access.hosts.iter().any(|one| one.as_str() == host));
+    let operators = options.git_credentials.as_ref();
+    let operators = operators.filter(|credentials| credentials.hosts.iter().any(|one| one == host));
+    let secret = projects
+        .map(|access| access.secret.as_str())
+        .or(operators.map(|credentials| credentials.secret.as_str()));
+    let Some(secret) = secret else {
         return Vec::new();
-    }
+    };
     [
         ("GIT_TOKEN", "token"),
         ("GIT_USERNAME", "username"),
         ("GIT_PASSWORD", "password"),
     ]
-    .map(|(name, key)| from_secret(name, &credentials.secret, key))
+    .map(|(name, key)| from_secret(name, secret, key))
     .into()
 }
 

@@ -2,8 +2,10 @@
 
 mod context;
 mod credentials;
+mod isolated;
 mod options;
 mod pod;
+mod secrets;
 
 use std::collections::BTreeMap;
 
@@ -38,7 +40,8 @@ pub fn build_selector(id: BuildId) -> String {
     format!("{},{BUILD_ID}={id}", selector())
 }
 
-/// The Job of a build. Refused only where the build needs an uploaded context and the order grants none.
+/// The Job of a build. Refused only where the build needs an uploaded context and the order grants none, or a Secret
+/// that is not settled for its project.
 pub fn manifest(order: &Order, options: &KubernetesOptions) -> Result<Job, LaunchError> {
     let labels = labels(order, options);
     let annotations = annotations(&order.spec, options);

@@ -51,6 +51,10 @@ pub struct KubernetesOptions {
     pub priority_class: Option<String>,
     /// Whether the pods get a user namespace of their own, so that their root is nobody on the node.
     pub user_namespaces: bool,
+    /// Whether the pods run under the container runtime's seccomp profile. Off only for runtimes that have none.
+    pub seccomp: bool,
+    /// Whether a step may gain rights by set-uid programs, as `sudo` does.
+    pub privilege_escalation: bool,
     /// How long a pod may wait for its first container, in seconds: only the Job's backstop is reckoned from it.
     pub pending_seconds: u32,
     /// After how many seconds Kubernetes deletes a finished Job that we did not delete.
@@ -81,6 +85,8 @@ impl Default for KubernetesOptions {
             runtime_class: None,
             priority_class: None,
             user_namespaces: false,
+            seccomp: true,
+            privilege_escalation: false,
             pending_seconds: 600,
             ttl_seconds: 86_400,
         }

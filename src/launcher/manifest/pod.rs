@@ -5,14 +5,14 @@ use std::collections::BTreeMap;
 use k8s_openapi::{
     api::core::v1::{
         Capabilities, Container, EnvVar, LocalObjectReference, PodSecurityContext, PodSpec, PodTemplateSpec,
-        ResourceRequirements, SeccompProfile, SecurityContext,
+        ResourceRequirements, SeccompProfile, SecurityContext, Volume, VolumeMount,
     },
     apimachinery::pkg::{api::resource::Quantity, apis::meta::v1::ObjectMeta},
 };
 
-use super::{KubernetesOptions, ResourceOptions, context, credentials};
+use super::{KubernetesOptions, context, credentials, isolated, secrets};
 use crate::{
-    domain::options::Resources,
+    domain::settings::PushMode,
     launcher::{
         LaunchError, Order,
         kaniko_args::{kaniko_args, kaniko_env},
@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// Where Kubernetes takes a container's last words from: the digest gets out by this way.
-const TERMINATION_LOG: &str = "/dev/termination-log";
+pub(super) const TERMINATION_LOG: &str = "/dev/termination-log";
 
 /// What unpacking images and running their steps takes; Shipwright grants the same.
 const CAPABILITIES: [&str; 7] = [
@@ -50,12 +50,28 @@ pub(super) fn template(
     })
 }
 
+/// The containers that build and push, and the volumes that they add.
+pub(super) struct Containers {
+    pub(super) init: Option<Container>,
+    pub(super) main: Container,
+    pub(super) volumes: Vec<Volume>,
+}
+
 fn spec(order: &Order, options: &KubernetesOptions) -> Result<PodSpec, LaunchError> {
     let context = context::context(order, options)?;
-    let credentials = credentials::registry(options);
-    let volumes = context.volume.into_iter().chain(credentials.volume);
-    let mounts = context.mount.into_iter().chain(credentials.mount);
-    let secrets = options.image_pull_secrets.iter().cloned();
+    let secrets = secrets::secrets(order)?;
+    let inputs = context.mount.into_iter().chain(secrets.mount).collect();
+    let containers = match order.project.push_mode {
+        PushMode::Direct => direct(order, options, inputs),
+        PushMode::Isolated => isolated::containers(order, options, inputs),
+    };
+    let volumes = context.volume.into_iter().chain(secrets.volume);
+    let inits = context.fetcher.into_iter().chain(containers.init);
+    let pull_secrets = options.image_pull_secrets.iter().cloned();
+    let seccomp = options.seccomp.then(|| SeccompProfile {
+        type_: "RuntimeDefault".to_owned(),
+        localhost_profile: None,
+    });
     Ok(PodSpec {
         restart_policy: Some("Never".to_owned()),
         // The Job's own deadline would delete pod and log.
@@ -70,46 +86,56 @@ fn spec(order: &Order, options: &KubernetesOptions) -> Result<PodSpec, LaunchErr
         priority_class_name: options.priority_class.clone(),
         node_selector: some_map(&options.node_selector),
         tolerations: some_list(options.tolerations.clone()),
-        image_pull_secrets: some_list(secrets.map(|name| LocalObjectReference { name }).collect()),
-        security_context: Some(PodSecurityContext {
-            seccomp_profile: Some(SeccompProfile {
-                type_: "RuntimeDefault".to_owned(),
-                localhost_profile: None,
-            }),
+        image_pull_secrets: some_list(pull_secrets.map(|name| LocalObjectReference { name }).collect()),
+        security_context: seccomp.map(|profile| PodSecurityContext {
+            seccomp_profile: Some(profile),
             ..PodSecurityContext::default()
         }),
-        init_containers: context.fetcher.map(|container| vec![container]),
-        volumes: some_list(volumes.collect()),
-        containers: vec![Container {
-            volume_mounts: some_list(mounts.collect()),
-            ..kaniko(order, options)
-        }],
+        init_containers: some_list(inits.collect()),
+        volumes: some_list(volumes.chain(containers.volumes).collect()),
+        containers: vec![containers.main],
         ..PodSpec::default()
     })
 }
 
-fn kaniko(order: &Order, options: &KubernetesOptions) -> Container {
+/// One container does all of it.
+fn direct(order: &Order, options: &KubernetesOptions, inputs: Vec<VolumeMount>) -> Containers {
+    let credentials = credentials::push(order, options);
     let args = kaniko_args(&order.spec, &options.kaniko, TERMINATION_LOG);
+    let mounts = inputs.into_iter().chain(credentials.mount);
+    Containers {
+        init: None,
+        main: Container {
+            volume_mounts: some_list(mounts.collect()),
+            ..builder(KANIKO_CONTAINER, order, options, &args)
+        },
+        volumes: credentials.volume.into_iter().collect(),
+    }
+}
+
+/// The container that executes the Dockerfile.
+pub(super) fn builder(name: &str, order: &Order, options: &KubernetesOptions, args: &[String]) -> Container {
     let ours = kaniko_env(&order.spec)
         .into_iter()
         .map(|(name, value)| literal(name, value));
     let extra = options.extra_env.iter().map(|(name, value)| literal(name, value));
-    let git = credentials::git(&order.spec.source, options);
+    let git = credentials::git(order, options);
     let added = options.extra_capabilities.iter().map(String::as_str);
     Container {
-        name: KANIKO_CONTAINER.to_owned(),
+        name: name.to_owned(),
         image: Some(options.kaniko.image.clone()),
         image_pull_policy: options.image_pull_policy.clone(),
         args: Some(args.iter().map(|arg| verbatim(arg)).collect()),
         env: Some(extra.chain(ours).chain(git).collect()),
         env_from: credentials::object_store(&order.spec.source, options).map(|source| vec![source]),
-        resources: Some(resources(&order.spec.resources, &options.resources)),
+        resources: Some(resources(order, options)),
         termination_message_path: Some(TERMINATION_LOG.to_owned()),
         // Where the log is lost with its node, its end is still in the pod's status.
         termination_message_policy: Some("FallbackToLogsOnError".to_owned()),
         security_context: Some(SecurityContext {
             // kaniko unpacks images over its own root file system, as whoever their files belong to.
             run_as_user: Some(0),
+            allow_privilege_escalation: Some(options.privilege_escalation),
             ..least_rights(CAPABILITIES.into_iter().chain(added))
         }),
         ..Container::default()
@@ -129,10 +155,18 @@ pub(super) fn least_rights<'a>(capabilities: impl Iterator<Item = &'a str>) -> S
     }
 }
 
-/// Requests and limits, always: without them one build takes the node's memory from all others.
-fn resources(asked: &Resources, options: &ResourceOptions) -> ResourceRequirements {
-    let cpu = asked.cpu.as_ref().map(|cpu| cpu.as_str());
-    let memory = asked.memory.as_ref().map(|memory| memory.as_str());
+/// Requests and limits, always: without them one build takes the node's memory from all others. By the request, else by
+/// the project, else by the operator.
+pub(super) fn resources(order: &Order, options: &KubernetesOptions) -> ResourceRequirements {
+    let (asked, settled) = (&order.spec.resources, &order.project.default_resources);
+    let cpu = asked
+        .cpu
+        .as_ref()
+        .or(settled.cpu.as_ref())
+        .map(|cpu| cpu.as_str());
+    let memory = asked.memory.as_ref().or(settled.memory.as_ref());
+    let memory = memory.map(|memory| memory.as_str());
+    let options = &options.resources;
     amounts(
         [
             cpu.unwrap_or(&options.cpu_request),

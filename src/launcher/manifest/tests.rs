@@ -1,5 +1,7 @@
 //! The Job of each kind of source and of each form of credentials, as the cluster gets it.
 
+mod isolated;
+
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::Toleration;

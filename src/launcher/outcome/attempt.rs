@@ -1,9 +1,12 @@
 //! One pod of a build's Job: one attempt.
 
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::{ContainerStateTerminated, ContainerStatus, Pod};
+use k8s_openapi::{
+    api::core::v1::{ContainerState, ContainerStateTerminated, ContainerStatus, Pod},
+    apimachinery::pkg::apis::meta::v1::Time,
+};
 
-use super::{Evidence, KANIKO_CONTAINER, PodLog, ending};
+use super::{BUILD_CONTAINER, Evidence, KANIKO_CONTAINER, PUSH_CONTAINER, PodLog, ending};
 use crate::domain::{AttemptSeen, Digest, Failure, Phase, kaniko_log::Progress};
 
 /// A pod, and how far it has come.
@@ -45,22 +48,24 @@ fn log_of<'a>(evidence: &Evidence<'a>, pod: &Pod) -> Option<&'a PodLog<'a>> {
 impl<'a> Look<'a> {
     fn at(pod: &'a Pod, log: Option<&PodLog<'_>>) -> Self {
         let main = main_status(pod);
-        let terminated = main.and_then(|main| main.state.as_ref()?.terminated.as_ref());
         let init = failed_init(pod);
+        // Where the building container failed, nothing was pushed, whatever is said of the one that would have.
+        let built = init.is_none_or(|init| init.name != BUILD_CONTAINER);
+        let terminated = main.filter(|_| built).and_then(terminated_of);
         let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
         let stage = if terminated.is_some_and(|end| end.exit_code == 0) || phase == Some("Succeeded") {
-            Stage::Succeeded(terminated.and_then(digest))
+            Stage::Succeeded(terminated.and_then(digest).or_else(|| digest_of_build(pod)))
         } else if terminated.is_some() || init.is_some() || phase == Some("Failed") {
             Stage::Failed(ending::failure(pod, terminated, init, log))
         } else if is_running(pod, main) {
-            Stage::Running(running_phase(main, log))
+            Stage::Running(running_phase(pod, main, log))
         } else {
             Stage::Pending
         };
         Self {
             pod,
             stage,
-            terminated: terminated.or_else(|| init.and_then(|init| init.state.as_ref()?.terminated.as_ref())),
+            terminated: terminated.or_else(|| init.and_then(terminated_of)),
         }
     }
 
@@ -84,12 +89,11 @@ impl<'a> Look<'a> {
     }
 
     pub(super) fn seen(self) -> AttemptSeen {
-        let started =
-            main_status(self.pod).and_then(|main| main.state.as_ref()?.running.as_ref()?.started_at.as_ref());
-        let started = self
-            .terminated
-            .and_then(|end| end.started_at.as_ref())
-            .or(started);
+        let building = building(self.pod).and_then(|build| started_at(build.state.as_ref()?));
+        let of_end = self.terminated.and_then(|end| end.started_at.as_ref());
+        let started = building
+            .or(of_end)
+            .or_else(|| started_at(main_status(self.pod)?.state.as_ref()?));
         AttemptSeen {
             name: self.pod.metadata.name.clone().unwrap_or_default(),
             node: self.pod.spec.as_ref().and_then(|spec| spec.node_name.clone()),
@@ -112,7 +116,7 @@ impl<'a> Look<'a> {
     }
 }
 
-/// kaniko's container; of a pod that has none of that name, the first one.
+/// The container that pushes, alone or as the last thing that it does; of a pod that has none of that name, the first one.
 fn main_status(pod: &Pod) -> Option<&ContainerStatus> {
     let statuses = pod
         .status
@@ -122,7 +126,7 @@ fn main_status(pod: &Pod) -> Option<&ContainerStatus> {
         .unwrap_or_default();
     statuses
         .iter()
-        .find(|status| status.name == KANIKO_CONTAINER)
+        .find(|status| [KANIKO_CONTAINER, PUSH_CONTAINER].contains(&status.name.as_str()))
         .or_else(|| statuses.first())
 }
 
@@ -133,34 +137,84 @@ pub(super) fn init_statuses(pod: &Pod) -> &[ContainerStatus] {
         .unwrap_or_default()
 }
 
+/// The container that builds, where another one pushes.
+fn building(pod: &Pod) -> Option<&ContainerStatus> {
+    init_statuses(pod)
+        .iter()
+        .find(|init| init.name == BUILD_CONTAINER)
+}
+
+fn terminated_of(status: &ContainerStatus) -> Option<&ContainerStateTerminated> {
+    status.state.as_ref()?.terminated.as_ref()
+}
+
+fn started_at(state: &ContainerState) -> Option<&Time> {
+    let running = state
+        .running
+        .as_ref()
+        .and_then(|running| running.started_at.as_ref());
+    let terminated = || state.terminated.as_ref().and_then(|end| end.started_at.as_ref());
+    running.or_else(terminated)
+}
+
 fn failed_init(pod: &Pod) -> Option<&ContainerStatus> {
-    init_statuses(pod).iter().find(|init| {
-        let end = init.state.as_ref().and_then(|state| state.terminated.as_ref());
-        end.is_some_and(|end| end.exit_code != 0)
-    })
+    init_statuses(pod)
+        .iter()
+        .find(|init| terminated_of(init).is_some_and(|end| end.exit_code != 0))
+}
+
+fn runs(status: &ContainerStatus) -> bool {
+    status.state.as_ref().is_some_and(|state| state.running.is_some())
 }
 
 fn is_running(pod: &Pod, main: Option<&ContainerStatus>) -> bool {
-    let runs = |status: &ContainerStatus| status.state.as_ref().is_some_and(|state| state.running.is_some());
-    main.is_some_and(runs) || init_statuses(pod).iter().any(runs)
+    main.is_some_and(runs) || init_statuses(pod).iter().any(runs) || is_between(pod, main)
 }
 
-fn running_phase(main: Option<&ContainerStatus>, log: Option<&PodLog<'_>>) -> Phase {
-    if main
-        .and_then(|main| main.state.as_ref()?.running.as_ref())
-        .is_none()
-    {
-        return Phase::Fetching;
+/// Whether the image is built and the container that pushes it is about to start.
+fn is_between(pod: &Pod, main: Option<&ContainerStatus>) -> bool {
+    let waiting = main.and_then(|main| main.state.as_ref()?.waiting.as_ref());
+    let about_to_start = waiting.is_some_and(|waiting| {
+        matches!(
+            waiting.reason.as_deref(),
+            None | Some("PodInitializing" | "ContainerCreating")
+        )
+    });
+    is_built(pod) && about_to_start
+}
+
+fn is_built(pod: &Pod) -> bool {
+    let end = building(pod).and_then(terminated_of);
+    end.is_some_and(|end| end.exit_code == 0)
+}
+
+fn running_phase(pod: &Pod, main: Option<&ContainerStatus>, log: Option<&PodLog<'_>>) -> Phase {
+    let build = building(pod);
+    if build.is_some() && is_built(pod) {
+        return Phase::Pushing;
     }
-    let Some(log) = log else {
+    // Of what runs now, only kaniko's log tells how far it has come.
+    let kaniko = build.or(main).is_some_and(runs);
+    let Some(log) = log.filter(|_| kaniko) else {
         return Phase::Fetching;
     };
-    log.phase.unwrap_or_else(|| {
+    let phase = log.phase.unwrap_or_else(|| {
         let mut progress = Progress::default();
         progress.feed(log.text);
         progress.feed(b"\n");
         progress.phase()
-    })
+    });
+    // A step may print what kaniko says when it pushes.
+    if build.is_some() {
+        phase.min(Phase::Building)
+    } else {
+        phase
+    }
+}
+
+/// Of an isolated push, the container that builds leaves the digest: `executor push` has no flag for it.
+fn digest_of_build(pod: &Pod) -> Option<Digest> {
+    building(pod).and_then(terminated_of).and_then(digest)
 }
 
 /// The digest file is the termination message. Other text may be there too, where Kubernetes fell back to the log.

@@ -2,7 +2,10 @@
 
 use k8s_openapi::api::core::v1::{ContainerStateTerminated, ContainerStatus, Pod, PodStatus};
 
-use super::{EXIT_CONTEXT_INVALID, EXIT_FETCH_FAILED, FETCH_CONTAINER, KANIKO_CONTAINER, PodLog, disruption};
+use super::{
+    BUILD_CONTAINER, EXIT_CONTEXT_INVALID, EXIT_FETCH_FAILED, FETCH_CONTAINER, KANIKO_CONTAINER,
+    PUSH_CONTAINER, PodLog, disruption,
+};
 use crate::domain::{
     Digest, Failure, Reason,
     kaniko_log::{self, message},
@@ -28,7 +31,7 @@ pub(super) fn failure(
     let status = pod.status.as_ref();
     let (reason, words) = status
         .and_then(disruption::read)
-        .or_else(|| Some(of_init(init?, init_end?, text)).filter(|_| main.is_none()))
+        .or_else(|| Some(of_init(pod, init?, init_end?, text)).filter(|_| main.is_none()))
         .or_else(|| main.map(|end| of_container(pod, end, text)))
         .unwrap_or_else(|| (Reason::Unknown, without_container(status)));
     Failure {
@@ -47,7 +50,15 @@ fn without_container(status: Option<&PodStatus>) -> String {
     )
 }
 
-fn of_init(init: &ContainerStatus, end: &ContainerStateTerminated, text: &[u8]) -> (Reason, String) {
+fn of_init(
+    pod: &Pod,
+    init: &ContainerStatus,
+    end: &ContainerStateTerminated,
+    text: &[u8],
+) -> (Reason, String) {
+    if init.name == BUILD_CONTAINER {
+        return of_container(pod, end, text);
+    }
     if init.name != FETCH_CONTAINER {
         return of_ending(end, text);
     }
@@ -89,12 +100,17 @@ fn of_container(pod: &Pod, end: &ContainerStateTerminated, text: &[u8]) -> (Reas
     (reason, words)
 }
 
+/// Of the container that builds; the one that pushes has the same.
 fn memory_limit(pod: &Pod) -> Option<&str> {
-    let containers = pod.spec.as_ref()?.containers.as_slice();
-    let main = containers
+    let spec = pod.spec.as_ref()?;
+    let ours = [KANIKO_CONTAINER, BUILD_CONTAINER, PUSH_CONTAINER];
+    let main = spec
+        .init_containers
         .iter()
-        .find(|container| container.name == KANIKO_CONTAINER)
-        .or(containers.first())?;
+        .flatten()
+        .chain(&spec.containers)
+        .find(|container| ours.contains(&container.name.as_str()))
+        .or(spec.containers.first())?;
     Some(
         main.resources
             .as_ref()?

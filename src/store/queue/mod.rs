@@ -12,9 +12,9 @@ use sqlx::PgConnection;
 
 use super::{
     Store, StoreError, begin, dispatchers,
-    rows::{Named, length},
+    rows::{Named, column, length},
 };
-use crate::domain::ProjectName;
+use crate::domain::{ProjectName, quota::Quotas};
 
 /// One snapshot for all that is read; by the indexes, since statistics of a queue are always out of date.
 pub(super) const BEGIN: &str =
@@ -56,6 +56,12 @@ pub struct ProjectQueue {
     pub slots: Option<u64>,
     /// Its weight in the sharing of slots.
     pub weight: u64,
+    /// Builds that it may have queued, where that is limited.
+    pub max_queued: Option<u64>,
+    /// Builds that it may create within an hour, where that is limited.
+    pub max_per_hour: Option<u64>,
+    /// Those that it created within the last hour; known where they are limited, and counted up to the limit.
+    pub last_hour: Option<u64>,
     /// How long its oldest queued build could have been started.
     pub oldest: Option<Duration>,
 }
@@ -66,7 +72,7 @@ impl Store {
         let mut db = begin::begin_with(&self.pool, BEGIN).await?;
         let service = dispatchers::service(&mut *db).await?;
         let per_project = service.map(|service| service.per_project);
-        let mut projects = projects(&mut db, project, per_project).await?;
+        let mut projects = projects(&mut db, project, per_project, self.quotas).await?;
         let (queued, running, oldest) = sums(&mut db).await?;
         db.commit().await?;
         let most = usize::try_from(PROJECTS).unwrap_or(usize::MAX);
@@ -87,11 +93,14 @@ async fn projects(
     db: &mut PgConnection,
     project: Option<&ProjectName>,
     per_project: Option<u64>,
+    quotas: Quotas,
 ) -> Result<Vec<ProjectQueue>, sqlx::Error> {
     let rows = sqlx::query_file!(
         "src/store/queue/projects.sql",
         project.map(ProjectName::as_str),
-        PROJECTS + 1
+        PROJECTS + 1,
+        quotas.max_queued.map(column::<_, i32>),
+        quotas.max_per_hour.map(column::<_, i32>)
     )
     .fetch_all(db)
     .await?;
@@ -103,6 +112,9 @@ async fn projects(
             running: length(row.held),
             slots: row.max_running.map(|limit| length(limit.into())).or(per_project),
             weight: length(row.weight.into()),
+            max_queued: row.max_queued.map(|limit| length(limit.into())),
+            max_per_hour: row.max_per_hour.map(|limit| length(limit.into())),
+            last_hour: row.last_hour.map(length),
             oldest: row.oldest.map(age),
         })
         .collect())

@@ -9,11 +9,14 @@ mod fencing;
 mod lifecycle;
 mod places;
 mod plan;
+mod quotas;
 mod reading;
 mod retention;
 mod sessions;
+mod shares;
 mod speed;
 mod steps;
+mod supersede;
 mod watching;
 
 use std::time::Duration;

@@ -10,6 +10,7 @@ use super::{
 use crate::{
     api::{
         ApiState,
+        auth::Session,
         problem::Problem,
         streams::{Gone, Out, event},
     },
@@ -30,14 +31,19 @@ struct EndEvent {
     build_state: Option<State>,
 }
 
-pub(super) async fn answer(state: &ApiState, id: BuildId, wanted: &Wanted) -> Result<Response, Problem> {
+pub(super) async fn answer(
+    state: &ApiState,
+    session: Session,
+    id: BuildId,
+    wanted: &Wanted,
+) -> Result<Response, Problem> {
     let attempt = wanted.attempt(state, id).await?;
     let offset = match attempt {
         Some(attempt) => wanted.offset(state, id, attempt).await?,
         None => wanted.offset_of_none(),
     };
     let (logs, hubs) = (state.logs.clone(), state.hubs.clone());
-    let place = state.streams.open("log_events")?;
+    let place = state.streams.open("log_events", session)?;
     Ok(place.events(move |out| async move {
         let attempt = match attempt {
             Some(attempt) => attempt,

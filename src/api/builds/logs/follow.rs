@@ -11,6 +11,7 @@ use super::{
 use crate::{
     api::{
         ApiState,
+        auth::Session,
         log_reader::LogReader,
         problem::Problem,
         streams::{Gone, Out},
@@ -18,14 +19,19 @@ use crate::{
     domain::BuildId,
 };
 
-pub(super) async fn answer(state: &ApiState, id: BuildId, wanted: &Wanted) -> Result<Response, Problem> {
+pub(super) async fn answer(
+    state: &ApiState,
+    session: Session,
+    id: BuildId,
+    wanted: &Wanted,
+) -> Result<Response, Problem> {
     let attempt = wanted.attempt(state, id).await?;
     let offset = match attempt {
         Some(attempt) => wanted.offset(state, id, attempt).await?,
         None => wanted.offset_of_none(),
     };
     let (logs, hubs) = (state.logs.clone(), state.hubs.clone());
-    let place = state.streams.open("log_text")?;
+    let place = state.streams.open("log_text", session)?;
     Ok(place.text(move |out| async move {
         let attempt = match attempt {
             Some(attempt) => attempt,

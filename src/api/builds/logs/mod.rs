@@ -15,11 +15,12 @@ use self::start::{How, Wanted};
 use crate::{
     api::{
         ApiState,
+        caller::Caller,
         extract::PathId,
         problem::{Problem, ProblemBody},
         query::Query,
     },
-    domain::BuildId,
+    domain::{BuildId, Scope},
 };
 
 /// Read a log, or follow it.
@@ -75,14 +76,16 @@ use crate::{
 )]
 pub(super) async fn log(
     State(state): State<ApiState>,
+    caller: Caller,
     PathId(id): PathId<BuildId>,
     headers: HeaderMap,
     query: Query,
 ) -> Result<Response, Problem> {
+    state.may_with(&caller, Scope::BuildsRead, id).await?;
     let wanted = Wanted::read(&headers, query)?;
     match wanted.how {
         How::Once { limit } => slice::answer(&state, id, &wanted, limit).await,
-        How::Text => follow::answer(&state, id, &wanted).await,
-        How::Events => events::answer(&state, id, &wanted).await,
+        How::Text => follow::answer(&state, caller.session(), id, &wanted).await,
+        How::Events => events::answer(&state, caller.session(), id, &wanted).await,
     }
 }

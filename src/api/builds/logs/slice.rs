@@ -10,7 +10,7 @@ use super::start::Wanted;
 use crate::{
     api::{
         ApiState,
-        builds::read::existing,
+        builds::read::found,
         problem::{Code, Problem},
     },
     domain::BuildId,
@@ -49,7 +49,7 @@ pub(super) async fn answer(
 
 /// The log of a build without attempts: empty, and for ever so if the build has ended.
 async fn not_begun(state: &ApiState, id: BuildId, offset: u64) -> Result<Slice, Problem> {
-    let build = existing(state, id).await?;
+    let build = found(state, id).await?;
     Ok(Slice {
         attempt: 0,
         offset,

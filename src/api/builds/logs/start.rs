@@ -5,7 +5,7 @@ use http::HeaderMap;
 use crate::{
     api::{
         ApiState,
-        builds::read::existing,
+        builds::read::found,
         problem::{Code, Problem},
         query::Query,
         streams,
@@ -89,7 +89,7 @@ impl Wanted {
             Some(_) => Err(Problem::new(Code::NotFound)),
             None => {
                 if attempts.is_empty() {
-                    existing(state, id).await?;
+                    found(state, id).await?;
                 }
                 Ok(attempts.last().map(|last| last.number))
             }
