@@ -120,7 +120,7 @@ pub struct HttpArgs {
     )]
     pub trusted_proxies: Vec<IpNet>,
 
-    /// Origins such as https://ci.example.com whose pages may use the API from a browser
+    /// Origins such as `https://ci.example.com` whose pages may use the API from a browser
     #[arg(
         long = "cors-origin",
         env = "SLIPWAY_CORS_ORIGIN",
