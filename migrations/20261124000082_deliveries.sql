@@ -1,7 +1,8 @@
--- What called triggers, and what came of it. Written by the transaction that makes the builds.
+-- What called triggers, and what came of it. Written by the transaction that makes the builds. No foreign key to
+-- triggers: it would write a lock into the trigger's row for every delivery.
 CREATE TABLE deliveries (
     id           uuid PRIMARY KEY,
-    trigger_id   uuid NOT NULL REFERENCES triggers (id) ON DELETE CASCADE,
+    trigger_id   uuid NOT NULL,
     received_at  timestamptz NOT NULL DEFAULT now(),
     host_id      text,
     event        text NOT NULL,

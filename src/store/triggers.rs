@@ -197,9 +197,13 @@ impl Store {
         let Some(before) = locked(&mut db, id).await? else {
             return Ok(false);
         };
-        sqlx::query!("DELETE FROM triggers WHERE id = $1", id.0)
-            .execute(&mut *db)
-            .await?;
+        // A delivery that is under way just now may yet be added: nobody sees it, and its age removes it.
+        sqlx::query!(
+            "WITH delivery AS (DELETE FROM deliveries WHERE trigger_id = $1) DELETE FROM triggers WHERE id = $1",
+            id.0
+        )
+        .execute(&mut *db)
+        .await?;
         record(
             &mut db,
             actor,
@@ -267,18 +271,36 @@ impl Store {
         &self,
         id: TriggerId,
     ) -> Result<Option<(Trigger, Vec<SealedSecret>)>, StoreError> {
-        let mut db = self.pool.acquire().await?;
-        let Some(trigger) = one(&mut db, id).await? else {
-            return Ok(None);
-        };
-        let secrets = sqlx::query_scalar!(
-            "SELECT sealed FROM trigger_secrets WHERE trigger_id = $1 AND (expires_at IS NULL OR expires_at > now())
-            ORDER BY id DESC",
+        let row = sqlx::query!(
+            r#"
+            SELECT p.name AS "project: Named<ProjectName>", t.provider AS "provider: Named<Provider>",
+                t.repository AS "repository: Named<HostedName>", t.clone_url AS "clone_url: Named<GitUrl>",
+                t.rules AS "rules: Json<Rules>", t.enabled, t.created_at AS "created_at: Timestamp",
+                t.updated_at AS "updated_at: Timestamp", t.version, ARRAY(
+                    SELECT s.sealed FROM trigger_secrets s
+                    WHERE s.trigger_id = t.id AND (s.expires_at IS NULL OR s.expires_at > now()) ORDER BY s.id DESC
+                ) AS "secrets!: Vec<SealedSecret>"
+            FROM triggers t JOIN projects p ON p.id = t.project_id WHERE t.id = $1
+            "#,
             id.0
         )
-        .fetch_all(&mut *db)
+        .fetch_optional(&self.pool)
         .await?;
-        Ok(Some((trigger, secrets)))
+        Ok(row.map(|row| {
+            let trigger = TriggerRow {
+                id: id.0,
+                project: row.project,
+                provider: row.provider,
+                repository: row.repository,
+                clone_url: row.clone_url,
+                rules: row.rules,
+                enabled: row.enabled,
+                created_at: row.created_at,
+                updated_at: row.updated_at,
+                version: row.version,
+            };
+            (trigger.into(), row.secrets)
+        }))
     }
 }
 

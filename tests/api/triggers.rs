@@ -143,6 +143,8 @@ async fn what_is_no_trigger_is_refused_with_its_field(_: PgPoolOptions, database
 async fn a_trigger_is_changed_and_removed(_: PgPoolOptions, database: PgConnectOptions) {
     let service = Harness::new(&database).await;
     let id = make(&service, &wanted()).await;
+    let push = github_push("refs/heads/main", COMMIT);
+    deliver(&service, &id, hooks::SECRET, "d-0", &push).await;
     let changed = service.patch(&path(&id), &json!({"enabled": false})).await;
     assert_eq!(changed.status, StatusCode::OK, "{}", changed.text());
     let changed = changed.json();
@@ -160,6 +162,14 @@ async fn a_trigger_is_changed_and_removed(_: PgPoolOptions, database: PgConnectO
     deliver(&service, &id, hooks::SECRET, "d-1", &push)
         .await
         .is_problem(404, "not_found");
+    let pool = PgPool::connect_with(database).await.unwrap();
+    let left: i64 = sqlx::query_scalar(
+        "SELECT (SELECT count(*) FROM deliveries) + (SELECT count(*) FROM trigger_secrets)",
+    )
+    .fetch_one(&pool)
+    .await
+    .unwrap();
+    assert_eq!(left, 0, "its deliveries and secrets went with it");
 }
 
 #[sqlx::test(migrations = false)]

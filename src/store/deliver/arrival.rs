@@ -188,10 +188,12 @@ impl Arrival {
         Ok(built.map(BuildId))
     }
 
-    /// Says of the builds what they came of.
-    pub(super) async fn link(
+    /// Records the delivery, and says of its builds what they came of.
+    pub(super) async fn record(
         &self,
         db: &mut PgConnection,
+        delivered: &Delivered,
+        first: Option<DeliveryId>,
         builds: &[Triggered<'_>],
     ) -> Result<(), sqlx::Error> {
         let ids: Vec<Uuid> = builds.iter().map(|one| one.build.id.0).collect();
@@ -199,31 +201,17 @@ impl Arrival {
         let refs: Vec<&str> = builds.iter().map(|one| one.git_ref).collect();
         let commits: Vec<Option<&str>> = builds.iter().map(|one| one.commit).collect();
         sqlx::query!(
-            "INSERT INTO triggered_builds (build_id, trigger_id, rule, git_ref, commit_id, delivery_id)
-            SELECT i.build_id, $1, i.rule, i.git_ref, i.commit_id, $2
-            FROM unnest($3::uuid[], $4::text[], $5::text[], $6::text[]) AS i (build_id, rule, git_ref, commit_id)",
-            self.trigger.0,
-            self.id.0,
-            &ids,
-            &rules as &[&str],
-            &refs as &[&str],
-            &commits as &[Option<&str>]
-        )
-        .execute(db)
-        .await?;
-        Ok(())
-    }
-
-    pub(super) async fn record(
-        &self,
-        db: &mut PgConnection,
-        delivered: &Delivered,
-        first: Option<DeliveryId>,
-    ) -> Result<(), sqlx::Error> {
-        sqlx::query!(
-            "INSERT INTO deliveries (id, trigger_id, host_id, event, verdict, reason, consequences, headers, body,
+            "
+            WITH linked AS (
+                INSERT INTO triggered_builds (build_id, trigger_id, rule, git_ref, commit_id, delivery_id)
+                SELECT i.build_id, $2, i.rule, i.git_ref, i.commit_id, $1
+                FROM unnest($12::uuid[], $13::text[], $14::text[], $15::text[])
+                    AS i (build_id, rule, git_ref, commit_id)
+            )
+            INSERT INTO deliveries (id, trigger_id, host_id, event, verdict, reason, consequences, headers, body,
                 replay_of, duplicate_of)
-            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+            ",
             self.id.0,
             self.trigger.0,
             self.host_id.as_deref(),
@@ -234,7 +222,11 @@ impl Arrival {
             Json(&self.arrived.headers) as Json<&KeptHeaders>,
             self.arrived.body.as_deref(),
             self.replay_of.map(|id| id.0),
-            first.map(|id| id.0)
+            first.map(|id| id.0),
+            &ids,
+            &rules as &[&str],
+            &refs as &[&str],
+            &commits as &[Option<&str>]
         )
         .execute(db)
         .await?;

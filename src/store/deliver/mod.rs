@@ -148,9 +148,8 @@ impl Store {
                 Stored::Limited => return Ok(Err(None)),
                 Stored::OverQuota(quota) => return Ok(Err(Some(quota))),
             }
-            arrival.link(&mut db, &builds).await?;
         }
-        arrival.record(&mut db, &delivered, first).await?;
+        arrival.record(&mut db, &delivered, first, &builds).await?;
         db.commit().await?;
         if !builds.is_empty() {
             self.wake(Topic::Queue);
