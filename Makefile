@@ -1,6 +1,6 @@
 # Two commands matter: `make demo` and `make test`; on a real cluster, `make demo CLUSTER=1` and `make test-cluster`.
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-cluster cluster cluster-down check fmt openapi sqlx image ci
+.PHONY: help demo test fuzz fuzz-api test-cluster cluster cluster-down check fmt openapi sqlx image ci
 
 help: ## Say what there is
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
@@ -10,6 +10,12 @@ demo: ## Run four builds through the service, and leave it up until Ctrl-C (ONCE
 
 test: ## Run all tests, on a Postgres of their own and a container engine (ARGS=… goes to cargo test)
 	@bash scripts/test.sh $(ARGS)
+
+fuzz: ## Feed every parser of outside bytes with nonsense (SECONDS_EACH=20: so long each; says how often)
+	@bash scripts/fuzz.sh
+
+fuzz-api: ## Ask the running service everything that its description allows, and what it does not (SECONDS_EACH=150)
+	@bash scripts/fuzz-api.sh
 
 test-cluster: ## Run the tests that need a real cluster (ARGS=… goes to cargo test; KEEP=1: leave the cluster up)
 	@KEEP=$(KEEP) bash scripts/test-cluster.sh $(ARGS)

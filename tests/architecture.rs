@@ -197,3 +197,28 @@ fn the_check_sees_forbidden_imports_however_they_are_written() {
     assert!(!faults_of("config", "use crate::app::run;").is_empty());
     assert!(faults_of("store", "// see crate::api\nuse crate::domain::Build;").is_empty());
 }
+
+#[test]
+fn every_test_that_the_table_of_faults_names_is_there() {
+    let table = fs::read_to_string("docs/security-tests.md").expect("the table is there");
+    let files = rust_files(Path::new("src"))
+        .into_iter()
+        .chain(rust_files(Path::new("tests")));
+    let code: String = files
+        .map(|path| fs::read_to_string(path).expect("a source file can be read"))
+        .collect();
+    let rows = table
+        .lines()
+        .filter_map(|line| line.strip_prefix("| ")?.rsplit_once(" | "));
+    let names: Vec<&str> = rows
+        .flat_map(|(_, tests)| tests.split('`').skip(1).step_by(2))
+        .filter(|name| {
+            name.bytes()
+                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
+        })
+        .collect();
+    assert!(names.len() > 20, "{names:?}");
+    for name in names {
+        assert!(code.contains(&format!("fn {name}(")), "there is no test {name}");
+    }
+}

@@ -7,6 +7,7 @@ mod contexts;
 mod cut;
 mod events;
 mod following;
+mod guards;
 mod harness;
 mod health;
 mod histories;
@@ -19,6 +20,9 @@ mod projects;
 mod queue;
 mod quotas;
 mod retention;
+mod security;
+#[path = "../support/service.rs"]
+mod service;
 mod stream;
 mod tenancy;
 mod triggers;

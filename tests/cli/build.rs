@@ -85,6 +85,13 @@ async fn a_folder_is_sent_built_and_followed_to_its_end(_: PgPoolOptions, databa
 #[sqlx::test(migrations = false)]
 async fn every_flag_reaches_the_request(_: PgPoolOptions, database: PgConnectOptions) {
     let idle = Idle::up(&database).await;
+    let terms = tempfile::tempdir().expect("a folder");
+    let file = terms.path().join("terms.json");
+    let open = json!({"settings": {"build_secrets": ["team-npm", "team.pip"]}});
+    std::fs::write(&file, open.to_string()).expect("the terms can be written");
+    let file = file.to_str().expect("a path is text");
+    let set = ["project", "set", "team", "--terms", file];
+    cli(&idle.service.url(""), &set).run().await.ok();
     let args = [
         "build",
         "https://git.example.com/team/app.git#main:server",

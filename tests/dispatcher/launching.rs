@@ -2,7 +2,7 @@
 
 use serde_json::json;
 use slipway::{
-    domain::{ContextId, Reason, State},
+    domain::{Actor, ContextId, ProjectName, ProjectTerms, Reason, State},
     store::Slots,
 };
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
@@ -174,4 +174,17 @@ async fn an_uploaded_context_comes_with_a_token_that_opens_it(_: PgPoolOptions, 
             .await
             .expect("it answers")
     );
+}
+
+#[sqlx::test(migrations = false)]
+async fn a_launch_is_told_what_is_settled_for_its_project(_: PgPoolOptions, database: PgConnectOptions) {
+    let world = World::new(database).await;
+    let terms = json!({"settings": {"push_mode": "isolated", "push_secret": "team-registry"}});
+    let terms: ProjectTerms = serde_json::from_value(terms).expect("the terms are valid");
+    let (project, actor) = (ProjectName::default(), Actor::command_line());
+    let made = world.store.add_project(&project, &terms, &actor).await;
+    assert!(made.expect("it can be written").is_some());
+    let id = world.submit().await;
+    world.claim().await;
+    assert_eq!(world.cluster.order(id).project, terms.settings);
 }

@@ -5,7 +5,7 @@
 use std::{
     fs::File,
     net::{SocketAddr, TcpListener},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     time::Duration,
 };
@@ -207,6 +207,11 @@ impl Service {
     /// Everything that it has logged.
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.log_file()).unwrap_or_default()
+    }
+
+    /// A folder that is gone when this is dropped.
+    pub fn home(&self) -> &Path {
+        self.home.path()
     }
 
     fn log_file(&self) -> PathBuf {
