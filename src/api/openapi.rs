@@ -90,7 +90,7 @@ pub(super) fn complete(mut api: OpenApi) -> OpenApi {
     }
     components.security_schemes.extend(schemes());
     for (path, item) in &mut api.paths.paths {
-        if path.starts_with("/api/") {
+        if path.starts_with("/api/") || path.starts_with("/hooks/") {
             for operation in operations(item) {
                 share(path, operation);
             }

@@ -16,6 +16,7 @@ use super::{
 /// What came of a delivery as a whole. Stable names: clients may branch on them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
+#[schema(as = DeliveryVerdict)]
 pub enum Verdict {
     /// At least one build was made.
     Built,

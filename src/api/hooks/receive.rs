@@ -102,6 +102,8 @@ pub(super) async fn receive(
         (status = 200, description = "It was taken; the verdict says what came of it", body = Receipt),
         (status = 401, description = "It is another secret", body = ProblemBody,
             content_type = "application/problem+json"),
+        (status = 409, description = "The trigger is off: `trigger_disabled`", body = ProblemBody,
+            content_type = "application/problem+json"),
     )
 )]
 pub(super) async fn call(
@@ -130,6 +132,8 @@ pub(super) async fn call(
     responses(
         (status = 200, description = "It was taken; the verdict says what came of it", body = Receipt),
         (status = 401, description = "It is another secret", body = ProblemBody,
+            content_type = "application/problem+json"),
+        (status = 409, description = "The trigger is off: `trigger_disabled`", body = ProblemBody,
             content_type = "application/problem+json"),
     )
 )]
