@@ -32,7 +32,8 @@ start_service() {
   port=$(free_port 8480)
   URL=http://127.0.0.1:$port
   rm -rf "$STATE/contexts"
-  spawn slipway env SLIPWAY_DATABASE_URL="$DATABASE_URL" target/debug/slipway serve --launcher none \
+  spawn slipway env SLIPWAY_DATABASE_URL="$DATABASE_URL" SLIPWAY_NO_AUTH=true \
+    SLIPWAY_SECRET_KEY="$(printf '01%.0s' {1..32})" target/debug/slipway serve --launcher none \
     --listen "127.0.0.1:$port" --context-store "$STATE/contexts" --address-rate 0 --token-rate 0 --log warn
   wait_until 60 slipway curl --silent --fail "$URL/readyz"
 }

@@ -13,14 +13,20 @@ use slipway::{
     api::{self, ApiOptions, ApiState, HealthState, ListenerOptions, Readiness},
     blobs::Blobs,
     dispatcher::{Dispatcher, Options},
-    domain::{BuildId, Sighting},
+    domain::{BuildId, Sighting, keyring::Keyring},
     launcher::{Change, LaunchError, Launched, Launcher, LauncherError, Order, noop::Noop},
     store::{Slots, Store, StoreOptions},
     telemetry,
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{REQUEST, load, postgres::Postgres, stats::percentile};
+use super::{
+    REQUEST,
+    deliveries::{KEY, Sender},
+    load::Client,
+    postgres::Postgres,
+    stats::percentile,
+};
 
 /// Requests that are measured.
 const SAMPLES: usize = 300;
@@ -91,7 +97,12 @@ pub async fn measure(postgres: &Postgres) -> Result<()> {
     let (creator, batcher) = store.creator(1024);
     let health = HealthState::new(store.clone(), Readiness::default(), telemetry::start_metrics()?);
     let blobs = Blobs::from_url(&contexts.path().display().to_string())?;
-    let state = ApiState::new(health, creator, blobs, ApiOptions::default());
+    let keys = Keyring::from_settings(&KEY.to_owned().into())?;
+    let api_options = ApiOptions {
+        deliveries_per_minute: 0,
+        ..ApiOptions::default()
+    };
+    let state = ApiState::new(health, creator, blobs, api_options).with_keyring(Some(Arc::new(keys)));
     let router = api::router(state.without_authentication());
     tokio::spawn(batcher);
     tokio::spawn(api::serve(
@@ -108,34 +119,14 @@ pub async fn measure(postgres: &Postgres) -> Result<()> {
     let dispatcher = Dispatcher::new(store.clone(), launcher.clone(), options(&address));
     tokio::spawn(dispatcher.run(stop.clone(), stop.clone()));
 
-    let mut client = load::Client::connect(&address).await?;
-    let mut answered = Vec::with_capacity(SAMPLES);
-    for n in 0..SAMPLES {
-        let answer = client.post("/api/v1/builds", REQUEST).await?;
-        anyhow::ensure!(answer.status == 201, "{}", answer.status);
-        answered.push(Instant::now());
-        while launcher
-            .launched
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .len()
-            <= n
-        {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-    let launched = launcher
-        .launched
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .clone();
-    stop.cancel();
-    let waits: Vec<f64> = answered
-        .iter()
-        .zip(&launched)
-        .map(|(answer, launch)| launch.saturating_duration_since(*answer).as_secs_f64() * 1000.0)
-        .collect();
+    let mut client = Client::connect(&address).await?;
+    let waits = launcher
+        .waits(async || {
+            let answer = client.post("/api/v1/builds", REQUEST).await?;
+            anyhow::ensure!(answer.status == 201, "{}", answer.status);
+            Ok(Instant::now())
+        })
+        .await?;
     for (name, percent, goal) in [("p50", 50.0, 1.5), ("p99", 99.0, 3.0)] {
         let name = format!("ms from the answer to the launch, idle, {name}");
         println!(
@@ -145,7 +136,45 @@ pub async fn measure(postgres: &Postgres) -> Result<()> {
             ""
         );
     }
+    let sender = Sender::new(&mut client).await?;
+    let waits = launcher
+        .waits(async || {
+            let sent = Instant::now();
+            sender.deliver(&mut client).await?;
+            Ok(sent)
+        })
+        .await?;
+    for (name, percent) in [("p50", 50.0), ("p99", 99.0)] {
+        let name = format!("ms from a delivery to the launch, idle, {name}");
+        println!("{name:<46} {:>12.2}", percentile(&waits, percent));
+    }
+    stop.cancel();
     Ok(())
+}
+
+impl Noting {
+    fn launched(&self) -> Vec<Instant> {
+        let launched = self.launched.lock().unwrap_or_else(PoisonError::into_inner);
+        launched.clone()
+    }
+
+    /// Milliseconds from what `ask` answers to the launch that it leads to, one after the other.
+    async fn waits(&self, mut ask: impl AsyncFnMut() -> Result<Instant>) -> Result<Vec<f64>> {
+        let before = self.launched().len();
+        let mut asked = Vec::with_capacity(SAMPLES);
+        for n in 0..SAMPLES {
+            asked.push(ask().await?);
+            while self.launched().len() <= before + n {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        let launched = self.launched();
+        let pairs = asked.iter().zip(&launched[before..]);
+        Ok(pairs
+            .map(|(asked, launch)| launch.saturating_duration_since(*asked).as_secs_f64() * 1000.0)
+            .collect())
+    }
 }
 
 fn options(address: &str) -> Options {

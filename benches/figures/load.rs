@@ -41,8 +41,13 @@ impl Client {
 
     /// Sends one JSON request and reads the whole answer.
     pub async fn post(&mut self, path: &str, body: &str) -> Result<Answer> {
+        self.post_with(path, "", body).await
+    }
+
+    /// The same with more headers, each with its line's end.
+    pub async fn post_with(&mut self, path: &str, headers: &str, body: &str) -> Result<Answer> {
         let request = format!(
-            "POST {path} HTTP/1.1\r\nhost: bench\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+            "POST {path} HTTP/1.1\r\nhost: bench\r\ncontent-type: application/json\r\n{headers}content-length: {}\r\n\r\n{body}",
             body.len()
         );
         self.stream.write_all(request.as_bytes()).await?;

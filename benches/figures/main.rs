@@ -3,6 +3,7 @@
 //! Needs Debian's `postgresql` package. Starts a Postgres of its own with durable settings, and the service as a
 //! process of its own where a figure is about the service; everything stays on loopback and ends with the program.
 
+mod deliveries;
 mod latency;
 mod load;
 mod logs;
@@ -65,6 +66,9 @@ async fn run() -> Result<()> {
     );
     if only.is_empty() || only == "creation" {
         creation().await?;
+    }
+    if only.is_empty() || only == "deliveries" {
+        deliveries::measure(&Postgres::start()?).await?;
     }
     if only.is_empty() || only == "memory" {
         memory().await?;

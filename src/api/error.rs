@@ -3,7 +3,7 @@
 use super::problem::{Code, Problem};
 use crate::{
     blobs::{ArchiveError, BlobError},
-    store::{CreateError, StoreError},
+    store::{CreateError, DeliverError, StoreError},
 };
 
 impl From<StoreError> for Problem {
@@ -28,6 +28,15 @@ impl From<CreateError> for Problem {
             }
             CreateError::QuotaExceeded(quota) => Self::quota(*quota),
             CreateError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<DeliverError> for Problem {
+    fn from(error: DeliverError) -> Self {
+        match error {
+            DeliverError::QuotaExceeded(quota) => CreateError::QuotaExceeded(quota).into(),
+            DeliverError::Store(error) => error.into(),
         }
     }
 }

@@ -8,11 +8,13 @@ mod caller;
 mod contexts;
 mod cors;
 mod deadline;
+mod deliveries;
 mod endpoints;
 mod error;
 mod events;
 mod extract;
 mod health;
+mod hooks;
 mod linger;
 mod listener;
 mod log_reader;
@@ -27,6 +29,7 @@ mod rates;
 mod request_id;
 mod streams;
 mod tokens;
+mod triggers;
 
 use std::{sync::Arc, time::Duration};
 
@@ -67,6 +70,7 @@ pub struct ApiState {
     streams: streams::Streams,
     waits: streams::Streams,
     hubs: builds::Hubs,
+    allowances: hooks::Allowances,
 }
 
 /// What the API takes.
@@ -82,6 +86,10 @@ pub struct ApiOptions {
     pub max_uploads: usize,
     /// Logs and events that are followed at once; beyond, requests are answered 503.
     pub max_streams: usize,
+    /// The largest delivery to a trigger, in bytes.
+    pub max_delivery_size: usize,
+    /// Deliveries that one trigger takes in a minute; 0: any number.
+    pub deliveries_per_minute: u32,
     /// Whether builds that projects' tokens ask for may be pushed anywhere where their projects settle nothing.
     pub allow_any_destination: bool,
     /// How long a request may take, uploads and downloads excepted.
@@ -102,6 +110,8 @@ impl Default for ApiOptions {
             max_in_flight: 2048,
             max_uploads: 16,
             max_streams: 2048,
+            max_delivery_size: 2 << 20,
+            deliveries_per_minute: 600,
             allow_any_destination: false,
             request_timeout: Duration::from_secs(30),
             upload_idle_timeout: Duration::from_secs(30),
@@ -127,6 +137,7 @@ impl ApiState {
             // Those that wait are worked on meanwhile: half of what is worked on at once is left to the others.
             waits: streams::Streams::new(options.max_in_flight / 2),
             hubs: builds::Hubs::default(),
+            allowances: hooks::Allowances::new(options.deliveries_per_minute),
             options: Arc::new(options),
             health,
         }
@@ -203,6 +214,9 @@ fn api(request_timeout: Duration) -> OpenApiRouter<ApiState> {
         .merge(endpoints::routes())
         .merge(events::routes())
         .merge(queue::routes())
+        .merge(triggers::routes())
+        .merge(deliveries::routes())
+        .merge(hooks::routes())
         .merge(projects::routes())
         .merge(tokens::routes())
         .merge(audit::routes())

@@ -26,6 +26,7 @@ use super::problem::{Code, FieldError, ProblemBody};
         (name = "builds", description = "Requests for images, and what came of them"),
         (name = "contexts", description = "Build contexts that callers upload"),
         (name = "endpoints", description = "Who is told of builds"),
+        (name = "triggers", description = "What git hosts call, and what is built of it"),
         (name = "projects", description = "Who owns builds, and what is settled for them"),
         (name = "tokens", description = "What opens the API"),
         (name = "health", description = "For those who look after the service"),
@@ -90,7 +91,7 @@ pub(super) fn complete(mut api: OpenApi) -> OpenApi {
     }
     components.security_schemes.extend(schemes());
     for (path, item) in &mut api.paths.paths {
-        if path.starts_with("/api/") {
+        if path.starts_with("/api/") || path.starts_with("/hooks/") {
             for operation in operations(item) {
                 share(path, operation);
             }

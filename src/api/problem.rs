@@ -43,6 +43,10 @@ pub enum Code {
     LogRemoved,
     /// The endpoint is disabled, so that nothing is sent to it.
     EndpointDisabled,
+    /// The trigger is off, so that nothing is built of it.
+    TriggerDisabled,
+    /// Nothing was kept of the delivery that could be looked at again.
+    NotReplayable,
     /// Secrets cannot be stored: the operator has set no key that they would be sealed with.
     SecretKeyMissing,
     /// The body is larger than is taken here.
@@ -85,7 +89,9 @@ impl Code {
             | Self::ProjectBusy
             | Self::BuildEnded
             | Self::ContextGone
-            | Self::EndpointDisabled => StatusCode::CONFLICT,
+            | Self::EndpointDisabled
+            | Self::TriggerDisabled
+            | Self::NotReplayable => StatusCode::CONFLICT,
             Self::PreconditionFailed => StatusCode::PRECONDITION_FAILED,
             Self::PreconditionRequired => StatusCode::PRECONDITION_REQUIRED,
             Self::LogRemoved => StatusCode::GONE,
@@ -122,6 +128,8 @@ impl Code {
             Self::ContextGone => "context_gone",
             Self::LogRemoved => "log_removed",
             Self::EndpointDisabled => "endpoint_disabled",
+            Self::TriggerDisabled => "trigger_disabled",
+            Self::NotReplayable => "not_replayable",
             Self::SecretKeyMissing => "secret_key_missing",
             Self::BodyTooLarge => "body_too_large",
             Self::UnsupportedMediaType => "unsupported_media_type",
@@ -156,6 +164,8 @@ impl Code {
             Self::ContextGone => "The build's context is gone",
             Self::LogRemoved => "The log is gone",
             Self::EndpointDisabled => "The endpoint is disabled",
+            Self::TriggerDisabled => "The trigger is off",
+            Self::NotReplayable => "The delivery cannot be replayed",
             Self::SecretKeyMissing => "Secrets cannot be stored",
             Self::BodyTooLarge => "The body is too large",
             Self::UnsupportedMediaType => "The kind of body is not supported",
@@ -175,7 +185,7 @@ impl Code {
     /// Seconds after which another try makes sense, where one does.
     const fn retry_after(self) -> Option<&'static str> {
         match self {
-            Self::Overloaded => Some("1"),
+            Self::Overloaded | Self::RateLimited => Some("1"),
             Self::DatabaseUnavailable | Self::StorageUnavailable | Self::TimedOut => Some("5"),
             _ => None,
         }

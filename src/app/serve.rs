@@ -157,6 +157,8 @@ fn rest(
     let options = ApiOptions {
         max_context_size: args.http.max_context_size,
         max_streams: args.http.max_streams as usize,
+        max_delivery_size: args.http.max_delivery_size,
+        deliveries_per_minute: args.http.deliveries_per_minute,
         allow_any_destination: args.http.allow_any_destination,
         rates: args.http.rates(),
         cors_origins: args.http.cors_origins.clone(),

@@ -3,6 +3,7 @@
 mod build;
 mod cancel;
 mod context;
+mod deliveries;
 mod describe;
 mod ending;
 mod events;
@@ -18,6 +19,7 @@ mod screen;
 mod settings;
 mod show;
 mod token;
+mod trigger;
 
 use std::{process::ExitCode, str::FromStr};
 
@@ -26,6 +28,7 @@ use clap::Subcommand;
 pub use self::{
     build::BuildArgs,
     cancel::CancelArgs,
+    deliveries::DeliveriesArgs,
     ending::Ending,
     events::EventsArgs,
     list::BuildsArgs,
@@ -35,6 +38,7 @@ pub use self::{
     rebuild::RebuildArgs,
     show::ShowArgs,
     token::{TokenArgs, TokenCommand},
+    trigger::TriggerArgs,
 };
 use self::{ending::Failure, screen::Screen, settings::ServiceArgs};
 use crate::domain::{BuildId, Clock};
@@ -63,6 +67,10 @@ pub enum Command {
     Token(TokenArgs),
     /// Settle what projects may do.
     Project(ProjectsArgs),
+    /// Build what is pushed to a git repository.
+    Trigger(TriggerArgs),
+    /// Show what called a trigger, and what came of it; replay it.
+    Deliveries(DeliveriesArgs),
 }
 
 /// A build on the command line: its id, or its Job's name.
@@ -92,6 +100,8 @@ impl Command {
             Self::Queue(args) => &args.service,
             Self::Token(args) => &args.service,
             Self::Project(args) => &args.service,
+            Self::Trigger(args) => &args.service,
+            Self::Deliveries(args) => &args.service,
         }
     }
 }
@@ -110,6 +120,8 @@ pub async fn run(command: Command, clock: &dyn Clock) -> ExitCode {
         Command::Queue(args) => queue::run(args, &mut screen).await,
         Command::Token(args) => token::run(args, clock, &mut screen).await,
         Command::Project(args) => project::run(args, &mut screen).await,
+        Command::Trigger(args) => trigger::run(args, &mut screen).await,
+        Command::Deliveries(args) => deliveries::run(args, clock, &mut screen).await,
     };
     done.map_or_else(|failure| report(&failure, &mut screen), ExitCode::from)
 }

@@ -145,7 +145,7 @@ impl Client {
             .await
     }
 
-    async fn done(&self, request: RequestBuilder) -> Result<(), ClientError> {
+    pub(super) async fn done(&self, request: RequestBuilder) -> Result<(), ClientError> {
         self.send(request).await.map(drop)
     }
 }

@@ -9,6 +9,7 @@ mod follow;
 mod logs;
 mod patience;
 mod sse;
+mod triggers;
 
 use std::time::Duration;
 
@@ -27,6 +28,7 @@ pub use self::{
     error::{ClientError, FieldError, Problem},
     follow::{BuildWatch, EventFollower, EventItem, LogFollower, LogItem, LogStart},
     logs::{LogQuery, LogSlice},
+    triggers::{Consequence, Deliveries, Delivery, Ruling, Rulings, Trigger, Triggers},
 };
 
 /// How long a connection may take to come about.

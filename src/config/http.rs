@@ -76,6 +76,19 @@ pub struct HttpArgs {
     #[arg(long, env = "SLIPWAY_MAX_STREAMS", default_value_t = 2048, value_parser = clap::value_parser!(u32).range(1..), value_name = "N")]
     pub max_streams: u32,
 
+    /// The largest delivery that a git host may send to a trigger
+    #[arg(long, env = "SLIPWAY_MAX_DELIVERY_SIZE", default_value = "2Mi", value_parser = value::delivery_size, value_name = "BYTES")]
+    pub max_delivery_size: usize,
+
+    /// Deliveries that one trigger takes in a minute from each process; beyond, they are answered 429. 0: any number
+    #[arg(
+        long,
+        env = "SLIPWAY_DELIVERIES_PER_MINUTE",
+        default_value_t = 600,
+        value_name = "N"
+    )]
+    pub deliveries_per_minute: u32,
+
     /// Creations that may wait for the database; beyond, requests are answered 503
     #[arg(long, env = "SLIPWAY_CREATE_QUEUE", default_value_t = 1024, value_parser = clap::value_parser!(u32).range(1..=65_536), value_name = "N")]
     pub create_queue: u32,

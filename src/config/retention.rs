@@ -9,7 +9,7 @@ use crate::retention::Options;
 
 /// How long things are kept.
 ///
-/// Times count from the end of a build, so that nothing of one that waits or runs is ever removed.
+/// Times count from the end of a build where there is one, so that nothing of one that waits or runs is ever removed.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Retention")]
 pub struct RetentionArgs {
@@ -37,6 +37,9 @@ pub struct RetentionArgs {
     /// How long it is kept what endpoints were told of, with every try; one that still waits is kept for 14d at least
     #[arg(long, env = "SLIPWAY_RETAIN_NOTIFICATIONS", default_value = "30d", value_parser = value::keep, value_name = "DURATION|forever")]
     pub retain_notifications: Keep,
+    /// How long deliveries to triggers are kept, from their arrival on
+    #[arg(long, env = "SLIPWAY_RETAIN_DELIVERIES", default_value = "30d", value_parser = value::keep, value_name = "DURATION|forever")]
+    pub retain_deliveries: Keep,
 
     /// Where logs of finished builds move to from the database: a folder, or s3://, gs:// or az:// with the cloud's
     /// usual variables [default: they stay]. What is there must stay reachable as long as logs are kept
@@ -62,6 +65,7 @@ impl RetentionArgs {
             contexts: self.retain_contexts.0,
             idempotency_keys: self.retain_idempotency_keys.0,
             notifications: self.retain_notifications.0,
+            deliveries: self.retain_deliveries.0,
             archive_after: self.log_archive_after,
             interval: self.retention_interval,
         }

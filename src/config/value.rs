@@ -69,6 +69,14 @@ pub(super) fn line_length(text: &str) -> Result<usize, String> {
         .ok_or_else(|| "must be from 1Ki to 1Mi".to_owned())
 }
 
+/// The size of a delivery: from 64Ki to 32Mi, since each one that is under way is held in memory.
+pub(super) fn delivery_size(text: &str) -> Result<usize, String> {
+    usize::try_from(bytes(text)?)
+        .ok()
+        .filter(|size| (64 << 10..=32 << 20).contains(size))
+        .ok_or_else(|| "must be from 64Ki to 32Mi".to_owned())
+}
+
 /// A setting that is never shown.
 #[expect(clippy::unnecessary_wraps, reason = "clap wants a Result of its parsers")]
 pub(super) fn secret(text: &str) -> Result<SecretString, String> {

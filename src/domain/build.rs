@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::{BuildId, BuildSpec, Digest, Failure, Phase, Reason, State};
+use super::{BuildId, BuildSpec, DeliveryId, Digest, Failure, Phase, Reason, State, TriggerId};
 
 /// A build that is about to be stored.
 #[derive(Debug, Clone)]
@@ -43,6 +43,8 @@ pub struct Build {
     pub spec: BuildSpec,
     /// The build that this one repeats.
     pub rebuild_of: Option<BuildId>,
+    /// The trigger that it came of.
+    pub triggered_by: Option<TriggeredBy>,
     /// When it was accepted.
     pub created_at: Timestamp,
     /// When its first container started.
@@ -61,6 +63,18 @@ pub struct Build {
     pub failure: Option<Failure>,
     /// Grows with every change of the row: the `ETag`.
     pub version: i64,
+}
+
+/// What of a trigger a build came of.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
+pub struct TriggeredBy {
+    /// The trigger.
+    pub trigger_id: TriggerId,
+    /// The rule's name then.
+    pub rule: String,
+    /// The delivery; it may have been removed since.
+    #[schema(required = true)]
+    pub delivery_id: Option<DeliveryId>,
 }
 
 /// How an attempt stands.

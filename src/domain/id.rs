@@ -55,6 +55,15 @@ id_type!(
     TokenId
 );
 
+id_type!(
+    /// Names one trigger: a part of the address that its git host calls.
+    TriggerId
+);
+id_type!(
+    /// Names one delivery to a trigger.
+    DeliveryId
+);
+
 impl BuildId {
     /// The name of the build's Job: deterministic, so that the API server itself admits at most one.
     pub fn job_name(self) -> String {

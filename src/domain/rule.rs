@@ -5,7 +5,8 @@ use std::{fmt, str::FromStr};
 use regex::{Regex, RegexBuilder};
 
 use super::{
-    push::{Push, RefKind},
+    git::CommitId,
+    push::{NamedRef, RefKind},
     text::{Invalid, plain},
 };
 
@@ -15,7 +16,8 @@ const REGEX_SIZE: usize = 256 * 1024;
 const LONGEST: usize = 512;
 
 /// Which refs of a kind a rule is for: one name, or `/expression/`, which must match the whole name.
-#[derive(Clone)]
+#[derive(Clone, serde::Serialize, serde::Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct RefPattern {
     text: String,
     matcher: Matcher,
@@ -31,6 +33,11 @@ impl RefPattern {
     /// As it was written.
     pub fn as_str(&self) -> &str {
         &self.text
+    }
+
+    /// The one name that it is for; `None` for an expression.
+    pub fn name(&self) -> Option<&str> {
+        matches!(self.matcher, Matcher::Name).then_some(&self.text)
     }
 
     /// What the pattern's groups hold, from `{\1}` on, if it matches; a name has no groups.
@@ -93,7 +100,8 @@ impl Eq for RefPattern {}
 
 /// A tag with places in it: `{sourceref}`, `{\1}` to `{\9}`, and Quay's `${commit_info.short_sha}`,
 /// `${parsed_ref.branch}`, `${parsed_ref.tag}`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct TagTemplate {
     text: String,
     parts: Vec<Part>,
@@ -122,16 +130,21 @@ impl TagTemplate {
         &self.text
     }
 
-    /// The tag of a push whose name gave these captures. A slash, as branches have it, becomes `-`.
+    /// The tag of a ref whose name gave these captures. A slash, as branches have it, becomes `-`.
     ///
     /// # Errors
-    /// What is wrong with the result, which is no valid tag.
-    pub fn render(&self, push: &Push, captures: &[String]) -> Result<String, Invalid> {
+    /// What is wrong with the result, which is no valid tag; or that the commit, which is unknown, is a part of it.
+    pub fn render(
+        &self,
+        reference: &NamedRef,
+        commit: Option<&CommitId>,
+        captures: &[String],
+    ) -> Result<String, Invalid> {
         let mut tag = String::new();
         for part in &self.parts {
             match part {
                 Part::Text(text) => tag.push_str(text),
-                Part::SourceRef => tag.push_str(push.reference.name.as_str()),
+                Part::SourceRef => tag.push_str(reference.name.as_str()),
                 Part::Group(number) => {
                     let group = captures.get(number - 1).ok_or_else(|| {
                         Invalid::new(format_args!(
@@ -141,10 +154,12 @@ impl TagTemplate {
                     })?;
                     tag.push_str(group);
                 }
-                Part::ShortCommit => tag.push_str(&push.commit.as_str()[..7]),
-                Part::Named(kind) if *kind == push.reference.kind => {
-                    tag.push_str(push.reference.name.as_str())
+                Part::ShortCommit => {
+                    let commit = commit
+                        .ok_or_else(|| Invalid::new("uses the commit, and which one it is, is not known"))?;
+                    tag.push_str(&commit.as_str()[..7]);
                 }
+                Part::Named(kind) if *kind == reference.kind => tag.push_str(reference.name.as_str()),
                 Part::Named(_) => {}
             }
         }
@@ -196,6 +211,40 @@ fn next_part(rest: &str) -> Result<(Part, &str), Invalid> {
     }
     Ok((Part::Text(rest[..end].to_owned()), &rest[end..]))
 }
+
+macro_rules! as_text {
+    ($name:ident, $example:literal) => {
+        impl TryFrom<String> for $name {
+            type Error = Invalid;
+
+            fn try_from(text: String) -> Result<Self, Invalid> {
+                text.parse()
+            }
+        }
+
+        impl From<$name> for String {
+            fn from(value: $name) -> Self {
+                value.text
+            }
+        }
+
+        impl utoipa::PartialSchema for $name {
+            fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::schema::Schema> {
+                utoipa::openapi::ObjectBuilder::new()
+                    .schema_type(utoipa::openapi::schema::Type::String)
+                    .min_length(Some(1))
+                    .max_length(Some(LONGEST))
+                    .examples([$example])
+                    .into()
+            }
+        }
+
+        impl utoipa::ToSchema for $name {}
+    };
+}
+
+as_text!(RefPattern, "/^v([0-9.]+)$/");
+as_text!(TagTemplate, "release-{sourceref}");
 
 #[cfg(test)]
 mod tests;

@@ -237,7 +237,7 @@ bounded_number!(
     MaxRetries, u32, 0 to 10, 3
 );
 
-fn default_dockerfile() -> RelativePath {
+pub(super) fn default_dockerfile() -> RelativePath {
     "Dockerfile"
         .parse()
         .expect("a plain file name is a relative path")

@@ -44,6 +44,8 @@ pub struct Options {
     pub idempotency_keys: Option<Duration>,
     /// What endpoints and git hosts were told, from then on.
     pub notifications: Option<Duration>,
+    /// Deliveries to triggers, from their arrival on.
+    pub deliveries: Option<Duration>,
     /// When logs move to the archive, from the ends of their builds on.
     pub archive_after: Duration,
     /// Between two sweeps.

@@ -28,6 +28,8 @@ pub struct Swept {
     pub idempotency_keys: u64,
     /// Notifications that were removed.
     pub notifications: u64,
+    /// Deliveries to triggers that were removed.
+    pub deliveries: u64,
     /// Logs that were moved to the archive.
     pub archived: u64,
     /// Kinds that were not swept to the end.
@@ -55,6 +57,7 @@ impl Swept {
             ("object", self.objects),
             ("idempotency_key", self.idempotency_keys),
             ("notification", self.notifications),
+            ("delivery", self.deliveries),
         ] {
             metrics::counter!("slipway_retention_removed_total", "kind" => kind).increment(removed);
         }
@@ -72,6 +75,7 @@ impl Swept {
             objects = self.objects,
             idempotency_keys = self.idempotency_keys,
             notifications = self.notifications,
+            deliveries = self.deliveries,
             archived = self.archived,
             failed = self.failed,
             duration_ms = u64::try_from(self.took.as_millis()).unwrap_or(u64::MAX),
@@ -101,6 +105,7 @@ impl Retention {
         swept.contexts = note("context", self.sweep_contexts(keep.contexts).await);
         swept.objects = note("object", self.sweep_objects().await);
         swept.idempotency_keys = note("idempotency_key", self.sweep_keys(keep.idempotency_keys).await);
+        swept.deliveries = note("delivery", self.sweep_deliveries(keep.deliveries).await);
         swept.logs = note("log", self.sweep_logs().await);
         swept.archived = note("archive", self.fill_archive().await);
         swept.events = note("event", self.sweep_events().await);
@@ -119,6 +124,11 @@ impl Retention {
     async fn sweep_keys(&self, age: Option<Duration>) -> Result<u64, SweepError> {
         let Some(age) = age else { return Ok(0) };
         batches(Uuid::nil(), |after| self.store.remove_old_keys(age, after)).await
+    }
+
+    async fn sweep_deliveries(&self, age: Option<Duration>) -> Result<u64, SweepError> {
+        let Some(age) = age else { return Ok(0) };
+        batches(Uuid::nil(), |after| self.store.remove_old_deliveries(age, after)).await
     }
 
     async fn sweep_events(&self) -> Result<u64, SweepError> {

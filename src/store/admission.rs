@@ -16,11 +16,22 @@ use super::{
 use crate::domain::{BuildId, NewBuild, State};
 
 /// What came of builds in a transaction that has not ended yet.
+#[derive(Default)]
 pub(super) struct Admitted {
     /// For each build, in their order; never [`Inserted::Limited`].
     pub(super) answers: Vec<Inserted>,
     /// What they put an end to.
     superseded: Vec<Superseded>,
+}
+
+impl Admitted {
+    /// What came of builds that put an end to none.
+    pub(super) fn without_locks(answers: Vec<Inserted>) -> Self {
+        Self {
+            answers,
+            ..Self::default()
+        }
+    }
 }
 
 impl Store {

@@ -50,7 +50,8 @@ impl Store {
             r#"
             SELECT b.id, b.state AS "state: Named<State>", b.phase AS "phase: Named<Phase>",
                 b.waiting_reason AS "waiting_reason: Named<Reason>", b.waiting_message,
-                s.spec AS "spec: Json<BuildSpec>", s.rebuild_of, s.created_at AS "created_at: Timestamp",
+                s.spec AS "spec: Json<BuildSpec>", s.rebuild_of, t.trigger_id AS "trigger_id?", t.rule AS "rule?",
+                t.delivery_id, s.created_at AS "created_at: Timestamp",
                 b.started_at AS "started_at: Timestamp", b.finished_at AS "finished_at: Timestamp",
                 b.cancel_requested_at AS "cancel_requested_at: Timestamp", b.superseded_by, b.retries,
                 r.digest AS "digest?: Named<Digest>", r.reason AS "reason?: Named<Reason>",
@@ -58,6 +59,7 @@ impl Store {
             FROM builds b
             JOIN specs s ON s.build_id = b.id
             LEFT JOIN results r ON r.build_id = b.id
+            LEFT JOIN triggered_builds t ON t.build_id = b.id
             WHERE b.id = ANY($1)
             ORDER BY b.id DESC
             "#,

@@ -253,6 +253,7 @@ fn fresh(build: NewBuild, created_at: jiff::Timestamp) -> Build {
         waiting_message: None,
         spec: build.spec,
         rebuild_of: build.rebuild_of,
+        triggered_by: None,
         created_at,
         started_at: None,
         finished_at: None,

@@ -5,7 +5,7 @@ use jiff_sqlx::{Timestamp as Column, ToSqlx};
 use uuid::Uuid;
 
 use super::{Store, StoreError, rows::column};
-use crate::domain::{Build, BuildId, ProjectName, State};
+use crate::domain::{Build, BuildId, ProjectName, State, TriggerId};
 
 /// Which builds a list shows. An absent field does not filter.
 #[derive(Debug, Clone, Default)]
@@ -18,6 +18,8 @@ pub struct BuildFilter {
     pub states: Vec<State>,
     /// Of this git ref, as the request wrote it.
     pub git_ref: Option<String>,
+    /// Of this trigger.
+    pub trigger: Option<TriggerId>,
     /// Accepted at or after this moment.
     pub created_from: Option<Timestamp>,
     /// Accepted before this moment.
@@ -53,6 +55,9 @@ impl Store {
                 AND ($4::text IS NULL OR s.git_ref = $4)
                 AND s.created_at >= coalesce($5, '-infinity'::timestamptz)
                 AND s.created_at < coalesce($6, 'infinity'::timestamptz)
+                AND ($10::uuid IS NULL OR s.build_id IN (
+                    SELECT t.build_id FROM triggered_builds t WHERE t.trigger_id = $10
+                ))
                 AND s.build_id >= $7 AND s.build_id < $8
             ORDER BY s.build_id DESC LIMIT $9
             "#,
@@ -64,7 +69,8 @@ impl Store {
             page.created_before as Option<Column>,
             page.from,
             page.before,
-            page.limit
+            page.limit,
+            page.trigger
         )
         .persistent(false)
         .fetch_all(&self.pool)
@@ -85,6 +91,9 @@ impl Store {
                 AND ($4::text IS NULL OR s.git_ref = $4)
                 AND s.created_at >= coalesce($5, '-infinity'::timestamptz)
                 AND s.created_at < coalesce($6, 'infinity'::timestamptz)
+                AND ($10::uuid IS NULL OR s.build_id IN (
+                    SELECT t.build_id FROM triggered_builds t WHERE t.trigger_id = $10
+                ))
                 AND s.build_id >= $7 AND s.build_id < $8
             ORDER BY s.build_id DESC LIMIT $9
             "#,
@@ -96,7 +105,8 @@ impl Store {
             page.created_before as Option<Column>,
             page.from,
             page.before,
-            page.limit
+            page.limit,
+            page.trigger
         )
         .persistent(false)
         .fetch_all(&self.pool)
@@ -115,6 +125,7 @@ struct Page<'a> {
     from: Uuid,
     before: Uuid,
     limit: i64,
+    trigger: Option<Uuid>,
 }
 
 impl<'a> Page<'a> {
@@ -132,6 +143,7 @@ impl<'a> Page<'a> {
                 .created_before
                 .map_or(before, |at| before.min(id_at(at, 1))),
             limit: column(i64::from(limit)),
+            trigger: filter.trigger.map(|id| id.0),
         }
     }
 }

@@ -12,6 +12,8 @@ mod commit_statuses;
 mod contexts;
 mod counts;
 mod create;
+mod deliver;
+mod deliveries;
 mod dispatchers;
 mod endpoints;
 mod error;
@@ -40,6 +42,7 @@ mod stats;
 mod steps;
 mod supersede;
 mod tokens;
+mod triggers;
 mod wakeups;
 mod watches;
 
@@ -54,6 +57,8 @@ pub use builds::Cancelled;
 pub use claim::{Claim, ClaimToken, Slots};
 pub use contexts::Context;
 pub use create::{CreateError, Created, Creator};
+pub use deliver::{Arrival, DeliverError, Delivered, Intent};
+pub use deliveries::DeliveryFilter;
 pub use endpoints::{Endpoint, EndpointSettings, NewEndpoint};
 pub use error::StoreError;
 pub use events::EventCursor;
@@ -74,6 +79,7 @@ pub use retention::{Batch, EventKey, LogKey, OldLog};
 pub use settings::Settings;
 pub use stats::{PoolStatus, QueueDepth};
 pub use tokens::{LiveToken, TokenError};
+pub use triggers::{SealedSecret, TriggerChange};
 pub use wakeups::{Topic, Wakeup};
 pub use watches::BuildWatch;
 
@@ -84,6 +90,8 @@ pub struct Store {
     pool: sqlx::PgPool,
     /// The batcher's own connection, so that creation waits for nobody's reading.
     creating: sqlx::PgPool,
+    /// Deliveries that are stored at once: copies of one wait for each other, and must not do so on every connection.
+    delivering: Arc<tokio::sync::Semaphore>,
     /// Straight to the database: for what lives as long as a session.
     direct: sqlx::PgPool,
     wakeups: Arc<wakeups::Wakeups>,

@@ -9,6 +9,8 @@ use sqlx::{
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 
+use tokio::sync::Semaphore;
+
 use crate::domain::quota::Quotas;
 
 use super::{Store, StoreError, counts::Folding, lanes::Upkeep, wakeups::Wakeups};
@@ -86,6 +88,9 @@ impl Store {
     pub(super) fn over(pool: PgPool, direct: PgPool, notify: bool) -> Self {
         Self {
             creating: pool.clone(),
+            delivering: Arc::new(Semaphore::new(
+                (pool.options().get_max_connections() as usize / 2).max(1),
+            )),
             pool,
             direct,
             wakeups: Arc::new(Wakeups::new(notify)),

@@ -12,8 +12,8 @@ use sqlx::{
 use uuid::Uuid;
 
 use crate::domain::{
-    Attempt, AttemptState, Build, BuildEvent, BuildId, BuildSpec, Cause, Digest, EventKind, Failure, Invalid,
-    Phase, Reason, State,
+    Attempt, AttemptState, Build, BuildEvent, BuildId, BuildSpec, Cause, DeliveryId, Digest, EventKind,
+    Failure, Invalid, Phase, Reason, State, TriggerId, build::TriggeredBy,
 };
 
 /// A column of text, or of an enum type, that holds a value of the domain by its name.
@@ -47,6 +47,9 @@ pub(super) struct BuildRow {
     pub waiting_message: Option<String>,
     pub spec: Json<BuildSpec>,
     pub rebuild_of: Option<Uuid>,
+    pub trigger_id: Option<Uuid>,
+    pub rule: Option<String>,
+    pub delivery_id: Option<Uuid>,
     pub created_at: Timestamp,
     pub started_at: Option<Timestamp>,
     pub finished_at: Option<Timestamp>,
@@ -71,6 +74,11 @@ impl From<BuildRow> for Build {
             waiting_message: row.waiting_message,
             spec: row.spec.0,
             rebuild_of: row.rebuild_of.map(BuildId),
+            triggered_by: row.trigger_id.map(|id| TriggeredBy {
+                trigger_id: TriggerId(id),
+                rule: row.rule.unwrap_or_default(),
+                delivery_id: row.delivery_id.map(DeliveryId),
+            }),
             created_at: row.created_at.to_jiff(),
             started_at: row.started_at.map(Timestamp::to_jiff),
             finished_at: row.finished_at.map(Timestamp::to_jiff),

@@ -107,11 +107,9 @@ impl Harness {
         let readiness = Readiness::default().with("launcher", seen);
         let metrics = PrometheusBuilder::new().build_recorder().handle();
         let health = HealthState::new(store.clone(), readiness, metrics);
-        let key = secrecy::SecretString::from(hex::encode([7; 32]));
-        let keyring = Keyring::from_settings(&key).expect("a key");
         let mut state = ApiState::new(health, creator, contexts, options)
             .with_log_archive(Some(archive))
-            .with_keyring(Some(Arc::new(keyring)).filter(|_| guarded != Guarded::Keyless));
+            .with_keyring((guarded != Guarded::Keyless).then(|| keyring(KEY)));
         if guarded != Guarded::ByTokens {
             state = state.without_authentication();
         }
@@ -164,6 +162,22 @@ impl Harness {
         self.post_with(path, body, &[]).await
     }
 
+    pub async fn patch(&self, path: &str, body: &Value) -> Answer {
+        let request = request(Method::PATCH, path).header(header::CONTENT_TYPE, "application/json");
+        self.send(
+            request
+                .body(Body::from(body.to_string()))
+                .expect("the request is valid"),
+        )
+        .await
+    }
+
+    pub async fn delete(&self, path: &str) -> Answer {
+        let request = request(Method::DELETE, path);
+        self.send(request.body(Body::empty()).expect("the request is valid"))
+            .await
+    }
+
     pub async fn post_with(&self, path: &str, body: &Value, headers: &[(&str, &str)]) -> Answer {
         let mut request = request(Method::POST, path).header(header::CONTENT_TYPE, "application/json");
         for (name, value) in headers {
@@ -210,6 +224,14 @@ impl Harness {
             .expect("it can be recorded");
         assert!(launched);
     }
+}
+
+/// What the services of these tests seal secrets with.
+const KEY: &str = "0101010101010101010101010101010101010101010101010101010101010101";
+
+fn keyring(keys: &str) -> Arc<Keyring> {
+    let keys = Keyring::from_settings(&keys.to_owned().into());
+    Arc::new(keys.expect("it is a key"))
 }
 
 /// The storage in a folder.

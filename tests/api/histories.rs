@@ -132,6 +132,8 @@ async fn store_build(pool: &PgPool, history: &History, contexts: &[Context]) {
         SELECT $1, 1, 'pod', 'running' WHERE $2 + coalesce($3, 0) >= 0",
         "INSERT INTO steps (build_id, attempt, number, instruction, timed)
         SELECT $1, 'pod', 1, 'RUN x', true WHERE $2 + coalesce($3, 0) >= 0",
+        "INSERT INTO triggered_builds (build_id, trigger_id, rule, git_ref)
+        SELECT $1, $1, 'r', 'refs/heads/main' WHERE $2 + coalesce($3, 0) >= 0",
     ];
     if history.log {
         statements.extend([
@@ -294,7 +296,7 @@ async fn what_is_older_than_its_limit_goes_and_everything_else_stays(
         }
         sqlx::query(
             "TRUNCATE projects, builds, specs, results, attempts, steps, logs, log_chunks, build_events, contexts,
-                context_grants, idempotency_keys, loose_objects, commit_statuses, notifications RESTART IDENTITY CASCADE",
+                context_grants, idempotency_keys, loose_objects, commit_statuses, notifications, triggered_builds RESTART IDENTITY CASCADE",
         )
         .execute(&pool)
         .await

@@ -31,6 +31,7 @@ pub const KEEP: Options = Options {
     contexts: None,
     idempotency_keys: None,
     notifications: None,
+    deliveries: None,
     archive_after: DAY,
     interval: Duration::from_secs(600),
 };

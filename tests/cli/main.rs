@@ -9,4 +9,5 @@ mod errors;
 mod follow;
 mod logs;
 mod tokens;
+mod triggers;
 mod world;

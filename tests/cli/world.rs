@@ -49,6 +49,7 @@ impl Idle {
                 ("SLIPWAY_LAUNCHER", "none"),
                 ("SLIPWAY_CONTEXT_STORE", &folder),
                 ("SLIPWAY_NO_AUTH", "true"),
+                ("SLIPWAY_SECRET_KEY", &"01".repeat(32)),
             ],
         );
         service.up().await;

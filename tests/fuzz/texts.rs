@@ -144,7 +144,7 @@ fn rules() {
                 message: None,
             };
             if let Some(captures) = pattern.captures(&name)
-                && let Ok(tag) = template.render(&push, &captures)
+                && let Ok(tag) = template.render(&push.reference, Some(&push.commit), &captures)
             {
                 let image = format!("registry.example/app:{tag}");
                 prop_assert!(image.parse::<ImageReference>().is_ok(), "{}", tag);

@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 use super::progress::{CurrentStepBody, PlaceBody, StepBody};
 use crate::domain::{
     self, BuildId, BuildSpec, Cause, Class, Digest, EventKind, Phase, ProjectName, Reason, State,
-    build::AttemptState,
+    build::{AttemptState, TriggeredBy},
 };
 
 /// One request: one source, one Dockerfile, one or more destinations.
@@ -31,6 +31,9 @@ pub struct BuildBody {
     /// The build that this one repeats.
     #[schema(required = true)]
     rebuild_of: Option<BuildId>,
+    /// The trigger that it came of, where it came of one.
+    #[schema(required = true)]
+    triggered_by: Option<TriggeredBy>,
     /// When it was accepted.
     #[schema(value_type = String, format = DateTime)]
     created_at: Timestamp,
@@ -220,6 +223,7 @@ impl BuildBody {
             }),
             spec: build.spec,
             rebuild_of: build.rebuild_of,
+            triggered_by: build.triggered_by,
             created_at: build.created_at,
             started_at: build.started_at,
             finished_at: build.finished_at,

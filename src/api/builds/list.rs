@@ -20,7 +20,7 @@ use crate::{
         problem::Problem,
         query::{Query, encode},
     },
-    domain::{BuildId, ImageRepository, ProjectName, Scope, State as BuildState, git::GitRef},
+    domain::{BuildId, ImageRepository, ProjectName, Scope, State as BuildState, TriggerId, git::GitRef},
     store::BuildFilter,
 };
 
@@ -44,6 +44,7 @@ struct Wanted {
         ("state" = Option<Vec<BuildState>>, Query, style = Form, explode = false,
             description = "Only builds in these states; may also be repeated"),
         ("ref" = Option<GitRef>, Query, description = "Only builds of this git ref, as the request wrote it"),
+        ("trigger" = Option<TriggerId>, Query, description = "Only builds that came of this trigger"),
         ("created_from" = Option<String>, Query, format = DateTime,
             description = "Only builds accepted at or after this moment (RFC 3339)"),
         ("created_before" = Option<String>, Query, format = DateTime,
@@ -90,6 +91,7 @@ impl Wanted {
             repository: query.one::<ImageRepository>("repository")?.map(String::from),
             states: states(&query.all("state"))?,
             git_ref: query.one::<GitRef>("ref")?.map(String::from),
+            trigger: query.one::<TriggerId>("trigger")?,
             created_from: moment(&mut query, "created_from")?,
             created_before: moment(&mut query, "created_before")?,
         };
@@ -117,6 +119,7 @@ impl Wanted {
             ("repository", filter.repository.as_deref().map(Cow::from)),
             ("state", states.map(Cow::from)),
             ("ref", filter.git_ref.as_deref().map(Cow::from)),
+            ("trigger", filter.trigger.map(|id| id.to_string().into())),
             ("created_from", moment(filter.created_from)),
             ("created_before", moment(filter.created_before)),
             ("limit", Some(self.limit.to_string().into())),

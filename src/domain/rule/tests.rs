@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::domain::push::NamedRef;
+use crate::domain::push::Push;
 
 fn push(full: &str) -> Push {
     Push {
@@ -18,7 +18,10 @@ fn tag(pattern: &str, template: &str, full: &str) -> Option<Result<String, Strin
         .parse::<RefPattern>()
         .unwrap()
         .captures(push.reference.name.as_str())?;
-    let tag = template.parse::<TagTemplate>().unwrap().render(&push, &captures);
+    let tag = template
+        .parse::<TagTemplate>()
+        .unwrap()
+        .render(&push.reference, Some(&push.commit), &captures);
     Some(tag.map_err(|why| why.to_string()))
 }
 
@@ -123,7 +126,7 @@ proptest! {
         let push = Push { reference, ..push("refs/heads/main") };
         if let (Ok(pattern), Ok(template)) = (pattern.parse::<RefPattern>(), template.parse::<TagTemplate>())
             && let Some(captures) = pattern.captures(push.reference.name.as_str())
-            && let Ok(tag) = template.render(&push, &captures)
+            && let Ok(tag) = template.render(&push.reference, Some(&push.commit), &captures)
         {
             let image = format!("registry.test/team/app:{tag}");
             prop_assert!(image.parse::<crate::domain::ImageReference>().is_ok(), "{}", image);

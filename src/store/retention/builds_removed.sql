@@ -22,6 +22,8 @@ WITH build AS (
     DELETE FROM notifications WHERE build_id = ANY($1) RETURNING id
 ), tried AS (
     DELETE FROM notification_tries t USING told WHERE t.notification_id = told.id
+), triggered AS (
+    DELETE FROM triggered_builds WHERE build_id = ANY($1)
 ), key AS (
     DELETE FROM idempotency_keys WHERE build_id = ANY($1)
 )

@@ -7,6 +7,7 @@
 mod archive;
 mod builds;
 mod contexts;
+mod deliveries;
 mod logs;
 mod small;
 mod told;

@@ -1,0 +1,294 @@
+//! Triggers: the link between a git repository and the images that are built of it.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::{
+    ImageRepository, Invalid, ProjectName, TriggerId,
+    concurrency::{GroupName, Supersede},
+    git::GitUrl,
+    options::{BuildArgName, Cache, StageName},
+    path::RelativePath,
+    provider::Provider,
+    push::RefKind,
+    rule::{RefPattern, TagTemplate},
+    spec::{Bounded, Priority},
+    text::{plain, text_type},
+};
+
+text_type!(
+    /// A rule's name, unique within its trigger: builds and deliveries name it.
+    #[schema(example = "releases", min_length = 1, max_length = 100)]
+    RuleName,
+    check_rule_name
+);
+text_type!(
+    /// A repository as its git host names it: `team/app`, `group/subgroup/app`, `PRJ/app`.
+    #[schema(example = "team/app", min_length = 1, max_length = 255)]
+    HostedName,
+    check_hosted_name
+);
+
+/// Which refs of a repository are built, how, and under which names.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Rule {
+    /// What it is called.
+    pub name: RuleName,
+    /// Branches or tags.
+    pub source_type: RefKind,
+    /// One of them by its name, or `/expression/`, which must match the whole name.
+    pub source: RefPattern,
+    /// The image's tags: 1 to 16. Know `{sourceref}`, `{\1}` to `{\9}`, `${commit_info.short_sha}`,
+    /// `${parsed_ref.branch}` and `${parsed_ref.tag}`; a slash becomes `-`.
+    #[schema(value_type = Vec<TagTemplate>, min_items = 1, max_items = 16)]
+    pub tags: Few<TagTemplate>,
+    /// The repositories that the image is pushed to under each tag: 1 to 16.
+    #[schema(value_type = Vec<ImageRepository>, min_items = 1, max_items = 16)]
+    pub repositories: Few<ImageRepository>,
+    /// The Dockerfile's path inside the context.
+    #[serde(default = "super::spec::default_dockerfile")]
+    pub dockerfile: RelativePath,
+    /// The folder that is the context; the repository's root when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub context: Option<RelativePath>,
+    /// The stage to build; the last one when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<StageName>,
+    /// Build arguments beside Docker Hub's. They end up in the image's history: nothing secret belongs here.
+    #[serde(default, skip_serializing_if = "Bounded::is_empty")]
+    #[schema(value_type = std::collections::BTreeMap<String, String>)]
+    pub build_args: Bounded<BuildArgName>,
+    /// Whether builds get Docker Hub's variables as build arguments: `SOURCE_BRANCH`, `SOURCE_COMMIT`, `COMMIT_MSG`,
+    /// `DOCKER_REPO`, `DOCKERFILE_PATH`, `DOCKER_TAG`, `IMAGE_NAME`, `CACHE_TAG`.
+    #[serde(default = "yes")]
+    pub docker_hub_args: bool,
+    /// Layer caching.
+    #[serde(default)]
+    pub cache: Cache,
+    /// From -100 to 100; higher goes first within its project.
+    #[serde(default)]
+    pub priority: Priority,
+    /// Which older builds of its group a build puts an end to; none when absent.
+    #[serde(default = "none")]
+    pub supersede: Supersede,
+    /// The group, within the project; builds of the same trigger, rule and ref when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<GroupName>,
+    /// Whether it counts.
+    #[serde(default = "yes")]
+    pub enabled: bool,
+}
+
+/// One to sixteen, none of them twice.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(
+    try_from = "Vec<T>",
+    into = "Vec<T>",
+    bound(
+        serialize = "T: Clone + Serialize",
+        deserialize = "T: PartialEq + Deserialize<'de>"
+    )
+)]
+pub struct Few<T>(Vec<T>);
+
+impl<T> Few<T> {
+    /// All of them, in their order.
+    pub fn iter(&self) -> impl Iterator<Item = &T> {
+        self.0.iter()
+    }
+}
+
+impl<T: PartialEq> TryFrom<Vec<T>> for Few<T> {
+    type Error = Invalid;
+
+    fn try_from(all: Vec<T>) -> Result<Self, Invalid> {
+        if !(1..=16).contains(&all.len()) {
+            return Err(Invalid::new("must have 1 to 16 entries"));
+        }
+        if all.iter().enumerate().any(|(i, one)| all[..i].contains(one)) {
+            return Err(Invalid::new("must not have an entry twice"));
+        }
+        Ok(Self(all))
+    }
+}
+
+impl<T> From<Few<T>> for Vec<T> {
+    fn from(few: Few<T>) -> Self {
+        few.0
+    }
+}
+
+/// The rules of a trigger: at most 50, each by a name of its own.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(try_from = "Vec<Rule>", into = "Vec<Rule>")]
+#[schema(value_type = Vec<Rule>, max_items = 50)]
+pub struct Rules(Vec<Rule>);
+
+impl Rules {
+    /// All of them, in their order.
+    pub fn iter(&self) -> impl Iterator<Item = &Rule> {
+        self.0.iter()
+    }
+}
+
+impl TryFrom<Vec<Rule>> for Rules {
+    type Error = Invalid;
+
+    fn try_from(all: Vec<Rule>) -> Result<Self, Invalid> {
+        if all.len() > 50 {
+            return Err(Invalid::new("must have at most 50 entries"));
+        }
+        for (i, one) in all.iter().enumerate() {
+            if all[..i].iter().any(|other| other.name == one.name) {
+                return Err(Invalid::new(format_args!("has two rules called {}", one.name)));
+            }
+            let (tags, repositories) = (one.tags.0.len(), one.repositories.0.len());
+            if tags * repositories > 16 {
+                return Err(Invalid::new(format_args!(
+                    "has a rule, {}, that would push to {} places: at most 16",
+                    one.name,
+                    tags * repositories
+                )));
+            }
+        }
+        Ok(Self(all))
+    }
+}
+
+impl From<Rules> for Vec<Rule> {
+    fn from(rules: Rules) -> Self {
+        rules.0
+    }
+}
+
+/// What a caller settles of a trigger.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TriggerSettings {
+    /// The repository, whose name deliveries must bear; of providers whose deliveries name none it is a note.
+    pub repository: HostedName,
+    /// Where builds clone it from.
+    pub clone_url: GitUrl,
+    /// Which refs are built.
+    pub rules: Rules,
+    /// Whether deliveries lead to builds.
+    pub enabled: bool,
+}
+
+/// A trigger, without its secrets.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trigger {
+    /// Its identifier.
+    pub id: TriggerId,
+    /// Who owns it, and its builds.
+    pub project: ProjectName,
+    /// Who calls it: decides how deliveries are verified and read.
+    pub provider: Provider,
+    /// What was settled.
+    pub settings: TriggerSettings,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When it was changed last.
+    pub updated_at: Timestamp,
+    /// Grows with every change.
+    pub version: i64,
+}
+
+fn none() -> Supersede {
+    Supersede::None
+}
+
+fn yes() -> bool {
+    true
+}
+
+fn check_rule_name(text: &str) -> Result<(), Invalid> {
+    plain(text, 100)
+}
+
+fn check_hosted_name(text: &str) -> Result<(), Invalid> {
+    plain(text, 255)?;
+    if text.contains(char::is_whitespace) || text.split('/').any(|part| matches!(part, "" | "." | "..")) {
+        return Err(Invalid::new(
+            "must be a repository's name with its owner, as in team/app",
+        ));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn rule(name: &str) -> Value {
+        json!({
+            "name": name, "source_type": "branch", "source": "main", "tags": ["latest"],
+            "repositories": ["registry.example/team/app"],
+        })
+    }
+
+    fn refused(rules: Value) -> String {
+        serde_json::from_value::<Rules>(rules)
+            .expect_err("it is refused")
+            .to_string()
+    }
+
+    #[test]
+    fn what_a_rule_leaves_out_has_its_default() {
+        let rule: Rule = serde_json::from_value(rule("main")).unwrap();
+        assert_eq!(rule.dockerfile.as_str(), "Dockerfile");
+        assert!(rule.enabled && rule.docker_hub_args && !rule.cache.enabled);
+        assert_eq!(rule.supersede, Supersede::None);
+    }
+
+    #[test]
+    fn what_a_rule_is_made_of_is_checked() {
+        for (field, value) in [
+            ("source", json!("/(/")),
+            ("source", json!("")),
+            ("source_type", json!("commit")),
+            ("tags", json!([])),
+            ("tags", json!(["a", "a"])),
+            ("tags", json!(["{unknown}"])),
+            ("repositories", json!(["team/app"])),
+            ("repositories", json!(["registry.example/team/app:tag"])),
+            ("dockerfile", json!("../Dockerfile")),
+            ("context", json!("/etc")),
+            ("build_args", json!({"LD_PRELOAD": "x"})),
+            ("colour", json!("red")),
+        ] {
+            let mut odd = rule("main");
+            odd[field] = value;
+            assert!(serde_json::from_value::<Rule>(odd.clone()).is_err(), "{odd}");
+        }
+    }
+
+    #[test]
+    fn rules_are_told_apart_by_their_names() {
+        let both = json!([rule("a"), rule("a")]);
+        assert!(refused(both).contains("two rules called a"));
+        let mut wide = rule("a");
+        wide["tags"] = json!((0..5).map(|n| n.to_string()).collect::<Vec<_>>());
+        wide["repositories"] = json!(
+            (0..4)
+                .map(|n| format!("registry.example/team/app{n}"))
+                .collect::<Vec<_>>()
+        );
+        assert!(refused(json!([wide])).contains("20 places"));
+        let many: Vec<Value> = (0..51).map(|n| rule(&n.to_string())).collect();
+        assert!(refused(json!(many)).contains("at most 50"));
+    }
+
+    #[test]
+    fn repositories_are_named_as_hosts_name_them() {
+        for text in ["team/app", "group/sub/app", "PRJ/app", "app", "~user/app"] {
+            assert!(text.parse::<HostedName>().is_ok(), "{text}");
+        }
+        for text in ["", "/app", "team/", "a//b", "a b", "../app", "a\0"] {
+            assert!(text.parse::<HostedName>().is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,360 @@
+//! Triggers and their secrets, which come sealed and are given back sealed.
+
+use std::time::Duration;
+
+use jiff_sqlx::Timestamp;
+use serde_json::{Value, json};
+use sqlx::{PgConnection, types::Json};
+use uuid::Uuid;
+
+use super::{Store, StoreError, audit, begin, rows::Named};
+use crate::domain::{
+    Actor, Change, ProjectName, Trigger, TriggerId,
+    git::GitUrl,
+    provider::Provider,
+    trigger::{HostedName, Rules, TriggerSettings},
+};
+
+/// A secret as the database keeps it.
+pub type SealedSecret = Vec<u8>;
+
+/// What of a trigger is to change; what is absent stays.
+#[derive(Debug, Clone, Default)]
+pub struct TriggerChange {
+    /// The repository's name.
+    pub repository: Option<HostedName>,
+    /// Where builds clone it from.
+    pub clone_url: Option<GitUrl>,
+    /// All rules anew.
+    pub rules: Option<Rules>,
+    /// Whether deliveries lead to builds.
+    pub enabled: Option<bool>,
+}
+
+struct TriggerRow {
+    id: Uuid,
+    project: Named<ProjectName>,
+    provider: Named<Provider>,
+    repository: Named<HostedName>,
+    clone_url: Named<GitUrl>,
+    rules: Json<Rules>,
+    enabled: bool,
+    created_at: Timestamp,
+    updated_at: Timestamp,
+    version: i64,
+}
+
+impl From<TriggerRow> for Trigger {
+    fn from(row: TriggerRow) -> Self {
+        Self {
+            id: TriggerId(row.id),
+            project: row.project.0,
+            provider: row.provider.0,
+            settings: TriggerSettings {
+                repository: row.repository.0,
+                clone_url: row.clone_url.0,
+                rules: row.rules.0,
+                enabled: row.enabled,
+            },
+            created_at: row.created_at.to_jiff(),
+            updated_at: row.updated_at.to_jiff(),
+            version: row.version,
+        }
+    }
+}
+
+impl Store {
+    /// Stores a trigger with its first secret, which was sealed for this id.
+    pub async fn add_trigger(
+        &self,
+        id: TriggerId,
+        project: &ProjectName,
+        provider: Provider,
+        settings: &TriggerSettings,
+        secret: &SealedSecret,
+        actor: &Actor,
+    ) -> Result<Trigger, StoreError> {
+        let mut db = begin::begin(&self.pool).await?;
+        // The update changes nothing: it makes a project that is there already answer its id.
+        let row = sqlx::query_as!(
+            TriggerRow,
+            r#"
+            WITH project AS (
+                INSERT INTO projects (name) VALUES ($2)
+                ON CONFLICT (name) DO UPDATE SET name = excluded.name RETURNING id, name
+            )
+            INSERT INTO triggers (id, project_id, provider, repository, clone_url, rules, enabled)
+            SELECT $1, project.id, $3, $4, $5, $6, $7 FROM project
+            RETURNING id, (SELECT name FROM project) AS "project!: Named<ProjectName>",
+                provider AS "provider: Named<Provider>", repository AS "repository: Named<HostedName>",
+                clone_url AS "clone_url: Named<GitUrl>", rules AS "rules: Json<Rules>", enabled,
+                created_at AS "created_at: Timestamp", updated_at AS "updated_at: Timestamp", version
+            "#,
+            id.0,
+            project.as_str(),
+            provider.as_str(),
+            settings.repository.as_str(),
+            settings.clone_url.as_str(),
+            Json(&settings.rules) as Json<&Rules>,
+            settings.enabled
+        )
+        .fetch_one(&mut *db)
+        .await?;
+        sqlx::query!(
+            "INSERT INTO trigger_secrets (trigger_id, sealed) VALUES ($1, $2)",
+            id.0,
+            secret
+        )
+        .execute(&mut *db)
+        .await?;
+        let trigger = Trigger::from(row);
+        record(
+            &mut db,
+            actor,
+            "trigger.created",
+            &trigger,
+            None,
+            Some(shown(&trigger)),
+        )
+        .await?;
+        db.commit().await?;
+        Ok(trigger)
+    }
+
+    /// One trigger.
+    pub async fn trigger(&self, id: TriggerId) -> Result<Option<Trigger>, StoreError> {
+        Ok(one(&mut *self.pool.acquire().await?, id).await?)
+    }
+
+    /// Triggers from the newest to the oldest, those older than `before` only; of one project, where one is named.
+    pub async fn triggers(
+        &self,
+        project: Option<&ProjectName>,
+        before: Option<TriggerId>,
+        limit: u32,
+    ) -> Result<Vec<Trigger>, StoreError> {
+        let rows = sqlx::query_as!(
+            TriggerRow,
+            r#"
+            SELECT t.id, p.name AS "project: Named<ProjectName>", t.provider AS "provider: Named<Provider>",
+                t.repository AS "repository: Named<HostedName>", t.clone_url AS "clone_url: Named<GitUrl>",
+                t.rules AS "rules: Json<Rules>", t.enabled, t.created_at AS "created_at: Timestamp",
+                t.updated_at AS "updated_at: Timestamp", t.version
+            FROM triggers t JOIN projects p ON p.id = t.project_id
+            WHERE ($1::text IS NULL OR p.name = $1) AND t.id < $2
+            ORDER BY t.id DESC LIMIT $3
+            "#,
+            project.map(ProjectName::as_str),
+            before.map_or(Uuid::max(), |id| id.0),
+            i64::from(limit)
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        Ok(rows.into_iter().map(Trigger::from).collect())
+    }
+
+    /// Changes a trigger. `None`: there is none.
+    pub async fn change_trigger(
+        &self,
+        id: TriggerId,
+        change: &TriggerChange,
+        actor: &Actor,
+    ) -> Result<Option<Trigger>, StoreError> {
+        let mut db = begin::begin(&self.pool).await?;
+        let Some(before) = locked(&mut db, id).await? else {
+            return Ok(None);
+        };
+        let changed: Trigger = sqlx::query_as!(
+            TriggerRow,
+            r#"
+            UPDATE triggers t SET repository = coalesce($2, t.repository), clone_url = coalesce($3, t.clone_url),
+                rules = coalesce($4, t.rules), enabled = coalesce($5, t.enabled), updated_at = now(),
+                version = t.version + 1
+            FROM projects p WHERE p.id = t.project_id AND t.id = $1
+            RETURNING t.id, p.name AS "project: Named<ProjectName>", t.provider AS "provider: Named<Provider>",
+                t.repository AS "repository: Named<HostedName>", t.clone_url AS "clone_url: Named<GitUrl>",
+                t.rules AS "rules: Json<Rules>", t.enabled, t.created_at AS "created_at: Timestamp",
+                t.updated_at AS "updated_at: Timestamp", t.version
+            "#,
+            id.0,
+            change.repository.as_ref().map(HostedName::as_str),
+            change.clone_url.as_ref().map(GitUrl::as_str),
+            change.rules.as_ref().map(Json) as Option<Json<&Rules>>,
+            change.enabled
+        )
+        .fetch_one(&mut *db)
+        .await?
+        .into();
+        let (old, new) = (Some(shown(&before)), Some(shown(&changed)));
+        record(&mut db, actor, "trigger.changed", &changed, old, new).await?;
+        db.commit().await?;
+        Ok(Some(changed))
+    }
+
+    /// Removes a trigger with its secrets and deliveries; its builds stay. False: there was none.
+    pub async fn remove_trigger(&self, id: TriggerId, actor: &Actor) -> Result<bool, StoreError> {
+        let mut db = begin::begin(&self.pool).await?;
+        let Some(before) = locked(&mut db, id).await? else {
+            return Ok(false);
+        };
+        // A delivery that is under way just now may yet be added: nobody sees it, and its age removes it.
+        sqlx::query!(
+            "WITH delivery AS (DELETE FROM deliveries WHERE trigger_id = $1) DELETE FROM triggers WHERE id = $1",
+            id.0
+        )
+        .execute(&mut *db)
+        .await?;
+        record(
+            &mut db,
+            actor,
+            "trigger.removed",
+            &before,
+            Some(shown(&before)),
+            None,
+        )
+        .await?;
+        db.commit().await?;
+        Ok(true)
+    }
+
+    /// Gives a trigger a new secret; the one before it counts for so long yet, and those before that no more. False:
+    /// there is no such trigger.
+    pub async fn rotate_trigger_secret(
+        &self,
+        id: TriggerId,
+        secret: &SealedSecret,
+        overlap: Duration,
+        actor: &Actor,
+    ) -> Result<bool, StoreError> {
+        let mut db = begin::begin(&self.pool).await?;
+        // Of two rotations at once the second one waits here.
+        let Some(trigger) = locked(&mut db, id).await? else {
+            return Ok(false);
+        };
+        sqlx::query!(
+            "DELETE FROM trigger_secrets WHERE trigger_id = $1 AND expires_at IS NOT NULL",
+            id.0
+        )
+        .execute(&mut *db)
+        .await?;
+        sqlx::query!(
+            "UPDATE trigger_secrets SET expires_at = now() + make_interval(secs => $2)
+            WHERE trigger_id = $1 AND expires_at IS NULL",
+            id.0,
+            overlap.as_secs_f64()
+        )
+        .execute(&mut *db)
+        .await?;
+        sqlx::query!(
+            "INSERT INTO trigger_secrets (trigger_id, sealed) VALUES ($1, $2)",
+            id.0,
+            secret
+        )
+        .execute(&mut *db)
+        .await?;
+        let overlap = json!({ "overlap_seconds": overlap.as_secs() });
+        record(
+            &mut db,
+            actor,
+            "trigger.secret_rotated",
+            &trigger,
+            None,
+            Some(overlap),
+        )
+        .await?;
+        db.commit().await?;
+        Ok(true)
+    }
+
+    /// A trigger that is called, with its secrets that count now, sealed: the current one first.
+    pub async fn called_trigger(
+        &self,
+        id: TriggerId,
+    ) -> Result<Option<(Trigger, Vec<SealedSecret>)>, StoreError> {
+        let row = sqlx::query!(
+            r#"
+            SELECT p.name AS "project: Named<ProjectName>", t.provider AS "provider: Named<Provider>",
+                t.repository AS "repository: Named<HostedName>", t.clone_url AS "clone_url: Named<GitUrl>",
+                t.rules AS "rules: Json<Rules>", t.enabled, t.created_at AS "created_at: Timestamp",
+                t.updated_at AS "updated_at: Timestamp", t.version, ARRAY(
+                    SELECT s.sealed FROM trigger_secrets s
+                    WHERE s.trigger_id = t.id AND (s.expires_at IS NULL OR s.expires_at > now()) ORDER BY s.id DESC
+                ) AS "secrets!: Vec<SealedSecret>"
+            FROM triggers t JOIN projects p ON p.id = t.project_id WHERE t.id = $1
+            "#,
+            id.0
+        )
+        .fetch_optional(&self.pool)
+        .await?;
+        Ok(row.map(|row| {
+            let trigger = TriggerRow {
+                id: id.0,
+                project: row.project,
+                provider: row.provider,
+                repository: row.repository,
+                clone_url: row.clone_url,
+                rules: row.rules,
+                enabled: row.enabled,
+                created_at: row.created_at,
+                updated_at: row.updated_at,
+                version: row.version,
+            };
+            (trigger.into(), row.secrets)
+        }))
+    }
+}
+
+async fn one(db: &mut PgConnection, id: TriggerId) -> Result<Option<Trigger>, sqlx::Error> {
+    let row = sqlx::query_as!(
+        TriggerRow,
+        r#"
+        SELECT t.id, p.name AS "project: Named<ProjectName>", t.provider AS "provider: Named<Provider>",
+            t.repository AS "repository: Named<HostedName>", t.clone_url AS "clone_url: Named<GitUrl>",
+            t.rules AS "rules: Json<Rules>", t.enabled, t.created_at AS "created_at: Timestamp",
+            t.updated_at AS "updated_at: Timestamp", t.version
+        FROM triggers t JOIN projects p ON p.id = t.project_id WHERE t.id = $1
+        "#,
+        id.0
+    )
+    .fetch_optional(db)
+    .await?;
+    Ok(row.map(Trigger::from))
+}
+
+/// The trigger, locked for a change.
+async fn locked(db: &mut PgConnection, id: TriggerId) -> Result<Option<Trigger>, sqlx::Error> {
+    sqlx::query("SELECT id FROM triggers WHERE id = $1 FOR UPDATE")
+        .bind(id.0)
+        .execute(&mut *db)
+        .await?;
+    one(db, id).await
+}
+
+async fn record(
+    db: &mut PgConnection,
+    actor: &Actor,
+    action: &'static str,
+    trigger: &Trigger,
+    before: Option<Value>,
+    after: Option<Value>,
+) -> Result<(), sqlx::Error> {
+    let change = Change {
+        action,
+        project: Some(&trigger.project),
+        subject: trigger.id.to_string(),
+        before,
+        after,
+    };
+    audit::record(db, actor, &change).await
+}
+
+/// A trigger as the audit log has it: there is no secret in it.
+fn shown(trigger: &Trigger) -> Value {
+    json!({
+        "provider": trigger.provider,
+        "repository": trigger.settings.repository,
+        "clone_url": trigger.settings.clone_url,
+        "rules": trigger.settings.rules,
+        "enabled": trigger.settings.enabled,
+    })
+}
