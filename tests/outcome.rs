@@ -501,6 +501,41 @@ fn a_pod_that_outgrew_its_own_limit_is_counted_before_the_job_says_so() {
 }
 
 #[test]
+fn a_pod_that_is_gone_and_one_that_is_not_counted_yet_are_two() {
+    let tracked = |scene: Scene| {
+        let mut scene = scene;
+        let pod = scene.pods.last_mut().expect("the scene has a pod");
+        pod["metadata"]["finalizers"] = json!(["batch.kubernetes.io/job-tracking"]);
+        scene
+    };
+    let failing = |counted| {
+        Scene::new().exited(7, "Error", RUN_FAILED).condition(
+            "FailureTarget",
+            "BackoffLimitExceeded",
+            counted,
+        )
+    };
+    let about_to = |scene: Scene| {
+        scene.job(|job| job["status"]["uncountedTerminatedPods"] = json!({"failed": ["pod-1"]}))
+    };
+    // Another one was deleted by hand, and counted.
+    assert_eq!(tracked(failing(1)).look().failed_attempts, 2);
+    assert_eq!(about_to(tracked(failing(1))).look().failed_attempts, 2);
+    assert_eq!(about_to(failing(1)).look().failed_attempts, 2);
+    assert_eq!(failing(2).look().failed_attempts, 2);
+    // There was no other.
+    assert_eq!(tracked(failing(0)).look().failed_attempts, 1);
+    assert_eq!(failing(1).look().failed_attempts, 1);
+    // Once the Job has made up its mind, only the view of the pod trails.
+    assert_eq!(
+        tracked(Scene::new().exited(7, "Error", RUN_FAILED).failed(1))
+            .look()
+            .failed_attempts,
+        1
+    );
+}
+
+#[test]
 fn a_pod_that_goes_with_its_job_has_not_failed_unless_it_had_before() {
     let killed = Scene::new()
         .exited(2, "Error", "INFO[0000] RUN make\n")

@@ -34,6 +34,8 @@ pub const EXIT_FETCH_FAILED: i32 = 75;
 pub const FETCH_CONTAINER: &str = "fetch-context";
 /// The label by which the Job controller knows its pods.
 const JOB_UID: &str = "batch.kubernetes.io/controller-uid";
+/// The finalizer that a Job's pods bear until they are counted.
+const JOB_TRACKING: &str = "batch.kubernetes.io/job-tracking";
 /// The container that runs kaniko.
 pub const KANIKO_CONTAINER: &str = "kaniko";
 
@@ -69,7 +71,7 @@ pub fn sighting(evidence: &Evidence<'_>) -> Sighting {
     Sighting {
         external_id: uid(evidence),
         outcome: outcome(evidence, &looks, end),
-        failed_attempts: job.map_or(0, counted_failures).max(failures(&looks, job)),
+        failed_attempts: failed_attempts(&looks, job, end),
         deleting: is_deleting(evidence),
         advice: advice(evidence, &looks, end),
         attempts: looks.into_iter().map(Look::seen).collect(),
@@ -222,9 +224,36 @@ fn is_suspended(job: &Job) -> bool {
 
 /// The failures that the Job counts or will count: its own count trails the end of a pod by seconds, and may still
 /// trail when the Job has the condition that it fails.
-fn failures(looks: &[Look<'_>], job: Option<&Job>) -> u32 {
+///
+/// A pod may be gone that the Job has counted, and another one be there that it has not. The latter bears the Job's
+/// finalizer until its uid is among those that the Job is about to count. That is looked at only when it matters, in a
+/// Job that is failing: Pods are watched apart from Jobs, and one that trails seems not to have been counted.
+fn failed_attempts(looks: &[Look<'_>], job: Option<&Job>, end: Option<End<'_>>) -> u32 {
+    let failed = failed_pods(looks, job);
+    let Some(job) = job else {
+        return number(failed.len());
+    };
+    let status = job.status.as_ref();
+    let counted = status.and_then(|status| status.failed).unwrap_or(0);
+    let counted = u32::try_from(counted).unwrap_or(0);
+    let about_to = status
+        .and_then(|status| status.uncounted_terminated_pods.as_ref()?.failed.as_deref())
+        .unwrap_or_default();
+    let uncounted = failed.iter().filter(|pod| {
+        let uid = pod.metadata.uid.as_ref();
+        is_tracked(pod) && !about_to.iter().any(|other| Some(other) == uid)
+    });
+    let to_come = match end {
+        Some(End::Failing(_)) => number(uncounted.count()),
+        _ => 0,
+    };
+    (counted + number(about_to.len()) + to_come).max(number(failed.len()))
+}
+
+/// Pods that failed in a way that a Job counts.
+fn failed_pods<'a>(looks: &[Look<'a>], job: Option<&Job>) -> Vec<&'a Pod> {
     let job_goes = job.is_none_or(|job| job.metadata.deletion_timestamp.is_some() || is_suspended(job));
-    let counted = looks.iter().filter(|look| {
+    let counts = |look: &&Look<'_>| {
         let went_along = job_goes && look.pod.metadata.deletion_timestamp.is_some();
         look.failure().is_some_and(|failure| {
             // The Job's `podFailurePolicy` leaves out the disrupted. What was deleted with its Job, or stopped because
@@ -232,17 +261,25 @@ fn failures(looks: &[Look<'_>], job: Option<&Job>) -> u32 {
             let made_again = went_along && failure.reason.retryable();
             !is_disrupted(look.pod) && !made_again
         })
-    });
-    u32::try_from(counted.count()).unwrap_or(u32::MAX)
+    };
+    looks.iter().filter(counts).map(|look| look.pod).collect()
+}
+
+fn number(count: usize) -> u32 {
+    u32::try_from(count).unwrap_or(u32::MAX)
+}
+
+/// Whether the Job has yet to count it.
+fn is_tracked(pod: &Pod) -> bool {
+    pod.metadata
+        .finalizers
+        .iter()
+        .flatten()
+        .any(|one| one == JOB_TRACKING)
 }
 
 fn is_disrupted(pod: &Pod) -> bool {
     pod.status.as_ref().and_then(disruption::target).is_some()
-}
-
-fn counted_failures(job: &Job) -> u32 {
-    let failed = job.status.as_ref().and_then(|status| status.failed).unwrap_or(0);
-    u32::try_from(failed).unwrap_or(0)
 }
 
 /// The Job's uid. Of a Job that is gone, its pods still name it: their owner, or if they were orphaned, a label.
