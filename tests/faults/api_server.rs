@@ -41,7 +41,8 @@ async fn nothing_fails_while_connections_to_it_break() {
 async fn an_outage(act: Act) {
     let mut world = World::with(2, &[("SLIPWAY_PENDING_DEADLINE", "6s")]).await;
     world.up().await;
-    let running = world.create(0, "slow").await;
+    // Outlasts the outage, however long it takes until that begins.
+    let running = world.create(0, "patient").await;
     world.until_building(running).await;
     // The last that is seen of this one is that it has no container yet.
     let mut held: Vec<_> = (0..2)

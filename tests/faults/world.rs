@@ -21,8 +21,8 @@ use crate::{
     service::Service,
 };
 
-/// How long a build may take that nothing is done to.
-pub const SOON: Duration = Duration::from_secs(90);
+/// How long a build may take that nothing is done to, on a node that has far too much to do.
+pub const SOON: Duration = Duration::from_secs(240);
 
 /// Lines that a build writes, one by one.
 pub const MARKS: usize = 20;
@@ -38,9 +38,10 @@ exit $2
 ";
 
 /// What can be built: a name, and the step.
-const KINDS: [(&str, &str); 5] = [
+const KINDS: [(&str, &str); 6] = [
     ("quick", r#""sh", "/script", "0", "0""#),
     ("slow", r#""sh", "/script", "0.5", "0""#),
+    ("patient", r#""sh", "/script", "2", "0""#),
     ("fails", r#""sh", "/script", "0", "42""#),
     ("long", r#""sh", "/script", "30", "0""#),
     // In the stand-in's steps there are no devices to read from.
