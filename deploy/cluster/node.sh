@@ -43,8 +43,15 @@ JSON
 }
 
 # The network plugin would make it with the first pod only; what pods should reach listens on it before.
+#
+# Its hardware address is set: otherwise a bridge takes the lowest of its ports, another one with every few pods, and
+# who knows the old one reaches nothing on this machine for up to half a minute. The plugin sees to that only where it
+# gives the bridge its address.
 bridge_make() {
+  local a b c
+  IFS=. read -r a b c <<<"$POD_NET"
   [[ -e "/sys/class/net/$BRIDGE" ]] || ip link add name "$BRIDGE" type bridge
+  ip link set "$BRIDGE" address "$(printf '02:00:%02x:%02x:%02x:01' "$a" "$b" "$c")"
   ip addr replace "$POD_NET.1/24" dev "$BRIDGE"
   ip link set "$BRIDGE" up
 }
