@@ -22,7 +22,7 @@ random_hex() { od -An -N"$1" -tx1 /dev/urandom | tr -d ' \n'; }
 forget_earlier() {
   local ids id
   ids=$(call GET "/api/v1/$1?project=demo&limit=100" | jq --raw-output ".$1[] | select($2) | .id")
-  for id in $ids; do call DELETE "/api/v1/$1/$id"; done
+  for id in $ids; do call DELETE "/api/v1/$1/$id" >/dev/null; done
 }
 
 # What a delivery asks for may only go where the project's images may: nobody answers for it in person.
