@@ -34,7 +34,8 @@ start_service() {
   rm -rf "$STATE/contexts"
   spawn slipway env SLIPWAY_DATABASE_URL="$DATABASE_URL" SLIPWAY_NO_AUTH=true \
     SLIPWAY_SECRET_KEY="$(printf '01%.0s' {1..32})" target/debug/slipway serve --launcher none \
-    --listen "127.0.0.1:$port" --context-store "$STATE/contexts" --address-rate 0 --token-rate 0 --log warn
+    --listen "127.0.0.1:$port" --context-store "$STATE/contexts" --address-rate 0 --token-rate 0 --log warn \
+    --callback-deny 0.0.0.0/0,::/0
   wait_until 60 slipway curl --silent --fail "$URL/readyz"
 }
 
