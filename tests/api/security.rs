@@ -130,6 +130,39 @@ async fn fault_19_endless_bodies_are_cut_off_at_the_cap_with_flat_memory(
 }
 
 #[sqlx::test(migrations = false)]
+async fn fault_19_endless_deliveries_are_cut_off_at_the_cap_with_flat_memory(
+    _: PgPoolOptions,
+    database: PgConnectOptions,
+) {
+    let key = "01".repeat(32);
+    let settings = [
+        ("SLIPWAY_SECRET_KEY", key.as_str()),
+        ("SLIPWAY_DATABASE_ACQUIRE_TIMEOUT", "60s"),
+    ];
+    let service = running(&database, &settings).await;
+    let (status, trigger) = service.post("api/v1/triggers", &crate::triggers::wanted()).await;
+    assert_eq!(status, 201, "{trigger}");
+    let path = trigger["hook_path"].as_str().expect("it has an address");
+    let to = socket(&service);
+    let before = memory(&service, "VmRSS:");
+    let piece = chunk(&[b' '; 64 << 10]);
+    let head = post(&service, path, "application/json", "Transfer-Encoding: chunked").await;
+    let sent = AtomicU64::new(0);
+    let pours = (0..8).map(|_| pour(to, &head, &piece, &sent));
+    for answer in futures::future::join_all(pours).await {
+        assert!(answer.starts_with("HTTP/1.1 413"), "{answer}");
+        assert!(answer.contains("body_too_large"), "{answer}");
+    }
+    let grown = memory(&service, "VmHWM:").saturating_sub(before);
+    println!(
+        "deliveries: {} MiB sent by 8 git hosts; {before} bytes before, {grown} more at most",
+        sent.into_inner() / MIB
+    );
+    // Each may hold the cap of 2 MiB, and what its buffer grew by on the way there.
+    assert!(grown < 48 * MIB, "it grew by {grown} bytes");
+}
+
+#[sqlx::test(migrations = false)]
 async fn fault_19_an_announced_gibibyte_is_refused_before_it_is_sent(
     _: PgPoolOptions,
     database: PgConnectOptions,
