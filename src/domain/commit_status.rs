@@ -1,6 +1,9 @@
 //! Statuses of commits: how a build goes, told to the git host that its source came from.
 
-use super::{endpoint::CallbackUrl, provider::Provider, text::Invalid};
+use super::{
+    Trigger, TriggerId, endpoint::CallbackUrl, git::CommitId, provider::Provider, text::Invalid,
+    trigger::RuleName,
+};
 
 /// Where the status of a build is shown.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,6 +21,42 @@ pub struct StatusTarget {
     /// A token of the project's own, as [`super::keyring::Keyring::seal`] left it; without one, the operator's for that
     /// host is taken.
     pub credential: Option<SealedCredential>,
+}
+
+/// Where a trigger's git host is told of its builds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StatusSettings {
+    /// The base of its API.
+    pub api_url: CallbackUrl,
+    /// The trigger's own token, sealed with [`token_context`]; without one, the operator's for that host is taken.
+    pub token: Option<Vec<u8>>,
+}
+
+/// What a trigger's token is sealed with. It opens for this address only: who changes where the host is told must know
+/// the token.
+pub fn token_context(trigger: TriggerId, api_url: &CallbackUrl) -> Vec<u8> {
+    format!("status of trigger {trigger} at {api_url}").into_bytes()
+}
+
+impl StatusTarget {
+    /// Where the status of a build is shown that a rule of this trigger makes of a commit; nowhere, where the trigger
+    /// does not have it.
+    pub fn of(trigger: &Trigger, rule: &RuleName, commit: &CommitId) -> Option<Self> {
+        let settings = trigger.settings.commit_status.as_ref()?;
+        let credential = settings.token.as_ref().map(|sealed| SealedCredential {
+            context: token_context(trigger.id, &settings.api_url),
+            sealed: sealed.clone(),
+        });
+        Some(Self {
+            provider: trigger.provider,
+            api_url: settings.api_url.clone(),
+            repository: trigger.settings.repository.to_string(),
+            commit: commit.to_string(),
+            // The host may have several projects here, whose rules are called alike.
+            context: format!("slipway/{}/{rule}", trigger.project),
+            credential,
+        })
+    }
 }
 
 /// A sealed token, and the context that it opens with.

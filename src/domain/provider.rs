@@ -53,6 +53,11 @@ impl Provider {
             Self::Dockerhub => "dockerhub",
         }
     }
+
+    /// Whether commits there can bear a status.
+    pub const fn has_statuses(self) -> bool {
+        !matches!(self, Self::Generic | Self::Dockerhub)
+    }
 }
 
 impl fmt::Display for Provider {

@@ -6,6 +6,7 @@ use utoipa::ToSchema;
 
 use super::{
     ImageRepository, Invalid, ProjectName, TriggerId,
+    commit_status::StatusSettings,
     concurrency::{GroupName, Supersede},
     git::GitUrl,
     options::{BuildArgName, Cache, StageName},
@@ -174,6 +175,8 @@ pub struct TriggerSettings {
     pub rules: Rules,
     /// Whether deliveries lead to builds.
     pub enabled: bool,
+    /// Where the git host is told how builds go; nowhere when absent.
+    pub commit_status: Option<StatusSettings>,
 }
 
 /// A trigger, without its secrets.

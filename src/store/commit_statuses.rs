@@ -1,5 +1,8 @@
 //! Builds whose commits bear their status.
 
+use sqlx::PgConnection;
+use uuid::Uuid;
+
 use super::{Store, StoreError};
 use crate::domain::{BuildId, commit_status::StatusTarget};
 
@@ -7,24 +10,63 @@ impl Store {
     /// Has the build's git host told of every state that it reaches from now on. Called before the build is created, so
     /// that none is left out; where it is not created after all, the row goes with its time. The first word counts.
     pub async fn show_commit_status(&self, build: BuildId, target: &StatusTarget) -> Result<(), StoreError> {
-        let credential = target.credential.as_ref();
+        Ok(insert(&mut *self.pool.acquire().await?, &[(build, target)]).await?)
+    }
+
+    /// The same, with the target of another build, if that has one: it is built once more.
+    pub async fn show_commit_status_of(&self, build: BuildId, other: BuildId) -> Result<(), StoreError> {
         sqlx::query!(
             "
             INSERT INTO commit_statuses (build_id, provider, api_url, repository, commit_id, context,
                 credential_context, credential)
-            VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING
+            SELECT $1, provider, api_url, repository, commit_id, context, credential_context, credential
+            FROM commit_statuses WHERE build_id = $2 ON CONFLICT DO NOTHING
             ",
             build.0,
-            target.provider.as_str(),
-            target.api_url.as_str().trim_end_matches('/'),
-            &target.repository,
-            &target.commit,
-            &target.context,
-            credential.map(|credential| credential.context.as_slice()),
-            credential.map(|credential| credential.sealed.as_slice())
+            other.0
         )
         .execute(&self.pool)
         .await?;
         Ok(())
     }
+}
+
+/// Stores where the status of each build is shown.
+pub(super) async fn insert(
+    db: &mut PgConnection,
+    targets: &[(BuildId, &StatusTarget)],
+) -> Result<(), sqlx::Error> {
+    if targets.is_empty() {
+        return Ok(());
+    }
+    let builds: Vec<Uuid> = targets.iter().map(|(build, _)| build.0).collect();
+    let texts = |of: fn(&StatusTarget) -> &str| -> Vec<&str> {
+        targets.iter().map(|(_, target)| of(target)).collect()
+    };
+    let sealed: Vec<Option<(&[u8], &[u8])>> = targets
+        .iter()
+        .map(|(_, target)| target.credential.as_ref())
+        .map(|own| own.map(|own| (own.context.as_slice(), own.sealed.as_slice())))
+        .collect();
+    let contexts: Vec<Option<&[u8]>> = sealed.iter().map(|own| own.map(|own| own.0)).collect();
+    let tokens: Vec<Option<&[u8]>> = sealed.iter().map(|own| own.map(|own| own.1)).collect();
+    sqlx::query!(
+        "
+        INSERT INTO commit_statuses (build_id, provider, api_url, repository, commit_id, context,
+            credential_context, credential)
+        SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::bytea[],
+            $8::bytea[]) ON CONFLICT DO NOTHING
+        ",
+        &builds,
+        &texts(|target| target.provider.as_str()) as &[&str],
+        &texts(|target| target.api_url.as_str().trim_end_matches('/')) as &[&str],
+        &texts(|target| &target.repository) as &[&str],
+        &texts(|target| &target.commit) as &[&str],
+        &texts(|target| &target.context) as &[&str],
+        &contexts as &[Option<&[u8]>],
+        &tokens as &[Option<&[u8]>]
+    )
+    .execute(db)
+    .await?;
+    Ok(())
 }

@@ -10,6 +10,8 @@ use uuid::Uuid;
 use super::{Store, StoreError, audit, begin, rows::Named};
 use crate::domain::{
     Actor, Change, ProjectName, Trigger, TriggerId,
+    commit_status::StatusSettings,
+    endpoint::CallbackUrl,
     git::GitUrl,
     provider::Provider,
     trigger::{HostedName, Rules, TriggerSettings},
@@ -29,6 +31,8 @@ pub struct TriggerChange {
     pub rules: Option<Rules>,
     /// Whether deliveries lead to builds.
     pub enabled: Option<bool>,
+    /// Where the git host is told of builds; `Some(None)`: nowhere.
+    pub commit_status: Option<Option<StatusSettings>>,
 }
 
 struct TriggerRow {
@@ -39,6 +43,8 @@ struct TriggerRow {
     clone_url: Named<GitUrl>,
     rules: Json<Rules>,
     enabled: bool,
+    status_api_url: Option<Named<CallbackUrl>>,
+    status_token: Option<SealedSecret>,
     created_at: Timestamp,
     updated_at: Timestamp,
     version: i64,
@@ -55,6 +61,10 @@ impl From<TriggerRow> for Trigger {
                 clone_url: row.clone_url.0,
                 rules: row.rules.0,
                 enabled: row.enabled,
+                commit_status: row.status_api_url.map(|api_url| StatusSettings {
+                    api_url: api_url.0,
+                    token: row.status_token,
+                }),
             },
             created_at: row.created_at.to_jiff(),
             updated_at: row.updated_at.to_jiff(),
@@ -74,6 +84,7 @@ impl Store {
         secret: &SealedSecret,
         actor: &Actor,
     ) -> Result<Trigger, StoreError> {
+        let status = settings.commit_status.as_ref();
         let mut db = begin::begin(&self.pool).await?;
         // The update changes nothing: it makes a project that is there already answer its id.
         let row = sqlx::query_as!(
@@ -83,12 +94,13 @@ impl Store {
                 INSERT INTO projects (name) VALUES ($2)
                 ON CONFLICT (name) DO UPDATE SET name = excluded.name RETURNING id, name
             )
-            INSERT INTO triggers (id, project_id, provider, repository, clone_url, rules, enabled)
-            SELECT $1, project.id, $3, $4, $5, $6, $7 FROM project
+            INSERT INTO triggers (id, project_id, provider, repository, clone_url, rules, enabled,
+                status_api_url, status_token)
+            SELECT $1, project.id, $3, $4, $5, $6, $7, $8, $9 FROM project
             RETURNING id, (SELECT name FROM project) AS "project!: Named<ProjectName>",
                 provider AS "provider: Named<Provider>", repository AS "repository: Named<HostedName>",
                 clone_url AS "clone_url: Named<GitUrl>", rules AS "rules: Json<Rules>", enabled,
-                created_at AS "created_at: Timestamp", updated_at AS "updated_at: Timestamp", version
+                status_api_url AS "status_api_url: Named<CallbackUrl>", status_token, created_at AS "created_at: Timestamp", updated_at AS "updated_at: Timestamp", version
             "#,
             id.0,
             project.as_str(),
@@ -96,7 +108,9 @@ impl Store {
             settings.repository.as_str(),
             settings.clone_url.as_str(),
             Json(&settings.rules) as Json<&Rules>,
-            settings.enabled
+            settings.enabled,
+            status.map(|status| status.api_url.as_str()),
+            status.and_then(|status| status.token.as_deref())
         )
         .fetch_one(&mut *db)
         .await?;
@@ -138,7 +152,8 @@ impl Store {
             r#"
             SELECT t.id, p.name AS "project: Named<ProjectName>", t.provider AS "provider: Named<Provider>",
                 t.repository AS "repository: Named<HostedName>", t.clone_url AS "clone_url: Named<GitUrl>",
-                t.rules AS "rules: Json<Rules>", t.enabled, t.created_at AS "created_at: Timestamp",
+                t.rules AS "rules: Json<Rules>", t.enabled, t.status_api_url AS "status_api_url: Named<CallbackUrl>",
+                t.status_token, t.created_at AS "created_at: Timestamp",
                 t.updated_at AS "updated_at: Timestamp", t.version
             FROM triggers t JOIN projects p ON p.id = t.project_id
             WHERE ($1::text IS NULL OR p.name = $1) AND t.id < $2
@@ -160,6 +175,7 @@ impl Store {
         change: &TriggerChange,
         actor: &Actor,
     ) -> Result<Option<Trigger>, StoreError> {
+        let status = change.commit_status.as_ref().and_then(Option::as_ref);
         let mut db = begin::begin(&self.pool).await?;
         let Some(before) = locked(&mut db, id).await? else {
             return Ok(None);
@@ -168,19 +184,25 @@ impl Store {
             TriggerRow,
             r#"
             UPDATE triggers t SET repository = coalesce($2, t.repository), clone_url = coalesce($3, t.clone_url),
-                rules = coalesce($4, t.rules), enabled = coalesce($5, t.enabled), updated_at = now(),
+                rules = coalesce($4, t.rules), enabled = coalesce($5, t.enabled),
+                status_api_url = CASE WHEN $6 THEN $7 ELSE t.status_api_url END,
+                status_token = CASE WHEN $6 THEN $8 ELSE t.status_token END, updated_at = now(),
                 version = t.version + 1
             FROM projects p WHERE p.id = t.project_id AND t.id = $1
             RETURNING t.id, p.name AS "project: Named<ProjectName>", t.provider AS "provider: Named<Provider>",
                 t.repository AS "repository: Named<HostedName>", t.clone_url AS "clone_url: Named<GitUrl>",
-                t.rules AS "rules: Json<Rules>", t.enabled, t.created_at AS "created_at: Timestamp",
+                t.rules AS "rules: Json<Rules>", t.enabled, t.status_api_url AS "status_api_url: Named<CallbackUrl>",
+                t.status_token, t.created_at AS "created_at: Timestamp",
                 t.updated_at AS "updated_at: Timestamp", t.version
             "#,
             id.0,
             change.repository.as_ref().map(HostedName::as_str),
             change.clone_url.as_ref().map(GitUrl::as_str),
             change.rules.as_ref().map(Json) as Option<Json<&Rules>>,
-            change.enabled
+            change.enabled,
+            change.commit_status.is_some(),
+            status.map(|status| status.api_url.as_str()),
+            status.and_then(|status| status.token.as_deref())
         )
         .fetch_one(&mut *db)
         .await?
@@ -275,7 +297,8 @@ impl Store {
             r#"
             SELECT p.name AS "project: Named<ProjectName>", t.provider AS "provider: Named<Provider>",
                 t.repository AS "repository: Named<HostedName>", t.clone_url AS "clone_url: Named<GitUrl>",
-                t.rules AS "rules: Json<Rules>", t.enabled, t.created_at AS "created_at: Timestamp",
+                t.rules AS "rules: Json<Rules>", t.enabled, t.status_api_url AS "status_api_url: Named<CallbackUrl>",
+                t.status_token, t.created_at AS "created_at: Timestamp",
                 t.updated_at AS "updated_at: Timestamp", t.version, ARRAY(
                     SELECT s.sealed FROM trigger_secrets s
                     WHERE s.trigger_id = t.id AND (s.expires_at IS NULL OR s.expires_at > now()) ORDER BY s.id DESC
@@ -295,6 +318,8 @@ impl Store {
                 clone_url: row.clone_url,
                 rules: row.rules,
                 enabled: row.enabled,
+                status_api_url: row.status_api_url,
+                status_token: row.status_token,
                 created_at: row.created_at,
                 updated_at: row.updated_at,
                 version: row.version,
@@ -310,7 +335,8 @@ async fn one(db: &mut PgConnection, id: TriggerId) -> Result<Option<Trigger>, sq
         r#"
         SELECT t.id, p.name AS "project: Named<ProjectName>", t.provider AS "provider: Named<Provider>",
             t.repository AS "repository: Named<HostedName>", t.clone_url AS "clone_url: Named<GitUrl>",
-            t.rules AS "rules: Json<Rules>", t.enabled, t.created_at AS "created_at: Timestamp",
+            t.rules AS "rules: Json<Rules>", t.enabled, t.status_api_url AS "status_api_url: Named<CallbackUrl>",
+                t.status_token, t.created_at AS "created_at: Timestamp",
             t.updated_at AS "updated_at: Timestamp", t.version
         FROM triggers t JOIN projects p ON p.id = t.project_id WHERE t.id = $1
         "#,
@@ -356,5 +382,9 @@ fn shown(trigger: &Trigger) -> Value {
         "clone_url": trigger.settings.clone_url,
         "rules": trigger.settings.rules,
         "enabled": trigger.settings.enabled,
+        "commit_status": trigger.settings.commit_status.as_ref().map(|status| json!({
+            "api_url": status.api_url,
+            "own_token": status.token.is_some(),
+        })),
     })
 }

@@ -24,6 +24,7 @@ mod retention;
 mod security;
 #[path = "../support/service.rs"]
 mod service;
+mod statuses;
 mod stream;
 mod tenancy;
 mod triggers;

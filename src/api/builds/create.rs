@@ -142,6 +142,9 @@ async fn submit(
         rebuild_of,
         idempotency,
     };
+    if let Some(old) = rebuild_of {
+        state.store.show_commit_status_of(new.id, old).await?;
+    }
     let created = match state.creator.create(new).await {
         // It was there when the build was made that is to be repeated.
         Err(CreateError::NoSuchContext) if rebuild_of.is_some() => {

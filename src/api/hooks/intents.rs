@@ -3,6 +3,7 @@
 use crate::{
     domain::{
         Rule, Trigger,
+        commit_status::StatusTarget,
         delivery::{Consequence, Verdict},
         push::{NamedRef, RefKind},
         ruled::{Ruling, Subject},
@@ -153,6 +154,11 @@ fn of_rule(trigger: &Trigger, rule: &Rule, subject: &Subject) -> Option<Intent> 
         })),
         Ruling::Builds(spec) => Some(Intent::Build {
             rule: rule.name.clone(),
+            status: subject
+                .commit
+                .as_ref()
+                .and_then(|commit| StatusTarget::of(trigger, &rule.name, commit))
+                .map(Box::new),
             git_ref: subject.reference.full(),
             consequence: Consequence {
                 destinations: spec.destinations.iter().map(ToString::to_string).collect(),

@@ -24,12 +24,14 @@ pub(in crate::api) async fn settled(
             rule,
             git_ref,
             spec,
+            status,
             consequence,
         } => match terms.settle(*spec) {
             Ok(spec) => Intent::Build {
                 rule,
                 git_ref,
                 spec: Box::new(spec),
+                status,
                 consequence,
             },
             Err(reason) => Intent::Nothing(Consequence {

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::status::StatusBody;
 use crate::domain::{
     ProjectName, Trigger, TriggerId,
     git::GitUrl,
@@ -29,6 +30,8 @@ pub(super) struct TriggerBody {
     rules: Rules,
     /// Whether deliveries lead to builds.
     enabled: bool,
+    /// Whether commits bear their builds' status.
+    commit_status: StatusBody,
     /// The path of the address that the git host calls.
     hook_path: String,
     /// When it was made.
@@ -50,6 +53,7 @@ impl From<Trigger> for TriggerBody {
             clone_url: trigger.settings.clone_url,
             rules: trigger.settings.rules,
             enabled: trigger.settings.enabled,
+            commit_status: trigger.settings.commit_status.into(),
             created_at: trigger.created_at,
             updated_at: trigger.updated_at,
         }

@@ -4,7 +4,11 @@ use axum::{Json, extract::State};
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-use super::{body::TriggerBody, existing};
+use super::{
+    body::TriggerBody,
+    existing,
+    status::{self, NewStatus},
+};
 use crate::{
     api::{
         ApiState,
@@ -21,7 +25,7 @@ use crate::{
 };
 
 /// What of a trigger is to change; what is absent stays.
-#[derive(Debug, Deserialize, ToSchema)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct TriggerPatch {
     /// The repository as the git host names it.
@@ -36,6 +40,9 @@ pub(super) struct TriggerPatch {
     /// Whether deliveries lead to builds.
     #[schema(nullable = false)]
     enabled: Option<bool>,
+    /// Whether commits bear their builds' status, as a whole: a token that is not named again is forgotten.
+    #[schema(nullable = false)]
+    commit_status: Option<NewStatus>,
 }
 
 /// Change a trigger.
@@ -54,12 +61,21 @@ pub(super) async fn change(
     PathId(id): PathId<TriggerId>,
     JsonBody(patch): JsonBody<TriggerPatch>,
 ) -> Result<Json<TriggerBody>, Problem> {
-    existing(&state, &caller, Scope::TriggersWrite, id).await?;
+    let trigger = existing(&state, &caller, Scope::TriggersWrite, id).await?;
+    let of = status::Of {
+        id,
+        provider: trigger.provider,
+        clone_url: patch.clone_url.as_ref().unwrap_or(&trigger.settings.clone_url),
+    };
+    let commit_status = patch
+        .commit_status
+        .map(|status| status::settled(&state, &of, status));
     let change = TriggerChange {
         repository: patch.repository,
         clone_url: patch.clone_url,
         rules: patch.rules,
         enabled: patch.enabled,
+        commit_status: commit_status.transpose()?,
     };
     let changed = state.store.change_trigger(id, &change, &caller.actor()).await?;
     changed

@@ -12,6 +12,7 @@ use utoipa::ToSchema;
 use super::{
     body::WithSecret,
     secret::{self, Given},
+    status::{self, NewStatus},
 };
 use crate::{
     api::{
@@ -50,6 +51,9 @@ pub(super) struct NewTrigger {
     /// Whether deliveries lead to builds.
     #[serde(default = "yes")]
     enabled: bool,
+    /// Whether commits bear their builds' status; they do not when absent.
+    #[schema(nullable = false)]
+    commit_status: Option<NewStatus>,
 }
 
 fn yes() -> bool {
@@ -85,11 +89,21 @@ pub(super) async fn create(
     let id = TriggerId::generate();
     let secret = secret::given_or_made(new.secret)?;
     let sealed = secret::sealed(&state, id, &secret)?;
+    let of = status::Of {
+        id,
+        provider: new.provider,
+        clone_url: &new.clone_url,
+    };
+    let commit_status = match new.commit_status {
+        Some(status) => status::settled(&state, &of, status)?,
+        None => None,
+    };
     let settings = TriggerSettings {
         repository: new.repository,
         clone_url: new.clone_url,
         rules: new.rules,
         enabled: new.enabled,
+        commit_status,
     };
     let trigger = state
         .store

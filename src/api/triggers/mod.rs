@@ -9,6 +9,7 @@ mod list;
 mod read;
 mod rotate;
 mod secret;
+mod status;
 
 use utoipa_axum::{router::OpenApiRouter, routes};
 

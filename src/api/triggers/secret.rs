@@ -20,6 +20,13 @@ use crate::{
 #[derive(Clone)]
 pub(super) struct Given(SecretString);
 
+impl Given {
+    /// What was given.
+    pub(super) fn text(self) -> SecretString {
+        self.0
+    }
+}
+
 impl<'de> Deserialize<'de> for Given {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Text;
@@ -74,7 +81,16 @@ pub(super) fn sealed(
     id: TriggerId,
     secret: &SecretString,
 ) -> Result<SealedSecret, Problem> {
-    Ok(keys(state)?.seal(&context(id), secret))
+    sealed_with(state, &context(id), secret)
+}
+
+/// A secret as the database keeps it that opens in this context only.
+pub(super) fn sealed_with(
+    state: &ApiState,
+    context: &[u8],
+    secret: &SecretString,
+) -> Result<SealedSecret, Problem> {
+    Ok(keys(state)?.seal(context, secret))
 }
 
 /// The secret in the one answer that shows it.

@@ -19,6 +19,7 @@ fn trigger() -> Trigger {
             clone_url: "https://git.example/team/app.git".parse().unwrap(),
             rules: Rules::default(),
             enabled: true,
+            commit_status: None,
         },
         created_at: jiff::Timestamp::UNIX_EPOCH,
         updated_at: jiff::Timestamp::UNIX_EPOCH,

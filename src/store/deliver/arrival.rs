@@ -8,6 +8,7 @@ use super::{Arrival, Delivered, Intent};
 use crate::{
     domain::{
         BuildId, DeliveryId, NewBuild, TriggerId,
+        commit_status::StatusTarget,
         delivery::{Consequence, KeptHeaders, Verdict},
         trigger::RuleName,
     },
@@ -20,6 +21,7 @@ const BEFORE: &str = "this commit is being built, or was built, by this rule";
 /// A build on its way into the database.
 pub(super) struct Triggered<'a> {
     pub(super) build: NewBuild,
+    pub(super) status: Option<&'a StatusTarget>,
     rule: &'a RuleName,
     git_ref: &'a str,
     commit: Option<&'a str>,
@@ -32,6 +34,7 @@ impl<'a> Triggered<'a> {
             rule,
             git_ref,
             spec,
+            status,
             consequence,
         } = intent
         else {
@@ -44,6 +47,7 @@ impl<'a> Triggered<'a> {
                 rebuild_of: None,
                 idempotency: None,
             },
+            status: status.as_deref(),
             rule,
             git_ref,
             commit: consequence.commit.as_ref().map(|commit| commit.as_str()),

@@ -12,11 +12,12 @@ use self::arrival::Triggered;
 use super::{
     Store, StoreError, Topic,
     admission::Admitted,
-    begin, claim,
+    begin, claim, commit_statuses,
     insert::{Inserted, insert},
 };
 use crate::domain::{
     BuildSpec, DeliveryId, NewBuild, TriggerId,
+    commit_status::StatusTarget,
     delivery::{Arrived, Consequence, Verdict},
     quota::{QuotaExceeded, QuotaLimit},
     trigger::RuleName,
@@ -36,6 +37,8 @@ pub enum Intent {
         git_ref: String,
         /// What to build.
         spec: Box<BuildSpec>,
+        /// Where its status is shown, if it is.
+        status: Option<Box<StatusTarget>>,
         /// What is recorded of it; the build is filled in.
         consequence: Consequence,
     },
@@ -144,6 +147,9 @@ impl Store {
         };
         let mut admitted = Admitted::default();
         if !builds.is_empty() {
+            // Before the builds, so that none of their states is left out.
+            let statuses = builds.iter().filter_map(|one| Some((one.build.id, one.status?)));
+            commit_statuses::insert(&mut db, &statuses.collect::<Vec<_>>()).await?;
             match self.store_triggered(&mut db, &builds).await? {
                 Stored::All(these) => admitted = these,
                 Stored::Limited => return Ok(Err(None)),
