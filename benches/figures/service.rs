@@ -33,6 +33,7 @@ impl Service {
             .env("SLIPWAY_LOG", "warn")
             // All of the load comes from here.
             .env("SLIPWAY_ADDRESS_RATE", "0")
+            .env("SLIPWAY_MAX_CONNECTIONS_PER_ADDRESS", "0")
             .env("SLIPWAY_TOKEN_RATE", "0")
             .stdin(Stdio::null())
             .spawn()?;

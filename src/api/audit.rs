@@ -24,7 +24,7 @@ struct EntryBody {
     /// When.
     #[schema(value_type = String, format = DateTime)]
     at: Timestamp,
-    /// Who: a token's name then, `anonymous` or `command line`.
+    /// Who: a token's name then, `anonymous`, `command line`, or `service` for what it did of itself.
     actor: String,
     /// The token; null where there was none.
     #[schema(required = true)]

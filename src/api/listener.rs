@@ -1,4 +1,4 @@
-//! Accepts connections: a bounded number, none that is silent for long, and none that outlives the service.
+//! Accepts connections: a bounded number in all and from each client, none that is silent for long, and none that outlives the service.
 
 use std::{
     io,
@@ -16,6 +16,7 @@ use hyper_util::{
     server::graceful::GracefulShutdown,
     service::TowerToHyperService,
 };
+use ipnet::IpNet;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpListener, TcpStream},
@@ -25,12 +26,17 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tower::Layer;
 
-use super::peer::Peer;
+use super::{
+    households::{Households, Place},
+    peer::Peer,
+};
 
 /// The largest head of a request, and what is read of a body at once.
 const MAX_BUFFER: usize = 64 * 1024;
 /// How many headers a request may have.
 const MAX_HEADERS: usize = 64;
+/// Counts connections that were closed at once.
+const REFUSED: &str = "slipway_connections_refused_total";
 /// How long to wait when the machine is out of files or memory.
 const OUT_OF_FILES: Duration = Duration::from_millis(100);
 
@@ -39,6 +45,10 @@ const OUT_OF_FILES: Duration = Duration::from_millis(100);
 pub struct ListenerOptions {
     /// Connections that are served at once; further ones wait to be accepted.
     pub max_connections: usize,
+    /// Connections of one address, or one /64 of IPv6, that are served at once; further ones are closed. 0: any number.
+    pub max_connections_per_address: usize,
+    /// The proxies that connect for many clients, and have no limit of their own.
+    pub trusted_proxies: Vec<IpNet>,
     /// How long a client may take to send a request's head, or to send nothing between two requests.
     pub header_timeout: Duration,
     /// How long a client may take no byte of an answer.
@@ -49,6 +59,8 @@ impl Default for ListenerOptions {
     fn default() -> Self {
         Self {
             max_connections: 4096,
+            max_connections_per_address: 512,
+            trusted_proxies: Vec::new(),
             header_timeout: Duration::from_secs(30),
             write_timeout: Duration::from_secs(30),
         }
@@ -65,19 +77,21 @@ pub async fn serve(
 ) {
     let graceful = GracefulShutdown::new();
     let slots = Arc::new(Semaphore::new(options.max_connections));
+    let households = Households::new(options.max_connections_per_address, &options.trusted_proxies);
+    describe();
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new())
         .header_read_timeout(options.header_timeout)
         .max_buf_size(MAX_BUFFER)
         .max_headers(MAX_HEADERS);
-    while let Some((stream, peer, slot)) = next(&listener, &slots, &soft).await {
+    while let Some((stream, peer, places)) = next(&listener, &slots, &households, &soft).await {
         let io = TokioIo::new(Patient::new(stream, options.write_timeout));
         let app = Extension(Peer(peer.ip())).layer(app.clone());
         let connection = http.serve_connection(io, TowerToHyperService::new(app));
         let connection = graceful.watch(connection);
         let hard = hard.clone();
         tokio::spawn(async move {
-            let _slot = slot;
+            let _places = places;
             tokio::select! {
                 ended = connection => {
                     if let Err(error) = ended {
@@ -95,20 +109,26 @@ pub async fn serve(
     }
 }
 
-/// The next connection, as soon as there is a slot for it. `None` when it is time to stop.
+/// The next connection, as soon as there is a slot for it, with what it takes up. Those of clients that have all of
+/// theirs are closed: waiting for one, they would keep others waiting. `None` when it is time to stop.
 async fn next(
     listener: &TcpListener,
     slots: &Arc<Semaphore>,
+    households: &Households,
     soft: &CancellationToken,
-) -> Option<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
+) -> Option<(TcpStream, SocketAddr, (OwnedSemaphorePermit, Place))> {
     let accepted = async {
         let slot = Arc::clone(slots).acquire_owned().await.ok()?;
         loop {
             match listener.accept().await {
                 Ok((stream, peer)) => {
+                    let Some(place) = households.admit(peer.ip()) else {
+                        metrics::counter!(REFUSED).increment(1);
+                        continue;
+                    };
                     // Answers are written whole: waiting to fill a packet only delays them.
                     let _ = stream.set_nodelay(true);
-                    return Some((stream, peer, slot));
+                    return Some((stream, peer, (slot, place)));
                 }
                 Err(error) if is_the_connections(&error) => {}
                 Err(error) => {
@@ -123,6 +143,13 @@ async fn next(
         () = soft.cancelled() => None,
         accepted = accepted => accepted,
     }
+}
+
+fn describe() {
+    metrics::describe_counter!(
+        REFUSED,
+        "Connections that were closed because their address had all that one may have"
+    );
 }
 
 /// Whether only that one connection is concerned, which broke before it was accepted.

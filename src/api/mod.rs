@@ -15,6 +15,7 @@ mod events;
 mod extract;
 mod health;
 mod hooks;
+mod households;
 mod linger;
 mod listener;
 mod log_reader;

@@ -1,7 +1,7 @@
 //! `slipway deliveries`.
 
 use clap::{Args, Subcommand};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::{
     ending::{Ending, Failure},
@@ -65,12 +65,7 @@ pub(super) async fn run(
         }
         DeliveriesCommand::Show { id } => {
             let delivery = settings.client.delivery(id).await.map_err(missing("delivery"))?;
-            let pretty = serde_json::from_str::<Value>(&delivery.text)
-                .and_then(|value| serde_json::to_string_pretty(&value));
-            match (settings.output, pretty) {
-                (Output::Text, Ok(pretty)) => screen.result(&pretty)?,
-                _ => screen.result(&delivery.text)?,
-            }
+            screen.result(&settings.pretty(&delivery.text))?;
         }
         DeliveriesCommand::Replay { id, again } => {
             let replayed = settings.client.replay(id, &json!({ "again": again })).await;

@@ -6,6 +6,7 @@ mod context;
 mod deliveries;
 mod describe;
 mod ending;
+mod endpoint;
 mod events;
 mod follow;
 mod list;
@@ -30,6 +31,7 @@ pub use self::{
     cancel::CancelArgs,
     deliveries::DeliveriesArgs,
     ending::Ending,
+    endpoint::EndpointArgs,
     events::EventsArgs,
     list::BuildsArgs,
     logs::LogsArgs,
@@ -71,6 +73,8 @@ pub enum Command {
     Trigger(TriggerArgs),
     /// Show what called a trigger, and what came of it; replay it.
     Deliveries(DeliveriesArgs),
+    /// Tell addresses of builds, and show what they were told.
+    Endpoint(Box<EndpointArgs>),
 }
 
 /// A build on the command line: its id, or its Job's name.
@@ -102,6 +106,7 @@ impl Command {
             Self::Project(args) => &args.service,
             Self::Trigger(args) => &args.service,
             Self::Deliveries(args) => &args.service,
+            Self::Endpoint(args) => &args.service,
         }
     }
 }
@@ -122,6 +127,7 @@ pub async fn run(command: Command, clock: &dyn Clock) -> ExitCode {
         Command::Project(args) => project::run(args, &mut screen).await,
         Command::Trigger(args) => trigger::run(args, &mut screen).await,
         Command::Deliveries(args) => deliveries::run(args, clock, &mut screen).await,
+        Command::Endpoint(args) => endpoint::run(*args, clock, &mut screen).await,
     };
     done.map_or_else(|failure| report(&failure, &mut screen), ExitCode::from)
 }

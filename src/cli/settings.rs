@@ -25,23 +25,30 @@ const DEFAULT_SERVER: &str = "http://127.0.0.1:8080";
 #[command(next_help_heading = "Service and output")]
 pub struct ServiceArgs {
     /// The service's address [default: the configuration file's `server`, else http://127.0.0.1:8080]
-    #[arg(long, env = "SLIPWAY_SERVER", value_parser = base_url, value_name = "URL")]
+    #[arg(long, global = true, env = "SLIPWAY_SERVER", value_parser = base_url, value_name = "URL")]
     server: Option<Url>,
 
     /// What opens the service; better set by the environment or the configuration file, where no other user sees it
-    #[arg(long, env = "SLIPWAY_TOKEN", hide_env_values = true, value_parser = secret, value_name = "TOKEN")]
+    #[arg(long, global = true, env = "SLIPWAY_TOKEN", hide_env_values = true, value_parser = secret, value_name = "TOKEN")]
     token: Option<SecretString>,
 
     /// A TOML file with `server`, `token` and `project` [default: ~/.config/slipway/config.toml]
-    #[arg(long, env = "SLIPWAY_CONFIG", value_name = "FILE")]
+    #[arg(long, global = true, env = "SLIPWAY_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
 
     /// For people, or the API's own JSON (one object a line where there are several)
-    #[arg(long, short, value_enum, default_value = "text", value_name = "FORMAT")]
+    #[arg(
+        long,
+        global = true,
+        short,
+        value_enum,
+        default_value = "text",
+        value_name = "FORMAT"
+    )]
     output: Output,
 
     /// When to use colours; `auto` is on a terminal, unless NO_COLOR is set
-    #[arg(long, value_enum, default_value = "auto", value_name = "WHEN")]
+    #[arg(long, global = true, value_enum, default_value = "auto", value_name = "WHEN")]
     color: Color,
 }
 
@@ -132,6 +139,18 @@ impl Settings {
     /// The project that a command is about.
     pub(super) fn project(&self, named: &ProjectArgs) -> Option<ProjectName> {
         named.project.clone().or_else(|| self.project.clone())
+    }
+
+    /// An answer of the API, as it is or laid out for people.
+    pub(super) fn pretty(&self, answer: &str) -> String {
+        let laid_out = || {
+            let value: serde_json::Value = serde_json::from_str(answer).ok()?;
+            serde_json::to_string_pretty(&value).ok()
+        };
+        match self.output {
+            Output::Json => answer.to_owned(),
+            Output::Text => laid_out().unwrap_or_else(|| answer.to_owned()),
+        }
     }
 }
 

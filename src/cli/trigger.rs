@@ -147,17 +147,16 @@ pub(super) async fn run(args: TriggerArgs, screen: &mut Screen) -> Result<Ending
             secret(&client.create_trigger(&wanted).await?, &settings, screen)?;
         }
         TriggerCommand::List { project } => list(&project, &settings, screen).await?,
-        TriggerCommand::Show { id } => show(
-            &client.trigger(id).await.map_err(missing("trigger"))?,
-            &settings,
-            screen,
-        )?,
+        TriggerCommand::Show { id } => {
+            let trigger = client.trigger(id).await.map_err(missing("trigger"))?;
+            screen.result(&settings.pretty(&trigger.text))?;
+        }
         TriggerCommand::Change { id, file } => {
             let changed = client
                 .change_trigger(id, &read(&file)?)
                 .await
                 .map_err(missing("trigger"))?;
-            show(&changed, &settings, screen)?;
+            screen.result(&settings.pretty(&changed.text))?;
         }
         TriggerCommand::Delete { ids } => {
             for id in ids {
@@ -216,16 +215,6 @@ fn secret(made: &Json<Trigger>, settings: &Settings, screen: &mut Screen) -> Res
     let secret = trigger.secret.as_ref().map(ExposeSecret::expose_secret);
     let secret = secret.unwrap_or_default();
     Ok(screen.result(&format!("address: {address}\nsecret:  {secret}\n"))?)
-}
-
-fn show(trigger: &Json<Trigger>, settings: &Settings, screen: &mut Screen) -> Result<(), Failure> {
-    if settings.output == Output::Json {
-        return Ok(screen.result(&trigger.text)?);
-    }
-    let pretty = serde_json::from_str::<Value>(&trigger.text)
-        .and_then(|value| serde_json::to_string_pretty(&value))
-        .unwrap_or_else(|_| trigger.text.clone());
-    Ok(screen.result(&pretty)?)
 }
 
 async fn list(project: &ProjectArgs, settings: &Settings, screen: &mut Screen) -> Result<(), Failure> {
@@ -287,7 +276,7 @@ fn read(path: &Path) -> Result<Value, Failure> {
 }
 
 /// A length of time in whole seconds; nothing ends the old secret at once.
-fn overlap(text: &str) -> Result<Duration, String> {
+pub(super) fn overlap(text: &str) -> Result<Duration, String> {
     let hint = || "write a length of time such as 24h or 30m, or 0s".to_owned();
     let time: jiff::SignedDuration = text.parse().map_err(|_| hint())?;
     Duration::try_from(time).map_err(|_| hint())

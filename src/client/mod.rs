@@ -4,6 +4,7 @@ mod administration;
 mod answers;
 mod builds;
 mod contexts;
+mod endpoints;
 mod error;
 mod follow;
 mod logs;
@@ -25,6 +26,7 @@ pub use self::{
         Waiting,
     },
     builds::BuildFilter,
+    endpoints::{Endpoint, Endpoints, Notification, Notifications, Try},
     error::{ClientError, FieldError, Problem},
     follow::{BuildWatch, EventFollower, EventItem, LogFollower, LogItem, LogStart},
     logs::{LogQuery, LogSlice},

@@ -72,6 +72,16 @@ pub struct HttpArgs {
     #[arg(long, env = "SLIPWAY_MAX_CONNECTIONS", default_value_t = 4096, value_parser = clap::value_parser!(u32).range(1..), value_name = "N")]
     pub max_connections: u32,
 
+    /// Connections from one address (of IPv6, one /64) that are served at once; further ones are closed. Trusted proxies
+    /// may have any number. 0: any number
+    #[arg(
+        long,
+        env = "SLIPWAY_MAX_CONNECTIONS_PER_ADDRESS",
+        default_value_t = 512,
+        value_name = "N"
+    )]
+    pub max_connections_per_address: u32,
+
     /// Logs and events that are followed at once; beyond, requests are answered 503
     #[arg(long, env = "SLIPWAY_MAX_STREAMS", default_value_t = 2048, value_parser = clap::value_parser!(u32).range(1..), value_name = "N")]
     pub max_streams: u32,
@@ -151,6 +161,8 @@ impl HttpArgs {
     pub fn listener(&self) -> ListenerOptions {
         ListenerOptions {
             max_connections: self.max_connections as usize,
+            max_connections_per_address: self.max_connections_per_address as usize,
+            trusted_proxies: self.trusted_proxies.clone(),
             header_timeout: self.header_timeout,
             write_timeout: self.write_timeout,
         }

@@ -26,6 +26,16 @@ pub struct NotifyArgs {
     )]
     pub callback_allow: Vec<IpNet>,
 
+    /// Networks outside that notifications and commit statuses may not go to, unless they are allowed by name:
+    /// 0.0.0.0/0,::/0 leaves only those
+    #[arg(
+        long,
+        env = "SLIPWAY_CALLBACK_DENY",
+        value_delimiter = ',',
+        value_name = "NETWORK,…"
+    )]
+    pub callback_deny: Vec<IpNet>,
+
     /// A token for commit statuses: the host that the git host's API is called on (api.github.com), and a file. It may
     /// be for one project, and for repositories under a prefix; may be repeated
     #[arg(
@@ -40,7 +50,7 @@ pub struct NotifyArgs {
 impl NotifyArgs {
     /// Where callbacks may go.
     pub fn reachable(&self) -> Reachable {
-        Reachable::with(self.callback_allow.clone())
+        Reachable::with(self.callback_allow.clone()).without(self.callback_deny.clone())
     }
 
     /// The operator's tokens.

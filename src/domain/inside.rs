@@ -8,19 +8,30 @@ use ipnet::IpNet;
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Reachable {
     allowed: Vec<IpNet>,
+    denied: Vec<IpNet>,
 }
 
 impl Reachable {
     /// Outside, and to these networks, which the operator names.
     pub fn with(allowed: Vec<IpNet>) -> Self {
-        Self { allowed }
+        Self {
+            allowed,
+            denied: Vec::new(),
+        }
+    }
+
+    /// The same, but to none of these networks, where they were not named as allowed.
+    #[must_use]
+    pub fn without(mut self, denied: Vec<IpNet>) -> Self {
+        self.denied = denied;
+        self
     }
 
     /// Whether this address may be called.
     pub fn contains(&self, address: IpAddr) -> bool {
         let plain = address.to_canonical();
-        let allowed = |net: &IpNet| net.contains(&address) || net.contains(&plain);
-        self.allowed.iter().any(allowed) || is_outside(address)
+        let holds = |net: &IpNet| net.contains(&address) || net.contains(&plain);
+        self.allowed.iter().any(holds) || (is_outside(address) && !self.denied.iter().any(holds))
     }
 
     /// Whether a URL whose host is an address, and no name, may be called. `None` for a name: its addresses are known
@@ -173,6 +184,19 @@ mod tests {
             assert!(reachable.contains(address.parse().expect(address)), "{address}");
         }
         for address in ["127.0.0.1", "192.168.0.1", "::1", "64:ff9b::a01:203"] {
+            assert!(!reachable.contains(address.parse().expect(address)), "{address}");
+        }
+    }
+
+    #[test]
+    fn the_operator_may_deny_what_is_outside() {
+        let nets = |nets: &[&str]| nets.iter().map(|net| net.parse().expect("a network")).collect();
+        let reachable =
+            Reachable::with(nets(&["10.0.0.0/8", "1.1.1.0/24"])).without(nets(&["0.0.0.0/0", "::/0"]));
+        for address in ["10.1.2.3", "1.1.1.1"] {
+            assert!(reachable.contains(address.parse().expect(address)), "{address}");
+        }
+        for address in ["8.8.8.8", "2606:4700::1111", "::ffff:8.8.8.8", "127.0.0.1"] {
             assert!(!reachable.contains(address.parse().expect(address)), "{address}");
         }
     }

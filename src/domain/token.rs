@@ -185,7 +185,7 @@ impl NewToken {
 pub struct Actor {
     /// The token that they came with.
     pub token: Option<TokenId>,
-    /// The token's name, `anonymous` or `command line`.
+    /// The token's name, `anonymous`, `command line` or `service`.
     pub name: String,
 }
 
@@ -203,6 +203,14 @@ impl Actor {
         Self {
             token: None,
             name: "command line".to_owned(),
+        }
+    }
+
+    /// The service, of itself.
+    pub fn service() -> Self {
+        Self {
+            token: None,
+            name: "service".to_owned(),
         }
     }
 }

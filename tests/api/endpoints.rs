@@ -241,3 +241,98 @@ async fn endpoints_are_their_projects_own_and_take_a_scope(_: PgPoolOptions, dat
     }
     assert_eq!(owner.get(&service, &path).await.status, StatusCode::OK);
 }
+
+#[sqlx::test(migrations = false)]
+async fn each_change_of_an_endpoint_is_on_record_without_its_secrets(
+    _: PgPoolOptions,
+    database: PgConnectOptions,
+) {
+    let service = Harness::guarded(&database).await;
+    let admin = Key::make(&service, None, &[Scope::Admin]).await;
+    admin.create(&service, "team").await;
+    let owner = Key::make(&service, Some("team"), &[Scope::EndpointsWrite]).await;
+    let new = json!({"project": "team", "url": "https://ci.example.com/hook?token=s3cr3t"});
+    let made = owner.post(&service, "/api/v1/endpoints", &new).await.json();
+    let id = made["id"].as_str().expect("an id");
+    let path = format!("/api/v1/endpoints/{id}");
+    let change = json!({"events": ["build.failed"], "enabled": false});
+    let changed = owner.send(&service, Method::PATCH, &path, Some(&change)).await;
+    assert_eq!(changed.status, StatusCode::OK, "{changed:?}");
+    let rotation = json!({"overlap_seconds": 60});
+    let rotated = owner
+        .post(&service, &format!("{path}/rotate"), &rotation)
+        .await
+        .json();
+    for _ in 0..2 {
+        owner.send(&service, Method::DELETE, &path, None).await;
+    }
+
+    let log = admin.get(&service, "/api/v1/audit?limit=4").await;
+    for secret in [&made["secret"], &rotated["secret"], &json!("s3cr3t")] {
+        assert!(
+            !log.text().contains(secret.as_str().expect("a secret")),
+            "{log:?}"
+        );
+    }
+    let entries = log.json()["entries"].as_array().expect("a list").clone();
+    let actions: Vec<&str> = entries
+        .iter()
+        .map(|one| one["action"].as_str().expect("an action"))
+        .collect();
+    assert_eq!(
+        actions,
+        [
+            "endpoint.removed",
+            "endpoint.secret_rotated",
+            "endpoint.changed",
+            "endpoint.created"
+        ],
+        "a removal that did not take place is not there"
+    );
+    for entry in &entries {
+        assert_eq!(
+            (&entry["subject"], &entry["project"]),
+            (&json!(id), &json!("team"))
+        );
+        assert_eq!(entry["token_id"], json!(owner.token.id));
+    }
+    let (removed, rotated, changed, created) = (&entries[0], &entries[1], &entries[2], &entries[3]);
+    assert_eq!(
+        (&created["before"], &created["after"]),
+        (&Value::Null, &changed["before"])
+    );
+    assert_eq!(changed["before"]["url"], "https://ci.example.com/hook?…");
+    assert_eq!(changed["before"]["enabled"], true);
+    assert_eq!(
+        (&changed["after"]["enabled"], &changed["after"]["events"]),
+        (&json!(false), &json!(["build.failed"]))
+    );
+    assert_eq!(rotated["after"], rotation);
+    assert_eq!(
+        (&removed["before"], &removed["after"]),
+        (&changed["after"], &Value::Null)
+    );
+}
+
+#[sqlx::test(migrations = false)]
+async fn changes_of_an_endpoint_at_once_are_all_kept(_: PgPoolOptions, database: PgConnectOptions) {
+    let service = Harness::new(&database).await;
+    let endpoint = made(&service, &json!({"url": URL})).await;
+    let path = format!("/api/v1/endpoints/{}", endpoint["id"].as_str().expect("an id"));
+    let changes = [
+        json!({"url": "https://other.example.com/"}),
+        json!({"events": ["build.failed"]}),
+        json!({"description": "ours"}),
+        json!({"enabled": false}),
+    ];
+    let answers = futures::future::join_all(changes.iter().map(|change| patch(&service, &path, change)));
+    for answer in answers.await {
+        assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
+    }
+    let now = service.get(&path).await.json();
+    for change in &changes {
+        for (field, value) in change.as_object().expect("an object") {
+            assert_eq!(&now[field], value, "{now}");
+        }
+    }
+}

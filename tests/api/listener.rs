@@ -3,10 +3,11 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::{Router, routing::get};
+use metrics_exporter_prometheus::PrometheusBuilder;
 use slipway::api::{ListenerOptions, serve};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpListener, TcpStream},
+    net::{TcpListener, TcpSocket, TcpStream},
     sync::Notify,
     task::JoinHandle,
     time::timeout,
@@ -60,17 +61,31 @@ fn brief() -> ListenerOptions {
         max_connections: 4,
         header_timeout: Duration::from_millis(200),
         write_timeout: Duration::from_millis(200),
+        ..ListenerOptions::default()
     }
 }
 
 async fn ask(address: SocketAddr, path: &str) -> TcpStream {
-    let mut client = TcpStream::connect(address).await.expect("it listens");
+    let client = TcpStream::connect(address).await.expect("it listens");
+    asking(client, path).await
+}
+
+async fn asking(mut client: TcpStream, path: &str) -> TcpStream {
     let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n");
     client
         .write_all(request.as_bytes())
         .await
         .expect("it can be sent");
     client
+}
+
+/// The same, from another address of this machine.
+async fn ask_from(own: &str, address: SocketAddr, path: &str) -> TcpStream {
+    let socket = TcpSocket::new_v4().expect("a socket");
+    let own = SocketAddr::new(own.parse().expect("an address"), 0);
+    socket.bind(own).expect("it is this machine's");
+    let client = socket.connect(address).await.expect("it listens");
+    asking(client, path).await
 }
 
 /// Reads until `end` was seen, or the connection ended.
@@ -142,6 +157,59 @@ async fn further_connections_wait_for_a_place() {
     assert!(read_until(&mut first, "done").await.ends_with("done"));
     drop(first);
     assert!(read_until(&mut second, "hello").await.ends_with("hello"));
+}
+
+#[tokio::test]
+async fn further_connections_of_one_address_are_closed_and_others_are_served() {
+    let recorder = PrometheusBuilder::new().build_recorder();
+    let metrics = recorder.handle();
+    // The listener counts on this thread: the test's runtime has no other.
+    let _counted = metrics::set_default_local_recorder(&recorder);
+    let options = ListenerOptions {
+        max_connections_per_address: 2,
+        ..ListenerOptions::default()
+    };
+    let running = running(options).await;
+    let first = ask(running.address, "/held").await;
+    let mut second = ask(running.address, "/").await;
+    assert!(read_until(&mut second, "hello").await.ends_with("hello"));
+    let mut third = ask(running.address, "/").await;
+    assert_eq!(read_until(&mut third, "hello").await, "", "it is closed");
+    assert!(
+        metrics.render().contains("slipway_connections_refused_total 1\n"),
+        "{}",
+        metrics.render()
+    );
+
+    let mut other = ask_from("127.0.0.2", running.address, "/").await;
+    assert!(read_until(&mut other, "hello").await.ends_with("hello"));
+    drop(first);
+    // Its place is free as soon as the service has noticed.
+    let served = async {
+        loop {
+            let mut again = ask(running.address, "/").await;
+            if read_until(&mut again, "hello").await.ends_with("hello") {
+                break;
+            }
+        }
+    };
+    timeout(PATIENCE, served).await.expect("there is room again");
+}
+
+#[tokio::test]
+async fn a_trusted_proxy_may_connect_for_many() {
+    let options = ListenerOptions {
+        max_connections_per_address: 1,
+        trusted_proxies: vec!["127.0.0.0/8".parse().expect("a network")],
+        ..ListenerOptions::default()
+    };
+    let running = running(options).await;
+    let mut clients = Vec::new();
+    for _ in 0..3 {
+        let mut client = ask(running.address, "/").await;
+        assert!(read_until(&mut client, "hello").await.ends_with("hello"));
+        clients.push(client);
+    }
 }
 
 #[tokio::test]

@@ -1,8 +1,10 @@
 //! Limits of what a project may ask for, and builds that take each other's place.
 
+use std::time::Duration;
+
 use http::StatusCode;
 use serde_json::{Value, json};
-use slipway::domain::BuildId;
+use slipway::{domain::BuildId, store::Slots};
 use sqlx::{
     PgPool,
     postgres::{PgConnectOptions, PgPoolOptions},
@@ -76,6 +78,51 @@ async fn a_full_project_is_told_which_limit_it_reached(_: PgPoolOptions, databas
         (&shown["max_queued"], &shown["max_per_hour"], &shown["last_hour"]),
         (&Value::Null, &json!(1), &json!(1))
     );
+}
+
+#[sqlx::test(migrations = false)]
+async fn fault_25_a_flood_is_accepted_up_to_the_quota_and_refused_beyond(
+    _: PgPoolOptions,
+    database: PgConnectOptions,
+) {
+    let service = Harness::new(&database).await;
+    limits(&database, "flood", Some(20), None).await;
+    let request = of("flood");
+    let asked = (0..60).map(|_| service.post("/api/v1/builds", &request));
+    let answers = futures::future::join_all(asked).await;
+    let (accepted, refused): (Vec<_>, Vec<_>) = answers
+        .into_iter()
+        .partition(|answer| answer.status == StatusCode::CREATED);
+    assert_eq!((accepted.len(), refused.len()), (20, 40));
+    for answer in refused {
+        assert!(answer.header("retry-after").is_some(), "{answer:?}");
+        let body = answer.is_problem(429, "quota_exceeded");
+        assert_eq!(
+            (&body["quota"]["max"], &body["quota"]["used"]),
+            (&json!(20), &json!(20))
+        );
+    }
+    let queue = service.get("/api/v1/queue?project=flood").await.json();
+    assert_eq!(queue["projects"][0]["queued"], 20);
+    service.create(&of("others")).await;
+
+    // What is dispatched makes room for as many again.
+    let slots = Slots {
+        total: 10,
+        per_project: 10,
+    };
+    let claims = service.store.claim(slots, Duration::from_secs(60), 10).await;
+    let of_the_flood = claims
+        .expect("claims work")
+        .iter()
+        .filter(|claim| claim.spec.project.as_str() == "flood")
+        .count();
+    assert_eq!(of_the_flood, 9, "the others get their turn");
+    for _ in 0..9 {
+        service.create(&request).await;
+    }
+    let full = service.post("/api/v1/builds", &request).await;
+    full.is_problem(429, "quota_exceeded");
 }
 
 #[sqlx::test(migrations = false)]

@@ -90,9 +90,12 @@ fn chunk(bytes: &[u8]) -> Vec<u8> {
     chunk
 }
 
-fn post(path: &str, kind: &str, length: &str) -> String {
+/// The head of a request that a token opens the API for.
+async fn post(service: &Service, path: &str, kind: &str, length: &str) -> String {
+    let token = service.token().await.expect("the service asks for tokens");
     format!(
-        "POST {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: {kind}\r\n{length}\r\n\r\n"
+        "POST {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: Bearer {token}\r\n\
+        Content-Type: {kind}\r\n{length}\r\n\r\n"
     )
 }
 
@@ -105,7 +108,13 @@ async fn fault_19_endless_bodies_are_cut_off_at_the_cap_with_flat_memory(
     let to = socket(&service);
     let before = memory(&service, "VmRSS:");
     let piece = chunk(&[b' '; 64 << 10]);
-    let head = post("/api/v1/builds", "application/json", "Transfer-Encoding: chunked");
+    let head = post(
+        &service,
+        "/api/v1/builds",
+        "application/json",
+        "Transfer-Encoding: chunked",
+    )
+    .await;
     let sent = AtomicU64::new(0);
     let pours = (0..8).map(|_| pour(to, &head, &piece, &sent));
     for answer in futures::future::join_all(pours).await {
@@ -121,6 +130,39 @@ async fn fault_19_endless_bodies_are_cut_off_at_the_cap_with_flat_memory(
 }
 
 #[sqlx::test(migrations = false)]
+async fn fault_19_endless_deliveries_are_cut_off_at_the_cap_with_flat_memory(
+    _: PgPoolOptions,
+    database: PgConnectOptions,
+) {
+    let key = "01".repeat(32);
+    let settings = [
+        ("SLIPWAY_SECRET_KEY", key.as_str()),
+        ("SLIPWAY_DATABASE_ACQUIRE_TIMEOUT", "60s"),
+    ];
+    let service = running(&database, &settings).await;
+    let (status, trigger) = service.post("api/v1/triggers", &crate::triggers::wanted()).await;
+    assert_eq!(status, 201, "{trigger}");
+    let path = trigger["hook_path"].as_str().expect("it has an address");
+    let to = socket(&service);
+    let before = memory(&service, "VmRSS:");
+    let piece = chunk(&[b' '; 64 << 10]);
+    let head = post(&service, path, "application/json", "Transfer-Encoding: chunked").await;
+    let sent = AtomicU64::new(0);
+    let pours = (0..8).map(|_| pour(to, &head, &piece, &sent));
+    for answer in futures::future::join_all(pours).await {
+        assert!(answer.starts_with("HTTP/1.1 413"), "{answer}");
+        assert!(answer.contains("body_too_large"), "{answer}");
+    }
+    let grown = memory(&service, "VmHWM:").saturating_sub(before);
+    println!(
+        "deliveries: {} MiB sent by 8 git hosts; {before} bytes before, {grown} more at most",
+        sent.into_inner() / MIB
+    );
+    // Each may hold the cap of 2 MiB, and what its buffer grew by on the way there.
+    assert!(grown < 48 * MIB, "it grew by {grown} bytes");
+}
+
+#[sqlx::test(migrations = false)]
 async fn fault_19_an_announced_gibibyte_is_refused_before_it_is_sent(
     _: PgPoolOptions,
     database: PgConnectOptions,
@@ -131,7 +173,8 @@ async fn fault_19_an_announced_gibibyte_is_refused_before_it_is_sent(
         ("/api/v1/contexts?project=default", "application/gzip"),
         ("/api/v1/contexts?project=default", "text/plain"),
     ] {
-        let head = post(path, kind, "Expect: 100-continue\r\nContent-Length: 1073741824");
+        let length = "Expect: 100-continue\r\nContent-Length: 1073741824";
+        let head = post(&service, path, kind, length).await;
         let mut client = TcpStream::connect(socket(&service)).await.expect("it listens");
         client.write_all(head.as_bytes()).await.expect("it listens");
         let mut answer = String::new();
@@ -173,10 +216,12 @@ async fn fault_19_uploads_are_cut_off_at_the_cap_with_flat_memory(
     // Whole but for its end, which lies beyond the cap: it is the size that it is refused for.
     let body = chunk(&archive(20 << 20));
     let head = post(
+        &service,
         "/api/v1/contexts?project=default",
         "application/gzip",
         "Transfer-Encoding: chunked",
-    );
+    )
+    .await;
     let sent = AtomicU64::new(0);
     let pours = (0..4).map(|_| pour(to, &head, &body, &sent));
     for answer in futures::future::join_all(pours).await {
@@ -213,7 +258,13 @@ async fn slow_clients_are_hung_up_on_by_the_real_service(_: PgPoolOptions, datab
     let (said, took) = drip(to, "GET /livez HTTP/1.1\r\nHost: x\r\nX-Slow: ", pause).await;
     assert!(said.is_empty() || said.starts_with("HTTP/1.1 408"), "{said}");
     assert!(took < Duration::from_secs(20), "{took:?}");
-    let head = post("/api/v1/builds", "application/json", "Content-Length: 100000");
+    let head = post(
+        &service,
+        "/api/v1/builds",
+        "application/json",
+        "Content-Length: 100000",
+    )
+    .await;
     let (said, took) = drip(to, &head, pause).await;
     assert!(said.starts_with("HTTP/1.1 408"), "{said}");
     assert!(said.contains("request_timeout"), "{said}");

@@ -87,7 +87,10 @@ async fn nobody_is_told_where_it_is_off_or_no_commit_is_known(_: PgPoolOptions, 
     let path = format!("{TRIGGERS}/{trigger}/builds");
     let tip = json!({"ref_type": "branch", "ref_name": "main"});
     let made = service.post(&path, &tip).await.json();
-    assert_eq!(told(&pool, made["consequences"][0]["build_id"].as_str().unwrap()).await, [""; 0]);
+    assert_eq!(
+        told(&pool, made["consequences"][0]["build_id"].as_str().unwrap()).await,
+        [""; 0]
+    );
 
     let off = patch(&service, &trigger, &json!({"enabled": false})).await;
     assert_eq!(

@@ -5,6 +5,7 @@ mod service;
 
 mod build;
 mod builds;
+mod endpoints;
 mod errors;
 mod follow;
 mod logs;

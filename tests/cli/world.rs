@@ -40,18 +40,23 @@ pub struct Idle {
 
 impl Idle {
     pub async fn up(database: &PgConnectOptions) -> Self {
+        Self::up_with(database, &[]).await
+    }
+
+    /// The same, with settings of a test's own.
+    pub async fn up_with(database: &PgConnectOptions, settings: &[(&str, &str)]) -> Self {
         let contexts = tempfile::tempdir().expect("a folder can be made");
         let folder = contexts.path().to_str().expect("the path is text").to_owned();
-        let mut service = Service::new(
-            "slipway",
-            &[
-                ("SLIPWAY_DATABASE_URL", &address(database)),
-                ("SLIPWAY_LAUNCHER", "none"),
-                ("SLIPWAY_CONTEXT_STORE", &folder),
-                ("SLIPWAY_NO_AUTH", "true"),
-                ("SLIPWAY_SECRET_KEY", &"01".repeat(32)),
-            ],
-        );
+        let (database, key) = (address(database), "01".repeat(32));
+        let mut all = vec![
+            ("SLIPWAY_DATABASE_URL", database.as_str()),
+            ("SLIPWAY_LAUNCHER", "none"),
+            ("SLIPWAY_CONTEXT_STORE", &folder),
+            ("SLIPWAY_NO_AUTH", "true"),
+            ("SLIPWAY_SECRET_KEY", &key),
+        ];
+        all.extend(settings);
+        let mut service = Service::new("slipway", &all);
         service.up().await;
         Self { service, contexts }
     }

@@ -3,7 +3,10 @@
 use std::collections::HashSet;
 
 use slipway::{
-    domain::endpoint::{EventType, Format, SigningSecret},
+    domain::{
+        Actor,
+        endpoint::{EventType, Format, SigningSecret},
+    },
     store::NotificationState,
 };
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
@@ -132,7 +135,7 @@ async fn both_secrets_count_while_one_replaces_the_other(_: PgPoolOptions, datab
     assert!(
         world
             .store
-            .rotate_endpoint_secret(endpoint.id, &sealed, 3600)
+            .rotate_endpoint_secret(endpoint.id, &sealed, 3600, &Actor::command_line())
             .await
             .expect("it is stored")
     );

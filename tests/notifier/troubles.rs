@@ -2,14 +2,18 @@
 
 use std::time::Duration;
 
+use serde_json::{Value, json};
 use slipway::{
-    domain::{Clock, SystemClock},
+    domain::{Actor, Clock, SystemClock},
     store::NotificationState,
 };
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use tokio_util::sync::CancellationToken;
 
-use crate::{receiver::Receiver, world::World};
+use crate::{
+    receiver::Receiver,
+    world::{Owned, World},
+};
 
 #[sqlx::test(migrations = false)]
 async fn a_later_notification_of_a_build_waits_for_the_earlier_one(
@@ -113,6 +117,10 @@ async fn gone_means_no_more(_: PgPoolOptions, database: PgConnectOptions) {
         .expect("there");
     assert!(!now.enabled);
     assert_eq!(now.disabled_reason.as_deref(), Some("it answered 410 Gone"));
+    assert_eq!(
+        recorded(&world).await,
+        [disabling(&endpoint, "it answered 410 Gone")]
+    );
     let kinds: Vec<_> = world
         .told(&endpoint)
         .await
@@ -163,19 +171,23 @@ async fn an_endpoint_that_fails_for_days_is_disabled_and_can_be_enabled(
     assert_eq!(world.settle(&notifier).await, 0, "nothing is sent to it");
 
     receiver.answers_with(200);
+    assert_eq!(
+        recorded(&world).await,
+        [disabling(&endpoint, "it took nothing for 5 days")]
+    );
     let settings = slipway::store::EndpointSettings {
-        url: disabled.url.clone(),
-        description: None,
-        events: disabled.events.clone(),
-        format: disabled.format,
         enabled: true,
+        ..disabled.settings()
     };
+    let actor = Actor::command_line();
+    let change = async |settings| {
+        let changed = world.store.change_endpoint(&disabled, settings, &actor).await;
+        changed.expect("it is looked at")
+    };
+    assert!(change(&settings).await);
     assert!(
-        world
-            .store
-            .change_endpoint(endpoint.id, &settings)
-            .await
-            .expect("it is stored")
+        !change(&disabled.settings()).await,
+        "it is no more as it was seen"
     );
     world.settle(&notifier).await;
     let enabled = now().await;
@@ -214,6 +226,25 @@ async fn a_slow_endpoint_holds_up_nobody_else_and_gets_no_more_than_its_share(
     for replica in replicas {
         replica.await.expect("it stops");
     }
+}
+
+/// What the service itself did, as the audit log has it: what, to which endpoint, and what it is since then.
+async fn recorded(world: &World) -> Vec<(String, String, Option<Value>)> {
+    let entries = world.store.audit(None, 100).await.expect("readable");
+    let own = entries
+        .into_iter()
+        .filter(|entry| entry.actor == Actor::service());
+    own.map(|entry| (entry.action, entry.subject, entry.after))
+        .collect()
+}
+
+fn disabling(endpoint: &Owned, reason: &str) -> (String, String, Option<Value>) {
+    let after = json!({"enabled": false, "disabled_reason": reason});
+    (
+        "endpoint.disabled".to_owned(),
+        endpoint.id.to_string(),
+        Some(after),
+    )
 }
 
 /// Waits for what will happen.

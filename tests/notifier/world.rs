@@ -7,7 +7,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::json;
 use slipway::{
     domain::{
-        BuildId, Digest, EndpointId, Failure, NewBuild, Outcome, ProjectName, Reason, SystemClock,
+        Actor, BuildId, Digest, EndpointId, Failure, NewBuild, Outcome, ProjectName, Reason, SystemClock,
         endpoint::{EventType, Format, SigningSecret},
         inside::Reachable,
         keyring::Keyring,
@@ -111,7 +111,8 @@ impl World {
                 enabled: true,
             },
         };
-        assert!(self.store.create_endpoint(&new).await.expect("it is stored"));
+        let created = self.store.create_endpoint(&new, &Actor::command_line()).await;
+        assert!(created.expect("it is stored"));
         Owned { id, secret }
     }
 

@@ -43,7 +43,9 @@ sub take_flags {
         my ($flag, $value) = ($1, $2);
         $wrong->("the stand-in executor does not support $step->{word} --$flag") unless $FLAGS{ $step->{word} }{$flag};
         $step->{flags}{$flag} = $value // '';
-        push @{ $step->{mounts} }, $value // '' if $flag eq 'mount';
+        next if $flag ne 'mount';
+        $wrong->("the stand-in executor does not support $step->{word} --mount other than type=secret") unless grep { $_ eq 'type=secret' } split /,/, $value // '';
+        push @{ $step->{mounts} }, $value;
     }
 }
 

@@ -48,20 +48,33 @@ fn yes() -> bool {
 }
 
 /// What is to be changed of an endpoint; what is absent stays.
-#[derive(Debug, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct EndpointChange {
     /// What is called.
-    pub(super) url: Option<CallbackUrl>,
+    url: Option<CallbackUrl>,
     /// What it is told of.
-    pub(super) events: Option<Vec<EventType>>,
+    events: Option<Vec<EventType>>,
     /// How bodies are written.
-    pub(super) format: Option<Format>,
+    format: Option<Format>,
     /// For people; empty for none.
     #[schema(max_length = 500)]
-    pub(super) description: Option<String>,
+    description: Option<String>,
     /// Whether it is told of anything. One that is enabled again gets what waited for it.
-    pub(super) enabled: Option<bool>,
+    enabled: Option<bool>,
+}
+
+impl EndpointChange {
+    /// What was settled, with this change.
+    pub(super) fn of(self, before: EndpointSettings) -> EndpointSettings {
+        EndpointSettings {
+            url: self.url.unwrap_or(before.url),
+            description: self.description.or(before.description),
+            events: self.events.unwrap_or(before.events),
+            format: self.format.unwrap_or(before.format),
+            enabled: self.enabled.unwrap_or(before.enabled),
+        }
+    }
 }
 
 /// A new secret.

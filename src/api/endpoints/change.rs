@@ -75,7 +75,7 @@ pub(super) async fn create(
         secret: sealed,
         settings,
     };
-    if !state.store.create_endpoint(&new).await? {
+    if !state.store.create_endpoint(&new, &caller.actor()).await? {
         return Err(Problem::field("project", "has been removed"));
     }
     let made = endpoint(&state, &caller, id).await?;
@@ -100,17 +100,15 @@ pub(super) async fn change(
     PathId(id): PathId<EndpointId>,
     JsonBody(change): JsonBody<EndpointChange>,
 ) -> Result<Json<EndpointBody>, Problem> {
-    let now = endpoint(&state, &caller, id).await?;
-    let settings = EndpointSettings {
-        url: change.url.unwrap_or(now.url),
-        description: change.description.or(now.description),
-        events: change.events.unwrap_or(now.events),
-        format: change.format.unwrap_or(now.format),
-        enabled: change.enabled.unwrap_or(now.enabled),
-    };
-    let settings = body::checked(settings, &state.reachable)?;
-    state.store.change_endpoint(id, &settings).await?;
-    Ok(Json(endpoint(&state, &caller, id).await?.into()))
+    let actor = caller.actor();
+    loop {
+        let now = endpoint(&state, &caller, id).await?;
+        let wanted = body::checked(change.clone().of(now.settings()), &state.reachable)?;
+        // Whoever came in between has changed something: each turn is another's success.
+        if state.store.change_endpoint(&now, &wanted, &actor).await? {
+            return Ok(Json(endpoint(&state, &caller, id).await?.into()));
+        }
+    }
 }
 
 /// Give an endpoint a new secret.
@@ -146,7 +144,9 @@ pub(super) async fn rotate(
     }
     let secret = body::secret(rotation.secret)?;
     let sealed = sealed(&state, id, &secret)?;
-    if !state.store.rotate_endpoint_secret(id, &sealed, overlap).await? {
+    let actor = caller.actor();
+    let rotated = state.store.rotate_endpoint_secret(id, &sealed, overlap, &actor);
+    if !rotated.await? {
         return Err(Problem::new(Code::NotFound));
     }
     let now = endpoint(&state, &caller, id).await?;
@@ -170,6 +170,6 @@ pub(super) async fn remove(
     PathId(id): PathId<EndpointId>,
 ) -> Result<StatusCode, Problem> {
     endpoint(&state, &caller, id).await?;
-    state.store.remove_endpoint(id).await?;
+    state.store.remove_endpoint(id, &caller.actor()).await?;
     Ok(DONE)
 }

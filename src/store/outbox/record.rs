@@ -2,8 +2,16 @@
 
 use std::time::Duration;
 
+use sqlx::PgConnection;
+
 use super::Due;
-use crate::store::{Store, StoreError, begin, rows::column};
+use crate::{
+    domain::{EndpointId, ProjectName},
+    store::{
+        Store, StoreError, begin, endpoints,
+        rows::{Named, column},
+    },
+};
 
 /// What is to follow from a try.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -80,6 +88,10 @@ impl Store {
         )
         .execute(&mut *db)
         .await?;
+        // In this order: a change of the endpoint locks it before it wakes what waits for it.
+        if let Some(endpoint) = done.endpoint_id {
+            judge(&mut db, EndpointId(endpoint), outcome, patience).await?;
+        }
         if state != "waiting" {
             sqlx::query!(
                 "
@@ -93,29 +105,52 @@ impl Store {
             .execute(&mut *db)
             .await?;
         }
-        if let Some(endpoint) = done.endpoint_id {
-            sqlx::query!(
-                "
-                UPDATE endpoints SET failing_since = CASE WHEN $2 THEN NULL ELSE coalesce(failing_since, now()) END,
-                    enabled = enabled AND NOT $3 AND ($2 OR coalesce(failing_since > now() - make_interval(secs => $4), true)),
-                    disabled_reason = CASE
-                        WHEN NOT enabled OR $2 THEN disabled_reason
-                        WHEN $3 THEN $5
-                        WHEN failing_since <= now() - make_interval(secs => $4) THEN $6
-                    END
-                WHERE id = $1 AND (NOT $2 OR failing_since IS NOT NULL)
-                ",
-                endpoint,
-                *outcome == TryOutcome::Delivered,
-                *outcome == TryOutcome::Unwanted,
-                patience.as_secs_f64(),
-                UNWANTED,
-                format!("it took nothing for {} days", patience.as_secs() / 86_400)
-            )
-            .execute(&mut *db)
-            .await?;
-        }
         db.commit().await?;
         Ok(true)
     }
+}
+
+/// What a try says of its endpoint: since when it takes nothing, and whether that is enough.
+async fn judge(
+    db: &mut PgConnection,
+    id: EndpointId,
+    outcome: &TryOutcome,
+    patience: Duration,
+) -> Result<(), sqlx::Error> {
+    let delivered = *outcome == TryOutcome::Delivered;
+    sqlx::query!(
+        "
+        UPDATE endpoints SET failing_since = CASE WHEN $2 THEN NULL ELSE coalesce(failing_since, now()) END
+        WHERE id = $1 AND $2 = (failing_since IS NOT NULL)
+        ",
+        id.0,
+        delivered
+    )
+    .execute(&mut *db)
+    .await?;
+    if delivered {
+        return Ok(());
+    }
+    let reason = match outcome {
+        TryOutcome::Unwanted => UNWANTED.to_owned(),
+        _ => format!("it took nothing for {} days", patience.as_secs() / 86_400),
+    };
+    let disabled = sqlx::query_scalar!(
+        r#"
+        UPDATE endpoints e SET enabled = false, disabled_reason = $4 FROM projects p
+        WHERE e.id = $1 AND e.enabled AND p.id = e.project_id
+            AND ($2 OR e.failing_since <= now() - make_interval(secs => $3))
+        RETURNING p.name AS "name: Named<ProjectName>"
+        "#,
+        id.0,
+        *outcome == TryOutcome::Unwanted,
+        patience.as_secs_f64(),
+        reason
+    )
+    .fetch_optional(&mut *db)
+    .await?;
+    if let Some(project) = disabled {
+        endpoints::disabled(db, id, &project.0, &reason).await?;
+    }
+    Ok(())
 }

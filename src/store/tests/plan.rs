@@ -33,16 +33,21 @@ async fn backlog(pool: &PgPool, builds: i32) {
 
 /// Explains a claim of fifty and undoes it: the plan, and the pages that it touched.
 async fn explained(pool: &PgPool) -> (String, i64) {
+    explained_claim(pool, 50).await
+}
+
+/// The same for a claim of so many builds.
+async fn explained_claim(pool: &PgPool, most: i64) -> (String, i64) {
     let mut db = pool.begin_with(claim::BEGIN).await.unwrap();
     let sql = format!(
         "EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {}",
         include_str!("../claim.sql")
     );
     let plan: Value = sqlx::query_scalar(AssertSqlSafe(sql))
-        .bind(50_i64)
-        .bind(50_i64)
-        .bind(50_i64)
-        .bind(164_i64)
+        .bind(most)
+        .bind(most)
+        .bind(most)
+        .bind(2 * most + 64)
         .bind(60.0_f64)
         .fetch_one(&mut *db)
         .await
@@ -65,6 +70,22 @@ async fn a_claim_follows_the_index_and_does_not_grow_with_the_backlog(pool: PgPo
         touched.push(pages);
     }
     assert!(touched[1] < touched[0] * 3 / 2 + 300, "{touched:?}");
+}
+
+#[sqlx::test]
+async fn fault_25_a_claim_from_a_long_queue_touches_about_as_much_as_from_one_of_ten(pool: PgPool) {
+    let store = store(&pool);
+    let mut touched = Vec::new();
+    for builds in [10, 200_000] {
+        backlog(&pool, builds).await;
+        store.look_after_lanes(true).await.unwrap();
+        let (plan, pages) = explained_claim(&pool, 10).await;
+        assert!(!plan.contains("Seq Scan"), "{plan}");
+        touched.push(pages);
+    }
+    println!("pages of a claim of ten, from ten and from 200,000: {touched:?}");
+    // Each of the builds that are looked at and changed is reached through indexes that are a few pages deep, not one.
+    assert!(touched[1] < touched[0] * 2 + 100, "{touched:?}");
 }
 
 #[sqlx::test]

@@ -1,7 +1,13 @@
-//! Endpoints: made, changed, removed.
+//! Endpoints: who is told of builds. Their changes are in the audit log.
+
+mod change;
+mod record;
 
 use jiff::Timestamp;
+use sqlx::PgConnection;
 use uuid::Uuid;
+
+pub(super) use record::disabled;
 
 use super::{
     Store, StoreError,
@@ -101,54 +107,27 @@ impl TryFrom<Row> for Endpoint {
     }
 }
 
+impl Endpoint {
+    /// What its owner settled.
+    pub fn settings(&self) -> EndpointSettings {
+        EndpointSettings {
+            url: self.url.clone(),
+            description: self.description.clone(),
+            events: self.events.clone(),
+            format: self.format,
+            enabled: self.enabled,
+        }
+    }
+}
+
 fn names(events: &[EventType]) -> Vec<&'static str> {
     events.iter().map(|event| event.as_str()).collect()
 }
 
 impl Store {
-    /// Stores an endpoint. False when its project has been removed.
-    pub async fn create_endpoint(&self, new: &NewEndpoint) -> Result<bool, StoreError> {
-        let settings = &new.settings;
-        let stored = sqlx::query!(
-            "
-            WITH made AS (
-                INSERT INTO projects (name) VALUES ($2) ON CONFLICT (name) DO UPDATE SET name = excluded.name
-                WHERE projects.removed_at IS NULL RETURNING id
-            )
-            INSERT INTO endpoints (id, project_id, url, description, events, format, secret, enabled)
-            SELECT $1, id, $3, $4, $5, $6, $7, $8 FROM made
-            ",
-            new.id.0,
-            new.project.as_str(),
-            settings.url.as_str(),
-            settings.description.as_deref(),
-            &names(&settings.events) as &[&str],
-            settings.format.as_str(),
-            &new.secret,
-            settings.enabled
-        )
-        .execute(&self.pool)
-        .await?;
-        Ok(stored.rows_affected() == 1)
-    }
-
     /// An endpoint.
     pub async fn endpoint(&self, id: EndpointId) -> Result<Option<Endpoint>, StoreError> {
-        let row = sqlx::query_as!(
-            Row,
-            r#"
-            SELECT e.id, p.name AS project, e.url, e.description, e.events, e.format AS "format: Named<Format>",
-                e.enabled, e.disabled_reason, e.failing_since AS "failing_since: jiff_sqlx::Timestamp",
-                CASE WHEN e.old_secret_until > now() THEN e.old_secret_until END
-                    AS "old_secret_until: jiff_sqlx::Timestamp",
-                e.created_at AS "created_at: jiff_sqlx::Timestamp"
-            FROM endpoints e JOIN projects p ON p.id = e.project_id WHERE e.id = $1
-            "#,
-            id.0
-        )
-        .fetch_optional(&self.pool)
-        .await?;
-        row.map(Endpoint::try_from).transpose()
+        one(&mut *self.pool.acquire().await?, id).await
     }
 
     /// A project's endpoints after this one, oldest first, at most `limit`.
@@ -178,70 +157,6 @@ impl Store {
         rows.into_iter().map(Endpoint::try_from).collect()
     }
 
-    /// Changes an endpoint. One that is enabled counts as healthy again, and what still waits for it is tried at once.
-    /// False when there is none.
-    pub async fn change_endpoint(
-        &self,
-        id: EndpointId,
-        settings: &EndpointSettings,
-    ) -> Result<bool, StoreError> {
-        let changed = sqlx::query_scalar!(
-            "
-            WITH changed AS (
-                UPDATE endpoints SET url = $2, description = $3, events = $4, format = $5, enabled = $6,
-                    disabled_reason = CASE WHEN $6 THEN NULL ELSE disabled_reason END,
-                    failing_since = CASE WHEN enabled = $6 THEN failing_since END
-                WHERE id = $1 RETURNING id
-            ), woken AS (
-                UPDATE notifications n SET next_try_at = now() FROM changed c
-                WHERE $6 AND n.target = c.id::text AND n.state = 'waiting' AND n.claim IS NULL
-                    AND n.next_try_at > now()
-            )
-            SELECT id FROM changed
-            ",
-            id.0,
-            settings.url.as_str(),
-            settings.description.as_deref(),
-            &names(&settings.events) as &[&str],
-            settings.format.as_str(),
-            settings.enabled
-        )
-        .fetch_optional(&self.pool)
-        .await?;
-        Ok(changed.is_some())
-    }
-
-    /// Gives an endpoint a new secret; the present one counts for `overlap` seconds more. False when there is none.
-    pub async fn rotate_endpoint_secret(
-        &self,
-        id: EndpointId,
-        secret: &[u8],
-        overlap: u32,
-    ) -> Result<bool, StoreError> {
-        let rotated = sqlx::query_scalar!(
-            "
-            UPDATE endpoints SET old_secret = CASE WHEN $3 > 0 THEN secret END,
-                old_secret_until = CASE WHEN $3 > 0 THEN now() + make_interval(secs => $3) END, secret = $2
-            WHERE id = $1 RETURNING id
-            ",
-            id.0,
-            secret,
-            column::<_, i32>(overlap)
-        )
-        .fetch_optional(&self.pool)
-        .await?;
-        Ok(rotated.is_some())
-    }
-
-    /// Removes an endpoint. What was to be sent to it is not sent any more; the record of it goes with its time. False
-    /// when there was none.
-    pub async fn remove_endpoint(&self, id: EndpointId) -> Result<bool, StoreError> {
-        let removed = sqlx::query!("DELETE FROM endpoints WHERE id = $1", id.0)
-            .execute(&self.pool)
-            .await?;
-        Ok(removed.rows_affected() == 1)
-    }
-
     /// How many endpoints a project has.
     pub async fn count_endpoints(&self, project: &ProjectName) -> Result<u64, StoreError> {
         let count = sqlx::query_scalar!(
@@ -252,4 +167,22 @@ impl Store {
         .await?;
         Ok(column::<_, i64>(count).unsigned_abs())
     }
+}
+
+async fn one(db: &mut PgConnection, id: EndpointId) -> Result<Option<Endpoint>, StoreError> {
+    let row = sqlx::query_as!(
+        Row,
+        r#"
+        SELECT e.id, p.name AS project, e.url, e.description, e.events, e.format AS "format: Named<Format>",
+            e.enabled, e.disabled_reason, e.failing_since AS "failing_since: jiff_sqlx::Timestamp",
+            CASE WHEN e.old_secret_until > now() THEN e.old_secret_until END
+                AS "old_secret_until: jiff_sqlx::Timestamp",
+            e.created_at AS "created_at: jiff_sqlx::Timestamp"
+        FROM endpoints e JOIN projects p ON p.id = e.project_id WHERE e.id = $1
+        "#,
+        id.0
+    )
+    .fetch_optional(db)
+    .await?;
+    row.map(Endpoint::try_from).transpose()
 }
