@@ -4,7 +4,10 @@ use std::{sync::Arc, time::Duration};
 
 use anyhow::{Context, Result};
 use axum::Router;
-use tokio::{net::TcpListener, sync::watch};
+use tokio::{
+    net::TcpListener,
+    sync::{SetOnce, watch},
+};
 
 use super::{launcher, secrets};
 use crate::{
@@ -51,10 +54,10 @@ pub(super) async fn serve(args: ServeArgs) -> Result<()> {
         work = Some((launcher, condition));
     }
     let health = HealthState::new(store.clone(), readiness, metrics);
+    let prepared = Arc::new(SetOnce::new());
     if args.role != Role::Api {
         let notifier = notifier(&args, &store, keyring.clone())?;
-        let tokens = shutdown.tokens();
-        shutdown.spawn("notifications", notifier.run(tokens.soft, tokens.hard));
+        notify(notifier, &shutdown, Arc::clone(&prepared));
     }
     let (router, retention) = match args.role {
         Role::Dispatcher => (api::health_router(health), None),
@@ -88,6 +91,7 @@ pub(super) async fn serve(args: ServeArgs) -> Result<()> {
             Preparation {
                 migrate: args.migrate,
                 tokens: args.role != Role::Dispatcher && !args.http.no_auth,
+                prepared,
             },
             store,
             work,
@@ -145,6 +149,16 @@ fn notifier(args: &ServeArgs, store: &Store, keyring: Option<Arc<Keyring>>) -> R
     Notifier::new(store.clone(), options, Arc::new(SystemClock)).context("notifications cannot be sent")
 }
 
+/// Tells others of builds as soon as the database has its schema.
+fn notify(notifier: Notifier, shutdown: &Shutdown, prepared: Arc<SetOnce<()>>) {
+    let tokens = shutdown.tokens();
+    shutdown.spawn("notifications", async move {
+        if tokens.soft.run_until_cancelled(prepared.wait()).await.is_some() {
+            notifier.run(tokens.soft, tokens.hard).await;
+        }
+    });
+}
+
 /// The REST API.
 fn rest(
     args: &ServeArgs,
@@ -192,6 +206,8 @@ struct Preparation {
     migrate: bool,
     /// Whether clients need tokens.
     tokens: bool,
+    /// Set when it is over.
+    prepared: Arc<SetOnce<()>>,
 }
 
 impl Preparation {
@@ -199,6 +215,8 @@ impl Preparation {
         if self.migrate {
             migrated(store).await;
         }
+        // Nobody else sets it.
+        drop(self.prepared.set(()));
         // Who starts a service for the first time is told how to open it.
         if self.tokens && matches!(store.has_tokens().await, Ok(false)) {
             tracing::warn!(

@@ -47,6 +47,8 @@ async fn the_first_token_is_made_on_the_database_and_the_rest_with_it(
     };
     let told = tokio::time::timeout(crate::world::PATIENCE, hint).await;
     told.expect("who starts it first is told how to go on");
+    // And nothing has looked for tables before they were there.
+    assert!(!service.log().contains("trying again"), "{}", service.log());
 
     let server = service.url("");
     let run = async |token: &str, args: &[&str]| cli(&server, args).env("SLIPWAY_TOKEN", token).run().await;

@@ -166,15 +166,16 @@ pub fn failed(reason: &str, class: &str) -> Expected {
     expected
 }
 
-/// How long a build may wait for its container where that is tried.
-pub const PENDING_DEADLINE: &str = "8s";
+/// How long a build may wait for its container where that is tried. More than a kubelet pauses after a first try that
+/// came too early: it may ask for a claim before the API server knows that the pod is on its node.
+pub const PENDING_DEADLINE: &str = "20s";
 
 /// A container never started: failed at the pending deadline, for the cluster's reason, and taken away.
 pub fn waited(reason: &str, words: &str) -> Expected {
     Expected::new("failed", Some((reason, "operator")))
         .says("No container started within")
         .says(words)
-        .within(8.0..40.0)
+        .within(20.0..60.0)
         .without_job()
         .pods(0)
 }

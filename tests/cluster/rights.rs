@@ -65,7 +65,8 @@ impl World {
         id.parse().expect("a build's id")
     }
 
-    async fn cancelled(&self, id: BuildId) {
+    /// Cancels it, and waits until nothing of it runs any more.
+    pub async fn cancelled(&self, id: BuildId) {
         let (status, answer) = self
             .service
             .post(&format!("api/v1/builds/{id}/cancel"), &json!({}))

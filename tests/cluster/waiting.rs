@@ -1,7 +1,7 @@
 //! Builds whose containers never start: failed at the pending deadline, for the reason that the cluster gives, in its
 //! words, and taken away so that they do not start after all.
 
-use k8s_openapi::api::core::v1::{Namespace, PersistentVolumeClaim};
+use k8s_openapi::api::core::v1::{Namespace, PersistentVolumeClaim, Secret};
 use kube::{
     Api,
     api::{Patch, PatchParams},
@@ -175,6 +175,34 @@ async fn for_a_secret_with_variables_that_does_not_exist(_: PgPoolOptions, datab
     let expected = waited("config_missing", "secret \"absent\" not found");
     world
         .run(vec![world.case_from(name, source, json!({}), expected)])
+        .await;
+}
+
+#[sqlx::test(migrations = false)]
+#[ignore = "needs a cluster: make test-cluster"]
+async fn for_a_builds_own_secret_that_does_not_exist(_: PgPoolOptions, database: PgConnectOptions) {
+    let world = World::with(&database, &[DEADLINE]).await;
+    let there = json!({ "metadata": { "name": "there" }, "stringData": { "token": "x" } });
+    world.place.create::<Secret>(there).await;
+    for name in ["absent", "there"] {
+        world.project(name, json!({ "build_secrets": [name] })).await;
+    }
+    let secret = |name: &str, key: &str| json!({ "project": name, "secrets": [{ "id": "npm", "secret": name, "key": key }] });
+    world
+        .run(vec![
+            world.case(
+                "a build's Secret that does not exist",
+                SIMPLE,
+                secret("absent", "token"),
+                waited("config_missing", "secret \"absent\" not found"),
+            ),
+            world.case(
+                "a key that a build's Secret has not",
+                SIMPLE,
+                secret("there", "password"),
+                waited("config_missing", "password"),
+            ),
+        ])
         .await;
 }
 

@@ -74,20 +74,31 @@ impl World {
         json!({ "volume": { "claim": CONTEXTS, "path": name } })
     }
 
+    /// A project with these settings.
+    pub async fn project(&self, name: &str, settings: Value) {
+        let new = json!({ "name": name, "terms": { "settings": settings } });
+        let (status, answer) = self.service.post("api/v1/projects", &new).await;
+        assert_eq!(status, 201, "{answer}");
+    }
+
     /// A Secret for the registry, as `kubectl create secret docker-registry` makes it.
     pub async fn registry_secret(&self, name: &str, password: &str) {
+        self.registry_secret_for(name, &self.registry.host, password)
+            .await;
+    }
+
+    /// The same for another registry.
+    pub async fn registry_secret_for(&self, name: &str, host: &str, password: &str) {
         let secret = json!({
             "metadata": { "name": name }, "type": "kubernetes.io/dockerconfigjson",
-            "stringData": { ".dockerconfigjson": self.docker_config(password) },
+            "stringData": { ".dockerconfigjson": docker_config(host, password) },
         });
         self.place.create::<Secret>(secret).await;
     }
 
     /// The registry's credentials as a `config.json`.
     pub fn docker_config(&self, password: &str) -> String {
-        let auth = BASE64_STANDARD.encode(format!("builder:{password}"));
-        let login = json!({ "username": "builder", "password": password, "auth": auth });
-        json!({ "auths": { (self.registry.host.as_str()): login } }).to_string()
+        docker_config(&self.registry.host, password)
     }
 
     /// The log of a build's last attempt, as far as it is stored now.
@@ -95,6 +106,12 @@ impl World {
         let (_, log) = self.service.get(&format!("api/v1/builds/{id}/logs")).await;
         log.as_str().map_or_else(|| log.to_string(), str::to_owned)
     }
+}
+
+fn docker_config(host: &str, password: &str) -> String {
+    let auth = BASE64_STANDARD.encode(format!("builder:{password}"));
+    let login = json!({ "username": "builder", "password": password, "auth": auth });
+    json!({ "auths": { host: login } }).to_string()
 }
 
 /// A service on a database and a namespace, with the settings of the deployment, not started yet.

@@ -23,16 +23,21 @@ async fn a_cancel_at_any_time_leads_to_one_end() {
         let kind = ["quick", "fails", "absent", "slow"][number % 4];
         let id = world.create(number % 2, kind).await;
         let delay = Duration::from_millis(random.random_range(0..15_000));
-        let address = world
-            .service((number + 1) % 2)
-            .url(&format!("api/v1/builds/{id}/cancel"));
+        let service = world.service((number + 1) % 2);
+        let address = service.url(&format!("api/v1/builds/{id}/cancel"));
+        let token = service.token().await.expect("clients have one").to_owned();
         cancels.spawn(async move {
             tokio::time::sleep(delay).await;
             let client = reqwest::Client::builder()
                 .no_proxy()
                 .build()
                 .expect("an HTTP client");
-            let answer = client.post(address).send().await.expect("it answers");
+            let answer = client
+                .post(address)
+                .bearer_auth(token)
+                .send()
+                .await
+                .expect("it answers");
             (id, answer.status().as_u16())
         });
     }
