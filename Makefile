@@ -5,7 +5,7 @@
 help: ## Say what there is
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
 
-demo: ## Run four builds through the service, and leave it up until Ctrl-C (ONCE=1: end after them; CLUSTER=1: as Jobs)
+demo: ## Run five builds, the last of them of a git push, and leave the service up until Ctrl-C (ONCE=1: end after them; CLUSTER=1: as Jobs)
 	@ONCE=$(ONCE) CLUSTER=$(CLUSTER) bash scripts/demo.sh
 
 test: ## Run all tests, on a Postgres of their own and a container engine (ARGS=… goes to cargo test)

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# The demo: a private Postgres, a registry, the service and four builds through its REST API.
+# The demo: a private Postgres, a registry, a git host, the service and five builds: four through its REST API, and one
+# of a git push, of which a receiver is told.
 #
 # Everything it keeps is in .local/demo; everything it started ends with it. ONCE=1 ends after the builds, otherwise
 # the service stays up until Ctrl-C. With CLUSTER=1 the builds are Jobs on the cluster of `make cluster`.
@@ -9,7 +10,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 if [[ -n "${CLUSTER:-}" ]]; then WHERE=cluster; else WHERE=engine; fi
 STATE=$PWD/.local/demo
 [[ $WHERE == engine ]] || STATE+=-$WHERE
-for part in output processes packages postgres "$WHERE" archive registry builds "on-$WHERE"; do
+for part in output processes packages postgres "$WHERE" archive registry builds push endpoint "on-$WHERE"; do
   # shellcheck source=/dev/null
   source "scripts/lib/$part.sh"
 done
@@ -56,15 +57,22 @@ start_git_host() {
   local port
   port=$(free_port 8090 "$ADDRESS")
   mkdir -p "$STATE/git"
-  spawn git-host python3 scripts/git-http.py "$STATE/git" "$ADDRESS" "$port"
+  printf 'demo:%s' "$(random_hex 16)" | keep "$STATE/git-login"
+  GIT_HTTP_LOGIN=$(<"$STATE/git-login") spawn git-host python3 scripts/git-http.py "$STATE/git" "$ADDRESS" "$port"
   wait_until 20 git-host curl --silent "http://$ADDRESS:$port/"
   GIT_HOST=$ADDRESS:$port
-  info "it answers on $GIT_HOST"
+  info "it answers on $GIT_HOST; the login for pushes: ${STATE#"$PWD/"}/git-login"
 }
 
 compile() {
   step "Compiling the service (the first time takes some minutes)"
   SQLX_OFFLINE=true cargo build --locked --bin slipway 9>&-
+}
+
+# What secrets are sealed with in the database, and therefore kept as long as that is. Whole or not there.
+secret_key() {
+  SECRET_KEY=$STATE/secret-key
+  [[ -s "$SECRET_KEY" ]] || { random_hex 32 | keep "$SECRET_KEY.part" && mv "$SECRET_KEY.part" "$SECRET_KEY"; }
 }
 
 start_service() {
@@ -73,8 +81,11 @@ start_service() {
   port=$(free_port 8080 "$ADDRESS")
   API=http://$ADDRESS:$port
   place_settings
-  shown "target/debug/slipway serve"
-  SLIPWAY_DATABASE_URL=$DATABASE SLIPWAY_LISTEN=$ADDRESS:$port \
+  secret_key
+  unset SLIPWAY_SECRET_KEY
+  shown "target/debug/slipway serve --secret-key-file ${SECRET_KEY#"$PWD/"} --callback-allow $ADDRESS/32"
+  SLIPWAY_SECRET_KEY_FILE=$SECRET_KEY SLIPWAY_CALLBACK_ALLOW=$ADDRESS/32 SLIPWAY_EXTERNAL_URL=$API \
+    SLIPWAY_DATABASE_URL=$DATABASE SLIPWAY_LISTEN=$ADDRESS:$port \
     SLIPWAY_EXECUTOR_IMAGE=$EXECUTOR SLIPWAY_INSECURE_REGISTRIES=$REGISTRY \
     SLIPWAY_CONTEXT_STORE=$STATE/contexts SLIPWAY_LOG_FORMAT=pretty \
     spawn service target/debug/slipway serve
@@ -106,6 +117,7 @@ stop_everything() {
   step "Stopping what the demo started"
   stop service TERM 30
   place_clear
+  stop receiver
   stop git-host
   stop registry
   postgres_stop postgres
@@ -129,16 +141,22 @@ stay() {
   target/debug/slipway rebuild $FIRST_BUILD --follow
   curl -sS -H "Authorization: Bearer \$SLIPWAY_TOKEN" $API/api/v1/builds | jq '.builds[] | {id, state, digest}'
 
+  A push, and what the receiver is told of it:
+
+  (cd ${STATE#"$PWD/"}/push-work && git commit --allow-empty -m "Say it again" && git push origin main)
+  tail -f ${NOTIFIED#"$PWD/"}
+
 TEXT
   while alive service; do sleep 1; done
   fail "the service ended by itself"
 }
 
 main() {
-  lock_state
+  # What a demo that was killed was just asking of something holds its lock for a moment.
+  lock_state 5
   # What a demo that was killed left running.
   local name
-  for name in service git-host registry postgres; do stop "$name"; done
+  for name in service receiver git-host registry postgres; do stop "$name"; done
   [[ $WHERE == cluster ]] || engine_stop
   trap stop_everything EXIT
   trap 'exit 130' INT TERM HUP
@@ -148,6 +166,7 @@ main() {
   start_registry
   choose_executor
   start_git_host
+  start_receiver
   compile
   start_service
   make_token
@@ -155,7 +174,8 @@ main() {
   build_git
   build_failing
   build_cancelled
-  step "Four builds $PLACE, each as it should be (executor: $EXECUTOR)"
+  build_push
+  step "Five builds $PLACE, each as it should be (executor: $EXECUTOR)"
   place_closing_words
   [[ -n "${ONCE:-}" ]] || stay
 }

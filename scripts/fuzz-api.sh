@@ -32,11 +32,13 @@ start_service() {
   port=$(free_port 8480)
   URL=http://127.0.0.1:$port
   rm -rf "$STATE/contexts"
-  spawn slipway env SLIPWAY_DATABASE_URL="$DATABASE_URL" SLIPWAY_NO_AUTH=true \
+  spawn slipway env SLIPWAY_DATABASE_URL="$DATABASE_URL" \
     SLIPWAY_SECRET_KEY="$(printf '01%.0s' {1..32})" target/debug/slipway serve --launcher none \
     --listen "127.0.0.1:$port" --context-store "$STATE/contexts" --address-rate 0 --token-rate 0 --log warn \
     --callback-deny 0.0.0.0/0,::/0
   wait_until 60 slipway curl --silent --fail "$URL/readyz"
+  TOKEN=$(SLIPWAY_DATABASE_URL=$DATABASE_URL target/debug/slipway token create --name fuzz --scope admin 2>/dev/null) ||
+    fail "no token could be made"
 }
 
 # shellcheck disable=SC2317 # called by the trap
@@ -59,6 +61,7 @@ closing_lines() {
   fi
   printf 'not run: contexts as builds read them: only the token of a running build opens one (tests/api/contexts.rs)\n'
   printf 'not run: streams that do not end by themselves: Server-Sent Events are asked for with an Accept header, which the description does not offer as a parameter (tests/api/following.rs, tests/api/events.rs)\n'
+  printf 'not run: DELETE /api/v1/tokens/{id}: it would end the token that all the rest is asked with (tests/api/projects.rs)\n'
   printf 'not run: builds that are still under way: the launcher ends each at once (tests/api/waiting.rs)\n'
   printf 'repeat with: SEED=%s bash scripts/fuzz-api.sh\n' "$SEED"
 }
@@ -79,7 +82,7 @@ start_service
 
 step "schemathesis, for at most $TIME seconds, with seed $SEED"
 status=0
-(cd "$STATE" && exec "$TOOL/bin/schemathesis" --config-file "$CONFIG" run "$URL/openapi.json" --url "$URL" \
+(cd "$STATE" && TOKEN=$TOKEN exec "$TOOL/bin/schemathesis" --config-file "$CONFIG" run "$URL/openapi.json" --url "$URL" \
   --max-time "$TIME" --seed "$SEED") 9>&- || status=$?
 closing_lines
 exit "$status"

@@ -2,7 +2,7 @@
 """Serves the git repositories in a folder over HTTP, by `git http-backend`. For the demo and the tests.
 
 git-http.py FOLDER ADDRESS PORT: prints the port, of use where 0 leaves the choice to the system.
-GIT_HTTP_LOGIN=user:password is what the repositories below private/ ask for.
+GIT_HTTP_LOGIN=user:password is what the repositories below private/ ask for, and every push. Without it, nobody pushes.
 """
 
 import base64
@@ -19,14 +19,18 @@ class GitBackend(BaseHTTPRequestHandler):
     folder = "."
     login = ""
 
-    def allowed(self, path):
+    def user(self):
+        """Who asks; empty for anybody."""
         wanted = b"Basic " + base64.b64encode(self.login.encode())
         given = self.headers.get("Authorization", "").encode()
-        return not path.startswith("/private/") or hmac.compare_digest(given, wanted)
+        known = self.login and hmac.compare_digest(given, wanted)
+        return self.login.partition(":")[0] if known else ""
 
     def answer(self):
         path, _, query = self.path.partition("?")
-        if not self.allowed(path):
+        user = self.user()
+        pushes = path.endswith("/git-receive-pack") or "service=git-receive-pack" in query
+        if not user and (pushes or path.startswith("/private/")):
             self.send_response(401)
             self.send_header("WWW-Authenticate", 'Basic realm="git"')
             self.send_header("Content-Length", "0")
@@ -55,6 +59,8 @@ class GitBackend(BaseHTTPRequestHandler):
                 "HTTP_GIT_PROTOCOL": self.headers.get("Git-Protocol", ""),
                 "GIT_PROTOCOL": self.headers.get("Git-Protocol", ""),
                 "REMOTE_ADDR": self.client_address[0],
+                # git takes pushes of those only whose names are known.
+                **({"REMOTE_USER": user} if user else {}),
             },
         )
         head, _, content = done.stdout.partition(b"\r\n\r\n")

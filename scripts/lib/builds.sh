@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# The demo's four builds, all through the REST API at $API, with the header in $TOKEN_FILE. $FIRST_BUILD is the first one's id.
+# The demo's first four builds, all through the REST API at $API, with the header in $TOKEN_FILE. $FIRST_BUILD is the first one's id.
 
 # call METHOD PATH [CURL ARGUMENT…]: prints the answer's body; what is not a success ends the demo.
 call() {
@@ -63,11 +63,11 @@ show_log() {
 check_digest() {
   local pushed
   pushed=$(registry_digest "$REGISTRY" "$1" "$2") || fail "the registry has no $1:$2"
-  expect "the digest in the registry" "$pushed" "$(field .digest)"
+  expect "the digest of $1:$2 in the registry" "$pushed" "$(field .digest)"
 }
 
 build_upload() {
-  step "Build 1 of 4: an uploaded context with RUN steps"
+  step "Build 1 of 5: an uploaded context with RUN steps"
   local folder=$STATE/hello context id
   mkdir -p "$folder"
   cat >"$folder/Dockerfile" <<DOCKERFILE
@@ -99,7 +99,7 @@ DOCKERFILE
 }
 
 build_git() {
-  step "Build 2 of 4: a git repository over HTTP"
+  step "Build 2 of 5: a git repository over HTTP"
   local work=$STATE/git-work id commit
   rm -rf "$work" "$STATE/git/hello.git"
   git init --quiet "$work"
@@ -124,7 +124,7 @@ build_git() {
 }
 
 build_failing() {
-  step "Build 3 of 4: a RUN step that fails"
+  step "Build 3 of 5: a RUN step that fails"
   local context id
   context=$(printf 'FROM %s/library/busybox:stable\nRUN echo "about to fail" && exit 42\n' "$REGISTRY" |
     call POST '/api/v1/contexts?project=demo' --header 'Content-Type: text/plain' --data-binary @- | jq --raw-output .id)
@@ -142,7 +142,7 @@ build_failing() {
 }
 
 build_cancelled() {
-  step "Build 4 of 4: a long build, cancelled"
+  step "Build 4 of 5: a long build, cancelled"
   local context id until=$((SECONDS + 120))
   context=$(printf 'FROM %s/library/busybox:stable\nRUN echo "sleeping" && sleep 600\n' "$REGISTRY" |
     call POST '/api/v1/contexts?project=demo' --header 'Content-Type: text/plain' --data-binary @- | jq --raw-output .id)

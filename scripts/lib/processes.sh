@@ -5,13 +5,15 @@
 # stranger since. Each process is in a session of its own, so that Ctrl-C reaches this script only, which then stops
 # everything in the right order.
 
-# The moment the process began, in clock ticks since the boot. Nothing if there is no such process.
-started_at() {
+# state_of PID: its state, and the moment it began, in clock ticks since the boot. Nothing if there is no such process.
+state_of() {
   local stat
   stat=$(cat "/proc/$1/stat" 2>/dev/null) || return 0
   # The name, in parentheses, may hold blanks: count from behind it.
-  awk '{print $20}' <<<"${stat##*) }"
+  awk '{print $1, $20}' <<<"${stat##*) }"
 }
+
+started_at() { state_of "$1" | cut -d' ' -f2; }
 
 # lock_state [SECONDS]: only one script at a time works in $STATE; another one waits so long for its turn.
 lock_state() {
@@ -28,14 +30,14 @@ spawn() {
   printf '%s %s\n' "$!" "$(started_at "$!")" >"$STATE/$name.pid"
 }
 
-# Whether the process of that name is there, and is the one that was started.
+# Whether the process of that name is there, and is the one that was started. Its state and its beginning are read at
+# once: a process that has ended may be gone a moment later.
 alive() {
-  local pid at
+  local pid at letter began
   read -r pid at 2>/dev/null <"$STATE/$1.pid" || return 1
-  [[ -n "$pid" && -n "$at" && "$(started_at "$pid")" == "$at" ]] && ! zombie "$pid"
+  read -r letter began <<<"$(state_of "$pid")"
+  [[ -n "$at" && "$began" == "$at" && "$letter" != Z ]]
 }
-
-zombie() { [[ "$(awk '/^State:/ {print $2}' "/proc/$1/status" 2>/dev/null)" == Z ]]; }
 
 # stop NAME [SIGNAL [SECONDS]]: asks it to end, waits, and then insists.
 stop() {

@@ -94,11 +94,16 @@ pub(super) fn too_large(limit: u64) -> Problem {
 
 /// Parses JSON. Where it fails it is parsed once more, slowly, to learn whether it is JSON at all, and in which field.
 pub(super) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
-    if let Ok(value) = serde_json::from_slice(bytes) {
+    // serde would take fields from an array, too, by their order.
+    let object = bytes.trim_ascii_start().starts_with(b"{");
+    if object && let Ok(value) = serde_json::from_slice(bytes) {
         return Ok(value);
     }
     if let Err(error) = serde_json::from_slice::<IgnoredAny>(bytes) {
         return Err(Problem::new(Code::MalformedJson).detail(error.to_string()));
+    }
+    if !object {
+        return Err(Problem::new(Code::ValidationFailed).detail("the body must be a JSON object"));
     }
     let mut json = serde_json::Deserializer::from_slice(bytes);
     serde_path_to_error::deserialize(&mut json).map_err(|error| field_error(&error).into())

@@ -156,6 +156,16 @@ async fn bodies_that_are_no_json_are_refused(_: PgPoolOptions, database: PgConne
             .await
             .is_problem(400, "malformed_json");
     }
+    // A change whose fields may all be left out, too.
+    let lists = [(Method::POST, BUILDS), (Method::POST, "/api/v1/tokens")];
+    for (method, path) in lists {
+        for body in ["[null, null]", "[]", "null", "3", "\"text\""] {
+            let request = request(method.clone(), path).header("content-type", "application/json");
+            let answer = service.send(request.body(Body::from(body)).unwrap()).await;
+            let problem = answer.is_problem(422, "validation_failed");
+            assert_eq!(problem["detail"], "the body must be a JSON object");
+        }
+    }
     for kind in [
         None,
         Some("text/plain"),
