@@ -103,7 +103,7 @@ pub(super) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
         return Err(Problem::new(Code::MalformedJson).detail(error.to_string()));
     }
     if !object {
-        return Err(Problem::new(Code::ValidationFailed).detail("the body must be a JSON object"));
+        return Err(Problem::field("", "must be a JSON object").detail("the body must be a JSON object"));
     }
     let mut json = serde_json::Deserializer::from_slice(bytes);
     serde_path_to_error::deserialize(&mut json).map_err(|error| field_error(&error).into())
@@ -270,7 +270,7 @@ mod tests {
                 "source",
                 "unknown variant",
             ),
-            (json!("text"), "", "invalid type"),
+            (json!("text"), "", "must be a JSON object"),
         ] {
             let (field, said) = field(&body);
             assert_eq!(field, expected, "{body}: {said}");
