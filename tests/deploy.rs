@@ -43,7 +43,9 @@ fn settings() -> BTreeMap<String, String> {
 
 fn documents(text: &str) -> Vec<Value> {
     let documents = serde_yaml_ng::Deserializer::from_str(text);
-    documents.map(|one| Value::deserialize(one).unwrap()).collect()
+    documents
+        .map(|one| Value::deserialize(one).expect("the manifest is YAML"))
+        .collect()
 }
 
 /// The service's container, as the Deployment has it.
@@ -61,9 +63,12 @@ fn of_the_deployment() -> BTreeMap<String, String> {
         None => variable["value"].as_str().expect("it has a value").to_owned(),
         Some(secret) => sample(secret).to_owned(),
     };
-    let named = variables
-        .iter()
-        .map(|variable| (variable["name"].as_str().unwrap().to_owned(), value(variable)));
+    let named = variables.iter().map(|variable| {
+        (
+            variable["name"].as_str().expect("it has a name").to_owned(),
+            value(variable),
+        )
+    });
     named.collect()
 }
 
