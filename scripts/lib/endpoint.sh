@@ -17,9 +17,9 @@ start_receiver() {
 make_endpoint() {
   local made
   forget_earlier endpoints '.description == "the demo'\''s receiver"'
-  shown "curl -d '{\"project\":\"demo\",\"url\":\"http://$RECEIVER/\"}' $API/api/v1/endpoints"
-  made=$(call POST /api/v1/endpoints --header 'Content-Type: application/json' --data "$(jq --null-input \
-    --arg url "http://$RECEIVER/" '{project: "demo", url: $url, description: "the demo'\''s receiver"}')")
+  shown "slipway endpoint create http://$RECEIVER/ --project demo"
+  made=$(slipway endpoint --output json create "http://$RECEIVER/" --project demo --description "the demo's receiver") ||
+    fail "no endpoint could be made"
   ENDPOINT=$(jq --raw-output .id <<<"$made")
   jq --join-output .secret <<<"$made" | keep "$STATE/endpoint-secret"
   info "endpoint $ENDPOINT, told of every build of the project"

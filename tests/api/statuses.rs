@@ -66,7 +66,7 @@ async fn builds_of_a_push_are_shown_at_its_commit_from_their_first_state_on(
         "slipway/team/main".to_owned(),
         true,
     );
-    assert_eq!(targets(&pool, build).await, [target.clone()]);
+    assert_eq!(targets(&pool, build).await, std::slice::from_ref(&target));
     assert_eq!(told(&pool, build).await, ["build.queued"]);
 
     // What is built once more replaces the status.
