@@ -44,7 +44,7 @@ fn settings() -> BTreeMap<String, String> {
 fn documents(text: &str) -> Vec<Value> {
     let documents = serde_yaml_ng::Deserializer::from_str(text);
     documents
-        .map(|one| Value::deserialize(one).expect("it is YAML"))
+        .map(|one| Value::deserialize(one).expect("the manifest is YAML"))
         .collect()
 }
 

@@ -9,10 +9,11 @@ usage() { fail "component.sh stop|kill|start|restart|pause|continue ${COMPONENTS
 
 status() {
   local name
-  for name in "${COMPONENTS[@]}"; do printf '%-24s %s\n' "$name" "$(state_of "$name")"; done
+  for name in "${COMPONENTS[@]}"; do printf '%-24s %s\n' "$name" "$(condition_of "$name")"; done
 }
 
-state_of() {
+# Not to be named as what `alive` asks: it would be asked in its place.
+condition_of() {
   local pid
   alive "$1" || { echo stopped && return; }
   read -r pid _ <"$STATE/$1.pid"
