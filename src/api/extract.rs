@@ -9,7 +9,10 @@ use axum::{
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, header, request::Parts};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
-use serde::de::{DeserializeOwned, IgnoredAny};
+use serde::{
+    Deserialize, Deserializer,
+    de::{DeserializeOwned, IgnoredAny},
+};
 
 use super::problem::{Code, FieldError, Problem};
 
@@ -90,6 +93,11 @@ pub(super) fn content_length(headers: &HeaderMap) -> Option<u64> {
 /// A body above its limit.
 pub(super) fn too_large(limit: u64) -> Problem {
     Problem::new(Code::BodyTooLarge).detail(format!("at most {limit} bytes are taken here"))
+}
+
+/// A field that may be left out, and is not null where it is there: for serde, with `default`.
+pub(super) fn given<'de, D: Deserializer<'de>, T: Deserialize<'de>>(field: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(field).map(Some)
 }
 
 /// Parses JSON. Where it fails it is parsed once more, slowly, to learn whether it is JSON at all, and in which field.

@@ -87,13 +87,13 @@ pub struct ProjectSettings {
 #[serde(deny_unknown_fields, default)]
 pub struct ProjectTerms {
     /// Builds that may run at once; the operator's default when null.
-    #[schema(required = true, minimum = 0, maximum = 2_147_483_647)]
+    #[schema(minimum = 0, maximum = 2_147_483_647)]
     pub max_running: Option<u32>,
     /// Builds that may wait at once; the operator's default when null.
-    #[schema(required = true, minimum = 0, maximum = 2_147_483_647)]
+    #[schema(minimum = 0, maximum = 2_147_483_647)]
     pub max_queued: Option<u32>,
     /// Builds that may be created within an hour; the operator's default when null.
-    #[schema(required = true, minimum = 0, maximum = 2_147_483_647)]
+    #[schema(minimum = 0, maximum = 2_147_483_647)]
     pub max_per_hour: Option<u32>,
     /// Free slots go to the project that holds the least for its weight.
     #[schema(minimum = 1, maximum = 1000, default = 1)]

@@ -166,6 +166,10 @@ async fn bodies_that_are_no_json_are_refused(_: PgPoolOptions, database: PgConne
             assert_eq!(problem["detail"], "the body must be a JSON object");
         }
     }
+    // What may be left out of a change is no null for that.
+    let problem = service.patch(change, &json!({"clone_url": null})).await;
+    let problem = problem.is_problem(422, "validation_failed");
+    assert_eq!(problem["errors"][0]["field"], "clone_url");
     for kind in [
         None,
         Some("text/plain"),

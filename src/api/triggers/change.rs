@@ -13,7 +13,7 @@ use crate::{
     api::{
         ApiState,
         caller::Caller,
-        extract::{JsonBody, PathId},
+        extract::{JsonBody, PathId, given},
         problem::{Code, Problem},
     },
     domain::{
@@ -29,18 +29,23 @@ use crate::{
 #[serde(deny_unknown_fields)]
 pub(super) struct TriggerPatch {
     /// The repository as the git host names it.
+    #[serde(default, deserialize_with = "given")]
     #[schema(nullable = false)]
     repository: Option<HostedName>,
     /// Where builds clone it from.
+    #[serde(default, deserialize_with = "given")]
     #[schema(nullable = false)]
     clone_url: Option<GitUrl>,
     /// All rules anew.
+    #[serde(default, deserialize_with = "given")]
     #[schema(nullable = false)]
     rules: Option<Rules>,
     /// Whether deliveries lead to builds.
+    #[serde(default, deserialize_with = "given")]
     #[schema(nullable = false)]
     enabled: Option<bool>,
     /// Whether commits bear their builds' status, as a whole: a token that is not named again is forgotten.
+    #[serde(default, deserialize_with = "given")]
     #[schema(nullable = false)]
     commit_status: Option<NewStatus>,
 }

@@ -18,7 +18,7 @@ use crate::{
     api::{
         ApiState,
         caller::Caller,
-        extract::JsonBody,
+        extract::{JsonBody, given},
         problem::{Problem, ProblemBody},
     },
     domain::{
@@ -52,6 +52,7 @@ pub(super) struct NewTrigger {
     #[serde(default = "yes")]
     enabled: bool,
     /// Whether commits bear their builds' status; they do not when absent.
+    #[serde(default, deserialize_with = "given")]
     #[schema(nullable = false)]
     commit_status: Option<NewStatus>,
 }
