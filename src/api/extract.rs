@@ -14,7 +14,12 @@ use serde::{
     de::{DeserializeOwned, IgnoredAny},
 };
 
-use super::problem::{Code, FieldError, Problem};
+use serde_json::Value;
+
+use super::{
+    problem::{Code, FieldError, Problem},
+    strict::Strict,
+};
 
 /// The largest JSON body.
 pub(super) const JSON_LIMIT: usize = 256 * 1024;
@@ -105,7 +110,7 @@ pub(super) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     // serde would take fields from an array, too, by their order.
     let object = bytes.trim_ascii_start().starts_with(b"{");
     if object && let Ok(value) = serde_json::from_slice(bytes) {
-        return Ok(value);
+        return strictly::<T>(bytes).map(|()| value);
     }
     if let Err(error) = serde_json::from_slice::<IgnoredAny>(bytes) {
         return Err(Problem::new(Code::MalformedJson).detail(error.to_string()));
@@ -115,6 +120,20 @@ pub(super) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     }
     let mut json = serde_json::Deserializer::from_slice(bytes);
     serde_path_to_error::deserialize(&mut json).map_err(|error| field_error(&error).into())
+}
+
+/// Refuses what was parsed, where an array took the place of an object in it.
+fn strictly<T: DeserializeOwned>(bytes: &[u8]) -> Result<(), Problem> {
+    let value = || serde_json::from_slice::<Value>(bytes).map(Strict);
+    let json = value().map_err(|error| Problem::new(Code::MalformedJson).detail(error.to_string()))?;
+    if T::deserialize(json).is_ok() {
+        return Ok(());
+    }
+    let json = value().map_err(|error| Problem::new(Code::MalformedJson).detail(error.to_string()))?;
+    match serde_path_to_error::deserialize::<_, T>(json) {
+        Ok(_) => Ok(()),
+        Err(error) => Err(field_error(&error).into()),
+    }
 }
 
 /// Says which field it was, in words for people who do not know serde.

@@ -29,6 +29,7 @@ mod quota;
 mod rates;
 mod request_id;
 mod streams;
+mod strict;
 mod tokens;
 mod triggers;
 

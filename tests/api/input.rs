@@ -166,6 +166,11 @@ async fn bodies_that_are_no_json_are_refused(_: PgPoolOptions, database: PgConne
             assert_eq!(problem["detail"], "the body must be a JSON object");
         }
     }
+    let settings = json!({"push_mode": "direct", "default_resources": {}, "max_resources": [null, null]});
+    let project = json!({"name": "lists", "terms": {"settings": settings}});
+    let problem = service.post("/api/v1/projects", &project).await;
+    let problem = problem.is_problem(422, "validation_failed");
+    assert_eq!(problem["errors"][0]["field"], "terms.settings.max_resources");
     // What may be left out of a change is no null for that.
     let problem = service.patch(change, &json!({"clone_url": null})).await;
     let problem = problem.is_problem(422, "validation_failed");
