@@ -18,9 +18,11 @@ pub struct StatusTarget {
     pub commit: String,
     /// What the status is called; a later one of the same name replaces it. One per rule and repository, say.
     pub context: String,
-    /// A token of the project's own, as [`super::keyring::Keyring::seal`] left it; without one, the operator's for that
-    /// host is taken.
-    pub credential: Option<SealedCredential>,
+    /// The trigger that made the build.
+    pub trigger: TriggerId,
+    /// The trigger's own token as it has it now, sealed with [`token_context`]; without one, the operator's for that host
+    /// is taken.
+    pub token: Option<Vec<u8>>,
 }
 
 /// Where a trigger's git host is told of its builds.
@@ -43,10 +45,6 @@ impl StatusTarget {
     /// does not have it.
     pub fn of(trigger: &Trigger, rule: &RuleName, commit: &CommitId) -> Option<Self> {
         let settings = trigger.settings.commit_status.as_ref()?;
-        let credential = settings.token.as_ref().map(|sealed| SealedCredential {
-            context: token_context(trigger.id, &settings.api_url),
-            sealed: sealed.clone(),
-        });
         Some(Self {
             provider: trigger.provider,
             api_url: settings.api_url.clone(),
@@ -54,23 +52,9 @@ impl StatusTarget {
             commit: commit.to_string(),
             // The host may have several projects here, whose rules are called alike.
             context: format!("slipway/{}/{rule}", trigger.project),
-            credential,
+            trigger: trigger.id,
+            token: settings.token.clone(),
         })
-    }
-}
-
-/// A sealed token, and the context that it opens with.
-#[derive(Clone, PartialEq, Eq)]
-pub struct SealedCredential {
-    /// What it was sealed with.
-    pub context: Vec<u8>,
-    /// The sealed token.
-    pub sealed: Vec<u8>,
-}
-
-impl std::fmt::Debug for SealedCredential {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("SealedCredential(***)")
     }
 }
 

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     domain::{
-        commit_status::StatusTarget,
+        commit_status::{StatusTarget, token_context},
         endpoint::{EventType, SigningSecret},
     },
     store::{Due, Recipient, ToEndpoint, TryOutcome, TrySeen},
@@ -73,8 +73,11 @@ impl Notifier {
         let Some(build) = &due.build else {
             return given_up("the build has been removed");
         };
-        let token = match &to.credential {
-            Some(own) => client::open(self.options.keyring.as_deref(), &own.context, &own.sealed),
+        let token = match &to.token {
+            Some(sealed) => {
+                let context = token_context(to.trigger, &to.api_url);
+                client::open(self.options.keyring.as_deref(), &context, sealed)
+            }
             None => self.options.tokens.of(&build.spec.project, to).await,
         };
         let token = match token {

@@ -13,14 +13,14 @@ impl Store {
         Ok(insert(&mut *self.pool.acquire().await?, &[(build, target)]).await?)
     }
 
-    /// The same, with the target of another build, if that has one: it is built once more.
+    /// The same, with the target of another build, if that has one and its trigger still shows it: it is built once more.
     pub async fn show_commit_status_of(&self, build: BuildId, other: BuildId) -> Result<(), StoreError> {
         sqlx::query!(
             "
-            INSERT INTO commit_statuses (build_id, provider, api_url, repository, commit_id, context,
-                credential_context, credential)
-            SELECT $1, provider, api_url, repository, commit_id, context, credential_context, credential
-            FROM commit_statuses WHERE build_id = $2 ON CONFLICT DO NOTHING
+            INSERT INTO commit_statuses (build_id, provider, api_url, repository, commit_id, context, trigger_id)
+            SELECT $1, c.provider, c.api_url, c.repository, c.commit_id, c.context, c.trigger_id
+            FROM commit_statuses c JOIN triggers t ON t.id = c.trigger_id AND t.status_api_url = c.api_url
+            WHERE c.build_id = $2 ON CONFLICT DO NOTHING
             ",
             build.0,
             other.0
@@ -31,7 +31,7 @@ impl Store {
     }
 }
 
-/// Stores where the status of each build is shown.
+/// Stores where the status of each build is shown; their tokens stay where they are.
 pub(super) async fn insert(
     db: &mut PgConnection,
     targets: &[(BuildId, &StatusTarget)],
@@ -43,28 +43,20 @@ pub(super) async fn insert(
     let texts = |of: fn(&StatusTarget) -> &str| -> Vec<&str> {
         targets.iter().map(|(_, target)| of(target)).collect()
     };
-    let sealed: Vec<Option<(&[u8], &[u8])>> = targets
-        .iter()
-        .map(|(_, target)| target.credential.as_ref())
-        .map(|own| own.map(|own| (own.context.as_slice(), own.sealed.as_slice())))
-        .collect();
-    let contexts: Vec<Option<&[u8]>> = sealed.iter().map(|own| own.map(|own| own.0)).collect();
-    let tokens: Vec<Option<&[u8]>> = sealed.iter().map(|own| own.map(|own| own.1)).collect();
+    let triggers: Vec<Uuid> = targets.iter().map(|(_, target)| target.trigger.0).collect();
     sqlx::query!(
         "
-        INSERT INTO commit_statuses (build_id, provider, api_url, repository, commit_id, context,
-            credential_context, credential)
-        SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::bytea[],
-            $8::bytea[]) ON CONFLICT DO NOTHING
+        INSERT INTO commit_statuses (build_id, provider, api_url, repository, commit_id, context, trigger_id)
+        SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::uuid[])
+        ON CONFLICT DO NOTHING
         ",
         &builds,
         &texts(|target| target.provider.as_str()) as &[&str],
-        &texts(|target| target.api_url.as_str().trim_end_matches('/')) as &[&str],
+        &texts(|target| target.api_url.as_str()) as &[&str],
         &texts(|target| &target.repository) as &[&str],
         &texts(|target| &target.commit) as &[&str],
         &texts(|target| &target.context) as &[&str],
-        &contexts as &[Option<&[u8]>],
-        &tokens as &[Option<&[u8]>]
+        &triggers
     )
     .execute(db)
     .await?;

@@ -26,10 +26,10 @@ async fn patch(service: &Harness, trigger: &str, status: &Value) -> Answer {
     service.patch(&format!("{TRIGGERS}/{trigger}"), &body).await
 }
 
-/// Where each build's status is shown: the API's base, the repository, the name, and whether the token is the trigger's.
-async fn targets(pool: &PgPool, build: &str) -> Vec<(String, String, String, String, bool)> {
+/// Where each build's status is shown: the API's base, the repository, the commit, the name, and whose token is taken.
+async fn targets(pool: &PgPool, build: &str) -> Vec<(String, String, String, String, String)> {
     sqlx::query_as(
-        "SELECT api_url, repository, commit_id, context, credential IS NOT NULL FROM commit_statuses
+        "SELECT api_url, repository, commit_id, context, trigger_id::text FROM commit_statuses
         WHERE build_id = $1::uuid",
     )
     .bind(build)
@@ -64,7 +64,7 @@ async fn builds_of_a_push_are_shown_at_its_commit_from_their_first_state_on(
         "team/app".to_owned(),
         COMMIT.to_owned(),
         "slipway/team/main".to_owned(),
-        true,
+        trigger,
     );
     assert_eq!(targets(&pool, build).await, std::slice::from_ref(&target));
     assert_eq!(told(&pool, build).await, ["build.queued"]);

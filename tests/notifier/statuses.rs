@@ -6,11 +6,13 @@ use secrecy::SecretString;
 use serde_json::{Value, json};
 use slipway::{
     domain::{
-        BuildId,
-        commit_status::{SealedCredential, StatusTarget},
+        Actor, BuildId, Trigger, TriggerId,
+        commit_status::{StatusSettings, StatusTarget, token_context},
         provider::Provider,
+        trigger::{Rules, TriggerSettings},
     },
     notifier::TokenFiles,
+    store::TriggerChange,
 };
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 
@@ -21,29 +23,59 @@ use crate::{
 
 const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
 
-fn target(world: &World, provider: Provider, url: &str) -> StatusTarget {
-    let context = b"a trigger".to_vec();
-    let sealed = world.keyring.seal(&context, &SecretString::from("tok-1"));
-    StatusTarget {
-        provider,
-        api_url: url.parse().expect("an address"),
-        repository: "team/app".to_owned(),
-        commit: COMMIT.to_owned(),
-        context: "slipway/app".to_owned(),
-        credential: Some(SealedCredential { context, sealed }),
+/// A trigger that shows the statuses of its builds there, with a token of its own where one is named.
+async fn trigger(
+    world: &World,
+    provider: Provider,
+    repository: &str,
+    url: &str,
+    token: Option<&str>,
+) -> Trigger {
+    let id = TriggerId::generate();
+    let settings = TriggerSettings {
+        repository: repository.parse().expect("a name"),
+        clone_url: "https://git.example/team/app.git".parse().expect("an address"),
+        rules: Rules::default(),
+        enabled: true,
+        commit_status: Some(status(world, id, url, token)),
+    };
+    let actor = Actor::command_line();
+    world
+        .store
+        .add_trigger(id, &project("default"), provider, &settings, &vec![0], &actor)
+        .await
+        .expect("it is stored")
+}
+
+fn status(world: &World, id: TriggerId, url: &str, token: Option<&str>) -> StatusSettings {
+    let api_url = url.parse().expect("an address");
+    let seal = |token| {
+        let context = token_context(id, &api_url);
+        world.keyring.seal(&context, &SecretString::from(token))
+    };
+    StatusSettings {
+        token: token.map(seal),
+        api_url,
     }
+}
+
+/// A build of the trigger that is about to be created.
+async fn shown(world: &World, trigger: &Trigger) -> BuildId {
+    let id = BuildId::generate();
+    let rule = "app".parse().expect("a name");
+    let commit = COMMIT.parse().expect("a commit");
+    let target = StatusTarget::of(trigger, &rule, &commit).expect("it shows statuses");
+    let stored = world.store.show_commit_status(id, &target).await;
+    stored.expect("it is stored");
+    id
 }
 
 /// What a host hears of a build that fails.
 async fn failing(world: &World, provider: Provider, base: &str) -> Vec<Heard> {
     let receiver = Receiver::new().await;
-    let id = BuildId::generate();
-    let target = target(world, provider, &format!("{}{base}", receiver.url));
-    world
-        .store
-        .show_commit_status(id, &target)
-        .await
-        .expect("it is stored");
+    let url = format!("{}{base}", receiver.url);
+    let trigger = trigger(world, provider, "team/app", &url, Some("tok-1")).await;
+    let id = shown(world, &trigger).await;
     world.queued_as(id, "default").await;
     world.start(id).await;
     world.fail(id).await;
@@ -72,7 +104,7 @@ async fn github_and_gitea_hear_pending_and_then_the_result(_: PgPoolOptions, dat
                 .all(|one| one.header("authorization") == authorization)
         );
         assert_eq!(field(&heard, "state"), ["pending", "pending", "failure"]);
-        assert_eq!(field(&heard, "context"), vec![json!("slipway/app"); 3]);
+        assert_eq!(field(&heard, "context"), vec![json!("slipway/default/app"); 3]);
         let end = heard[2].json();
         assert_eq!(end["description"], "build_step_failed: RUN make ended with 2");
         let link = end["target_url"].as_str().expect("a link");
@@ -91,7 +123,7 @@ async fn gitlab_hears_of_running_too(_: PgPoolOptions, database: PgConnectOption
     assert!(heard.iter().all(|one| one.path == path), "{heard:?}");
     assert!(heard.iter().all(|one| one.header("private-token") == "tok-1"));
     assert_eq!(field(&heard, "state"), ["pending", "running", "failed"]);
-    assert_eq!(field(&heard, "name"), vec![json!("slipway/app"); 3]);
+    assert_eq!(field(&heard, "name"), vec![json!("slipway/default/app"); 3]);
 }
 
 #[sqlx::test(migrations = false)]
@@ -137,17 +169,8 @@ async fn the_operators_token_goes_to_its_host_and_its_project_alone(
         (&wrong.url, "default", "team/app", false),
     ] {
         let before = right.heard().len();
-        let id = BuildId::generate();
-        let target = StatusTarget {
-            credential: None,
-            repository: repository.to_owned(),
-            ..target(&world, Provider::Github, url)
-        };
-        world
-            .store
-            .show_commit_status(id, &target)
-            .await
-            .expect("it is stored");
+        let trigger = trigger(&world, Provider::Github, repository, url, None).await;
+        let id = shown(&world, &trigger).await;
         world.queued_as(id, project(owner).as_str()).await;
         world.settle(&world.notifier()).await;
         assert_eq!(
@@ -170,13 +193,8 @@ async fn what_a_host_will_never_take_is_given_up_and_the_next_is_told(
     let world = World::new(database).await;
     let receiver = Receiver::new().await;
     receiver.answers_with(422);
-    let id = BuildId::generate();
-    let target = target(&world, Provider::Github, &receiver.url);
-    world
-        .store
-        .show_commit_status(id, &target)
-        .await
-        .expect("it is stored");
+    let trigger = trigger(&world, Provider::Github, "team/app", &receiver.url, Some("tok-1")).await;
+    let id = shown(&world, &trigger).await;
     world.queued_as(id, "default").await;
     world.start(id).await;
     world.settle(&world.notifier()).await;
@@ -190,4 +208,47 @@ async fn what_a_host_will_never_take_is_given_up_and_the_next_is_told(
     };
     assert_eq!(forget().await, 0, "it is young");
     assert_eq!(world.count("commit_statuses").await, 1);
+}
+
+#[sqlx::test(migrations = false)]
+async fn a_new_token_counts_at_once_and_what_is_turned_off_or_removed_is_told_no_more(
+    _: PgPoolOptions,
+    database: PgConnectOptions,
+) {
+    let world = World::new(database).await;
+    let (receiver, elsewhere) = (Receiver::new().await, Receiver::new().await);
+    let trigger = trigger(&world, Provider::Gitea, "team/app", &receiver.url, Some("tok-1")).await;
+    let id = shown(&world, &trigger).await;
+    world.queued_as(id, "default").await;
+    let settles = async |status: Option<StatusSettings>| {
+        let change = TriggerChange {
+            commit_status: Some(status),
+            ..TriggerChange::default()
+        };
+        let actor = Actor::command_line();
+        let changed = world.store.change_trigger(trigger.id, &change, &actor).await;
+        changed.expect("it is changed").expect("it is there");
+    };
+    settles(Some(status(&world, trigger.id, &receiver.url, Some("tok-2")))).await;
+    world.settle(&world.notifier()).await;
+    assert_eq!(receiver.heard()[0].header("authorization"), "token tok-2");
+
+    // The token of another address does not come to this one, nor its own to that.
+    settles(Some(status(&world, trigger.id, &elsewhere.url, Some("tok-3")))).await;
+    world.start(id).await;
+    world.settle(&world.notifier()).await;
+    settles(None).await;
+    let again = BuildId::generate();
+    let copied = world.store.show_commit_status_of(again, id).await;
+    copied.expect("it is looked up");
+    assert_eq!(world.count("commit_statuses").await, 1, "it shows none any more");
+
+    world
+        .store
+        .remove_trigger(trigger.id, &Actor::command_line())
+        .await
+        .expect("it is removed");
+    world.fail(id).await;
+    world.settle(&world.notifier()).await;
+    assert_eq!((receiver.heard().len(), elsewhere.heard().len()), (1, 0));
 }

@@ -81,6 +81,11 @@ pub(super) fn settled(
     let Some(api_url) = new.api_url.map_or_else(found, |url| Ok(Some(url)))? else {
         return Ok(None);
     };
+    let api_url = api_url
+        .as_str()
+        .trim_end_matches('/')
+        .parse::<CallbackUrl>()
+        .map_err(|error| Problem::field("commit_status.api_url", error))?;
     if state.reachable.literal(&api_url.parsed()) == Some(false) {
         return Err(Problem::field(
             "commit_status.api_url",

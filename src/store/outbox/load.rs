@@ -8,8 +8,8 @@ use uuid::Uuid;
 
 use crate::{
     domain::{
-        BuildId, BuildSpec, Digest, EndpointId, Failure, Reason,
-        commit_status::{SealedCredential, StatusTarget},
+        BuildId, BuildSpec, Digest, EndpointId, Failure, Reason, TriggerId,
+        commit_status::StatusTarget,
         endpoint::{CallbackUrl, EventType, Format},
         provider::Provider,
     },
@@ -100,8 +100,8 @@ struct Row {
     repository: Option<String>,
     commit_id: Option<String>,
     context: Option<String>,
-    credential_context: Option<Vec<u8>>,
-    credential: Option<Vec<u8>>,
+    trigger_id: Option<Uuid>,
+    token: Option<Vec<u8>>,
     spec: Option<Json<BuildSpec>>,
     created_at: Option<jiff_sqlx::Timestamp>,
     digest: Option<Named<Digest>>,
@@ -124,12 +124,14 @@ impl Store {
                 e.url AS "url?", e.format AS "format?: Named<Format>", e.secret AS "secret?",
                 CASE WHEN e.old_secret_until > now() THEN e.old_secret END AS old_secret,
                 c.provider AS "provider?: Named<Provider>", c.api_url AS "api_url?", c.repository AS "repository?",
-                c.commit_id AS "commit_id?", c.context AS "context?", c.credential_context, c.credential,
+                c.commit_id AS "commit_id?", c.context AS "context?", t.id AS "trigger_id?",
+                t.status_token AS token,
                 s.spec AS "spec?: Json<BuildSpec>", s.created_at AS "created_at?: jiff_sqlx::Timestamp",
                 r.digest AS "digest: Named<Digest>", r.reason AS "reason: Named<Reason>", r.message, r.exit_code
             FROM notifications n
             LEFT JOIN endpoints e ON e.id = n.endpoint_id
             LEFT JOIN commit_statuses c ON n.endpoint_id IS NULL AND c.build_id = n.build_id
+            LEFT JOIN triggers t ON t.id = c.trigger_id AND t.status_api_url = c.api_url
             LEFT JOIN specs s ON s.build_id = n.build_id
             LEFT JOIN results r ON r.build_id = n.build_id
             WHERE n.id = ANY($1) ORDER BY n.id
@@ -174,17 +176,19 @@ impl Row {
                 secrets: [secret].into_iter().chain(self.old_secret.take()).collect(),
             })));
         }
-        let (Some(provider), Some(api_url)) = (self.provider.take(), self.api_url.take()) else {
+        let (Some(provider), Some(api_url), Some(trigger)) =
+            (self.provider.take(), self.api_url.take(), self.trigger_id)
+        else {
             return Ok(None);
         };
-        let credential = self.credential_context.take().zip(self.credential.take());
         Ok(Some(Recipient::Status(StatusTarget {
             provider: provider.0,
             api_url: api_url.parse().map_err(StoreError::unreadable)?,
             repository: self.repository.take().unwrap_or_default(),
             commit: self.commit_id.take().unwrap_or_default(),
             context: self.context.take().unwrap_or_default(),
-            credential: credential.map(|(context, sealed)| SealedCredential { context, sealed }),
+            trigger: TriggerId(trigger),
+            token: self.token.take(),
         })))
     }
 
