@@ -122,8 +122,8 @@ async fn store_build(pool: &PgPool, history: &History, contexts: &[Context]) {
         "INSERT INTO builds (id, project_id, priority, state, finished_at)
         VALUES ($1, 1, 0, (CASE WHEN $3 IS NULL THEN 'running' ELSE 'succeeded' END)::build_state,
             now() - make_interval(secs => $3 * 86400) + make_interval(secs => 0 * $2))",
-        "INSERT INTO commit_statuses (build_id, provider, api_url, repository, commit_id, context)
-        SELECT $1, 'github', 'https://api.github.com', 'team/app', 'abc', 'x' WHERE $2 + coalesce($3, 0) >= 0",
+        "INSERT INTO commit_statuses (build_id, provider, api_url, repository, commit_id, context, trigger_id)
+        SELECT $1, 'github', 'https://api.github.com', 'team/app', 'abc', 'x', $1 WHERE $2 + coalesce($3, 0) >= 0",
         // Which makes a notification, too.
         "INSERT INTO build_events (build_id, state, project_id)
         SELECT $1, 'queued', 1 FROM generate_series(1, 3) WHERE $2 + coalesce($3, 0) >= 0",
