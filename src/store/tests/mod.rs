@@ -17,6 +17,7 @@ mod shares;
 mod speed;
 mod steps;
 mod supersede;
+mod together;
 mod watching;
 
 use std::time::Duration;

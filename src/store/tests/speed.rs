@@ -31,6 +31,7 @@ async fn cycles(store: &Store, rounds: u32, slots: Slots) -> f64 {
     let mut done = 0_u32;
     for _ in 0..rounds {
         let claims = store.claim(slots, LEASE, 50).await.unwrap();
+        store.keep_lanes().await;
         done += u32::try_from(claims.len()).unwrap();
         futures::future::join_all(claims.into_iter().map(async |claim| {
             assert!(store.launched(claim.id, claim.token, "uid").await.unwrap());
@@ -52,6 +53,7 @@ async fn claims(store: &Store, rounds: u32, slots: Slots, pool: &PgPool) -> f64 
     for _ in 0..rounds {
         let begun = Instant::now();
         let claims = store.claim(slots, LEASE, 50).await.unwrap();
+        store.keep_lanes().await;
         spent += begun.elapsed();
         done += u32::try_from(claims.len()).unwrap();
         sqlx::query("UPDATE builds SET state = 'succeeded', finished_at = now(), lease_until = NULL, claim_token = NULL WHERE state IN ('launching', 'running', 'cancelling')")
