@@ -14,7 +14,6 @@ mod reading;
 mod retention;
 mod sessions;
 mod shares;
-mod speed;
 mod steps;
 mod supersede;
 mod together;
