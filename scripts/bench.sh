@@ -20,6 +20,6 @@ need_rust
 ulimit -n "$(ulimit -H -n)"
 
 step "The release build"
-SQLX_OFFLINE=true cargo build --release --locked --bench figures
+SQLX_OFFLINE=true cargo bench --no-run --locked --bench figures
 step "The figures"
 SQLX_OFFLINE=true cargo bench --quiet --locked --bench figures -- "$@"
