@@ -11,27 +11,24 @@ use bytes::Bytes;
 use futures::stream::BoxStream;
 use serde_json::Value;
 use slipway::{
-    api::{self, ApiOptions, ApiState, HealthState, ListenerOptions, Readiness},
-    blobs::Blobs,
-    dispatcher::{Dispatcher, Options},
-    domain::{BuildId, Sighting, keyring::Keyring},
+    domain::{BuildId, Sighting},
     launcher::{Change, LaunchError, Launched, Launcher, LauncherError, Order, noop::Noop},
-    store::{Slots, Store, StoreOptions},
-    telemetry,
 };
 use tokio::task::JoinSet;
-use tokio_util::sync::CancellationToken;
 
 use super::{
-    deliveries::{KEY, Sender},
+    deliveries::Sender,
+    inside::Inside,
     load::Client,
     postgres::Postgres,
     report::{Curve, Figure, Goal},
     rows::REQUEST,
     run::Run,
-    stats::percentile,
+    stats::{cumulated, histogram, percentile},
 };
 
+/// Builds that may run at once.
+const SLOTS: u32 = 100;
 /// Clients that create builds beside those that are measured, and the pause of each between two.
 const LOAD: (usize, Duration) = (8, Duration::from_millis(20));
 
@@ -86,46 +83,11 @@ impl Launcher for Noting {
 /// the claim's commit, so the claim is committed earlier than what is shown.
 pub async fn measure(run: &mut Run, postgres: &Postgres) -> Result<()> {
     let samples = if run.quick { 150 } else { 1000 };
-    let store = Store::connect(&StoreOptions {
-        url: postgres.url().into(),
-        direct_url: None,
-        max_connections: 20,
-        acquire_timeout: Duration::from_secs(5),
-        notify: true,
-    })?;
-    store.migrate().await?;
     let launcher = Arc::new(Noting::default());
-    let stop = CancellationToken::new();
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
-    let address = listener.local_addr()?.to_string();
-    let contexts = tempfile::tempdir()?;
-    let (creator, batcher) = store.creator(1024);
-    let health = HealthState::new(store.clone(), Readiness::default(), telemetry::start_metrics()?);
-    let blobs = Blobs::from_url(&contexts.path().display().to_string())?;
-    let keys = Keyring::from_settings(&KEY.to_owned().into())?;
-    let api_options = ApiOptions {
-        deliveries_per_minute: 0,
-        ..ApiOptions::default()
-    };
-    let state = ApiState::new(health, creator, blobs, api_options).with_keyring(Some(Arc::new(keys)));
-    let router = api::router(state.without_authentication());
-    tokio::spawn(batcher);
-    tokio::spawn(api::serve(
-        listener,
-        router,
-        ListenerOptions::default(),
-        stop.clone(),
-        stop.clone(),
-    ));
-    tokio::spawn({
-        let (store, stop) = (store.clone(), stop.clone());
-        async move { store.run_wakeups(stop).await }
-    });
-    let dispatcher = Dispatcher::new(store.clone(), launcher.clone(), options(&address));
-    tokio::spawn(dispatcher.run(stop.clone(), stop.clone()));
-
+    let inside = Inside::start(&postgres.url(), launcher.clone(), SLOTS).await?;
+    let address = inside.address.clone();
     let mut client = Client::connect(&address).await?;
-    let mut lines = Vec::new();
+    let mut measured = Vec::new();
     run.says("idle, creations");
     let idle = launcher
         .waits(samples, async || created(&mut client).await)
@@ -136,7 +98,7 @@ pub async fn measure(run: &mut Run, postgres: &Postgres) -> Result<()> {
         &idle,
         [Goal::Most(1.5), Goal::Most(3.0)],
     );
-    lines.push(("created, idle".to_owned(), cumulated(&idle)));
+    measured.push(("created, idle".to_owned(), idle));
     let sender = Sender::new(&mut client).await?;
     run.says("idle, deliveries");
     let delivered = launcher
@@ -152,7 +114,7 @@ pub async fn measure(run: &mut Run, postgres: &Postgres) -> Result<()> {
         &delivered,
         [Goal::None, Goal::None],
     );
-    lines.push(("delivered, idle".to_owned(), cumulated(&delivered)));
+    measured.push(("delivered, idle".to_owned(), delivered));
     run.says("under load, creations");
     let load = loaded(&address).await?;
     let busy = launcher
@@ -164,15 +126,8 @@ pub async fn measure(run: &mut Run, postgres: &Postgres) -> Result<()> {
         LOAD.0 * 1000 / LOAD.1.as_millis() as usize
     );
     distributed(run, &title, &busy, [Goal::None, Goal::None]);
-    lines.push(("created, under load".to_owned(), cumulated(&busy)));
-    run.curve(Curve {
-        name: "latency".to_owned(),
-        title: "How many builds are launched within a time".to_owned(),
-        axes: ["milliseconds".to_owned(), "percent".to_owned()],
-        by_factors: true,
-        lines,
-    });
-    stop.cancel();
+    measured.push(("created, under load".to_owned(), busy));
+    drawn(run, &measured);
     Ok(())
 }
 
@@ -251,31 +206,30 @@ fn distributed(run: &mut Run, title: &str, waits: &[f64], goals: [Goal; 2]) {
     }
 }
 
-/// How many percent are within which time.
-fn cumulated(waits: &[f64]) -> Vec<(f64, f64)> {
-    (1..=100)
-        .map(|percent| (percentile(waits, f64::from(percent)), f64::from(percent)))
-        .collect()
-}
-
-fn options(address: &str) -> Options {
-    Options {
-        slots: Slots {
-            total: 100,
-            per_project: 100,
-        },
-        lease: Duration::from_secs(60),
-        launches: 32,
-        pending_deadline: Duration::from_secs(600),
-        waiting_recheck: Duration::from_secs(5),
-        job_grace: Duration::from_secs(600),
-        reconcile_interval: Duration::from_secs(60),
-        max_relaunches: 3,
-        max_log_bytes: 1 << 20,
-        max_log_line: 65_536,
-        secrets: Arc::default(),
-        internal_url: format!("http://{address}/")
-            .parse()
-            .expect("a socket address makes a valid address"),
+/// What was measured as a whole: how often each time was taken, and how many were within it.
+fn drawn(run: &mut Run, measured: &[(String, Vec<f64>)]) {
+    let lines = |of: fn(&[f64]) -> Vec<(f64, f64)>| {
+        let lines = measured.iter();
+        lines.map(|(name, waits)| (name.clone(), of(waits))).collect()
+    };
+    for (name, title, lines) in [
+        (
+            "latency",
+            "How many builds are launched within a time",
+            lines(cumulated),
+        ),
+        (
+            "latency-histogram",
+            "How often a launch took how long",
+            lines(histogram),
+        ),
+    ] {
+        run.curve(Curve {
+            name: name.to_owned(),
+            title: title.to_owned(),
+            axes: ["milliseconds".to_owned(), "percent".to_owned()],
+            by_factors: true,
+            lines,
+        });
     }
 }

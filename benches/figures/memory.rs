@@ -2,9 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 
 use super::{
+    holding::Holding,
     load::Client,
     postgres::Postgres,
     report::{Curve, Figure, Goal},
@@ -13,6 +14,12 @@ use super::{
     service::Service,
 };
 
+/// Builds that run at once.
+const RUNNING: u32 = 2000;
+/// Builds that do not run by then never will.
+const PATIENCE: Duration = Duration::from_secs(120);
+/// What is begun has ended by then.
+const SETTLED: Duration = Duration::from_secs(3);
 /// Requests a second of steady work.
 const PACE: u32 = 50;
 
@@ -28,7 +35,37 @@ pub async fn measure(run: &mut Run) -> Result<()> {
     let busy = service.resident_mb()?;
     run.figure(Figure::new("memory, after 128 busy connections", "MB", vec![busy]).goal(Goal::Most(48.0)));
     drop(service);
+    holding(run).await?;
     steady(run, &postgres).await
+}
+
+/// A service with many running builds, each of which is followed for its log; beside the same with none.
+async fn holding(run: &mut Run) -> Result<()> {
+    let postgres = Postgres::start()?;
+    let holding = Holding::start(&postgres.url(), RUNNING)?;
+    tokio::time::sleep(SETTLED).await;
+    let none = holding.resident_mb()?;
+    run.says(&format!("{RUNNING} running builds"));
+    let mut client = Client::connect(&holding.address).await?;
+    for _ in 0..RUNNING {
+        let answer = client.post("/api/v1/builds", REQUEST).await?;
+        ensure!(answer.status == 201, "{}", answer.status);
+    }
+    let began = Instant::now();
+    while postgres.number("SELECT count(*) FROM builds WHERE state = 'running'")? < f64::from(RUNNING) {
+        ensure!(
+            began.elapsed() < PATIENCE,
+            "not all builds run after {PATIENCE:?}"
+        );
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+    tokio::time::sleep(SETTLED).await;
+    let title =
+        format!("memory, {RUNNING} running builds (API and dispatcher, in a process of this program)");
+    run.figure(
+        Figure::new(title, "MB", vec![holding.resident_mb()?]).beside("the same process, none", vec![none]),
+    );
+    Ok(())
 }
 
 /// Memory of a service that has just come up over this database, and launches nothing.

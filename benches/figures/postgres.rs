@@ -4,6 +4,7 @@ use std::{
     net::TcpListener,
     path::PathBuf,
     process::{Child, Command, Stdio},
+    time::Duration,
 };
 
 use anyhow::{Context, Result, ensure};
@@ -113,9 +114,10 @@ impl Postgres {
         self.psql(statements).map(|_| ())
     }
 
-    /// Holds a transaction open, for so many seconds at the most or until it is dropped, that sees the database as it is
+    /// Holds a transaction open, for so long at the most or until it is dropped, that sees the database as it is
     /// now.
-    pub fn snapshot(&self, seconds: u32) -> Result<Snapshot> {
+    pub fn snapshot(&self, time: Duration) -> Result<Snapshot> {
+        let seconds = time.as_secs();
         let hold = format!(
             "BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM lanes; SELECT pg_sleep({seconds})"
         );

@@ -13,20 +13,18 @@ use std::{
 
 use anyhow::{Context, Result};
 use bytes::Bytes;
-use slipway::{
-    dispatcher::{Dispatcher, Options},
-    domain::BuildId,
-    store::{Slots, Store, StoreOptions},
-};
+use slipway::domain::BuildId;
 use tokio::{
     sync::{mpsc, oneshot},
     task::JoinSet,
 };
 use tokio_util::sync::CancellationToken;
 
-use self::{client::STAMP, printer::Printer};
+pub use self::printer::Printer;
+
+use self::client::STAMP;
 use super::{
-    load,
+    inside, load,
     postgres::Postgres,
     report::Figure,
     rows::REQUEST,
@@ -37,6 +35,9 @@ use super::{
 
 /// The length of the long log.
 const LONG: usize = 1 << 30;
+
+/// Builds that may run at once.
+const SLOTS: u32 = 1000;
 
 struct World {
     service: Service,
@@ -59,13 +60,8 @@ pub async fn measure(run: &mut Run, postgres: &Postgres) -> Result<()> {
     let service = Service::start(&postgres.url(), &["--role=api"]).await?;
     let printer = Arc::new(Printer::default());
     let stop = CancellationToken::new();
-    let store = store(&postgres.url())?;
-    tokio::spawn({
-        let (store, stop) = (store.clone(), stop.clone());
-        async move { store.run_wakeups(stop).await }
-    });
-    let dispatcher = Dispatcher::new(store, printer.clone(), options());
-    tokio::spawn(dispatcher.run(stop.clone(), stop.clone()));
+    let options = inside::options(&service.address(), SLOTS)?;
+    inside::dispatch(inside::store(&postgres.url())?, printer.clone(), options, &stop);
     let world = World {
         service,
         printer,
@@ -210,34 +206,4 @@ fn scenes(quick: bool) -> [Scene; 4] {
 /// A part of one, another for each `n`.
 fn stagger(n: usize) -> f64 {
     f64::from(u32::try_from(n * 37 % 100).unwrap_or_default()) / 100.0
-}
-
-fn store(url: &str) -> Result<Store> {
-    Ok(Store::connect(&StoreOptions {
-        url: url.into(),
-        direct_url: None,
-        max_connections: 20,
-        acquire_timeout: Duration::from_secs(5),
-        notify: true,
-    })?)
-}
-
-fn options() -> Options {
-    Options {
-        slots: Slots {
-            total: 1000,
-            per_project: 1000,
-        },
-        lease: Duration::from_secs(60),
-        launches: 32,
-        pending_deadline: Duration::from_secs(600),
-        waiting_recheck: Duration::from_secs(5),
-        job_grace: Duration::from_secs(600),
-        reconcile_interval: Duration::from_secs(60),
-        max_relaunches: 3,
-        max_log_bytes: 4 << 30,
-        max_log_line: 65_536,
-        secrets: Arc::default(),
-        internal_url: "http://127.0.0.1/".parse().expect("a valid address"),
-    }
 }
