@@ -1,6 +1,6 @@
 # Two commands matter: `make demo` and `make test`; on a real cluster, `make demo CLUSTER=1` and `make test-cluster`.
 .DEFAULT_GOAL := help
-.PHONY: help demo test fuzz fuzz-api test-cluster cluster cluster-down check fmt openapi sqlx image ci
+.PHONY: help demo test bench fuzz fuzz-api test-cluster cluster cluster-down check fmt openapi sqlx image ci
 
 help: ## Say what there is
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
@@ -10,6 +10,9 @@ demo: ## Run five builds, the last of them of a git push, and leave the service 
 
 test: ## Run all tests, on a Postgres of their own and a container engine (ARGS=… goes to cargo test)
 	@bash scripts/test.sh $(ARGS)
+
+bench: ## Measure the figures of docs/performance, each beside its limit (QUICK=1: in minutes; ONLY=creation,queue: some of them)
+	@QUICK=$(QUICK) FLOOR=$(FLOOR) KEEP=$(KEEP) MINUTES=$(MINUTES) bash scripts/bench.sh $(ONLY)
 
 fuzz: ## Feed every parser of outside bytes with nonsense (SECONDS_EACH=20: so long each; says how often)
 	@bash scripts/fuzz.sh

@@ -41,7 +41,7 @@ stop_everything() {
 closing_lines() {
   local line
   for line in "${NOT_RUN[@]}"; do printf 'not run: %s\n' "$line"; done
-  printf 'not run: measurements (cargo test --release --lib store::tests::speed -- --ignored --nocapture)\n'
+  printf 'not run: measurements: make bench\n'
   printf 'not run: builds as Jobs on a real cluster, faults of its parts, races of Job controllers: make test-cluster\n'
 }
 

@@ -14,11 +14,11 @@ use serde_json::{Value, json};
 use sha2::Sha256;
 
 use super::{
-    ROUNDS, SECONDS,
     load::{Answer, Client},
     postgres::Postgres,
+    report::Figure,
+    run::Run,
     service::Service,
-    stats::median,
 };
 
 /// What the service seals secrets with, and what deliveries are signed with.
@@ -105,8 +105,8 @@ impl Sender {
     }
 }
 
-/// Measures and prints; the limit is the rate of plain creations in the same run.
-pub async fn measure(postgres: &Postgres) -> Result<()> {
+/// Measures; the limit is the rate of plain creations in the same run.
+pub async fn measure(run: &mut Run, postgres: &Postgres) -> Result<()> {
     let key = format!("--secret-key={KEY}");
     let service = Service::start(
         &postgres.url(),
@@ -117,17 +117,14 @@ pub async fn measure(postgres: &Postgres) -> Result<()> {
     let sender = Sender::new(&mut client).await?;
     for clients in [1, 8, 32] {
         let (mut ours, mut limits) = (Vec::new(), Vec::new());
-        for _ in 0..ROUNDS {
-            let time = Duration::from_secs(u64::from(SECONDS));
+        for round in 1..=run.rounds {
+            run.says(&format!("round {round} of {}, {clients} clients", run.rounds));
+            let time = Duration::from_secs(u64::from(run.seconds));
             ours.push(sender.rate(&service.address(), clients, time).await?);
-            limits.push(service.rate(clients, SECONDS).await?);
+            limits.push(service.rate(clients, run.seconds).await?);
         }
-        let (ours, limit) = (median(&ours), median(&limits));
-        println!(
-            "{:<46} {ours:>12.1} {limit:>12.1} {:>7.2}",
-            format!("deliveries a second, {clients} clients"),
-            ours / limit
-        );
+        let title = format!("deliveries, each verified, recorded and a build, {clients} clients");
+        run.figure(Figure::new(title, "a second", ours).beside("plain creations", limits));
     }
     Ok(())
 }

@@ -1,14 +1,15 @@
-//! How long an idle service takes from the answer to a request until the build is launched.
+//! How long it takes from the answer to a request until the build is launched: idle, and under load.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
-use anyhow::Result;
+use anyhow::{Context, Result, ensure};
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::stream::BoxStream;
+use serde_json::Value;
 use slipway::{
     api::{self, ApiOptions, ApiState, HealthState, ListenerOptions, Readiness},
     blobs::Blobs,
@@ -18,24 +19,27 @@ use slipway::{
     store::{Slots, Store, StoreOptions},
     telemetry,
 };
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    REQUEST,
     deliveries::{KEY, Sender},
     load::Client,
     postgres::Postgres,
+    report::{Curve, Figure, Goal},
+    rows::REQUEST,
+    run::Run,
     stats::percentile,
 };
 
-/// Requests that are measured.
-const SAMPLES: usize = 300;
+/// Clients that create builds beside those that are measured, and the pause of each between two.
+const LOAD: (usize, Duration) = (8, Duration::from_millis(20));
 
 /// Notes when it is called, and does nothing.
 #[derive(Default)]
 struct Noting {
     inner: Noop,
-    launched: Mutex<Vec<Instant>>,
+    launched: Mutex<Vec<(BuildId, Instant)>>,
 }
 
 #[async_trait]
@@ -44,7 +48,7 @@ impl Launcher for Noting {
         self.launched
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .push(Instant::now());
+            .push((order.id, Instant::now()));
         self.inner.launch(order).await
     }
     async fn look(&self, id: BuildId) -> Result<Option<Sighting>, LauncherError> {
@@ -78,9 +82,10 @@ impl Launcher for Noting {
     }
 }
 
-/// Measures and prints. API and dispatcher run in this process, so that one clock tells both moments; the launch is
-/// called after the claim's commit, so the claim is committed earlier than what is shown.
-pub async fn measure(postgres: &Postgres) -> Result<()> {
+/// Measures. API and dispatcher run in this process, so that one clock tells both moments; the launch is called after
+/// the claim's commit, so the claim is committed earlier than what is shown.
+pub async fn measure(run: &mut Run, postgres: &Postgres) -> Result<()> {
+    let samples = if run.quick { 150 } else { 1000 };
     let store = Store::connect(&StoreOptions {
         url: postgres.url().into(),
         direct_url: None,
@@ -120,61 +125,137 @@ pub async fn measure(postgres: &Postgres) -> Result<()> {
     tokio::spawn(dispatcher.run(stop.clone(), stop.clone()));
 
     let mut client = Client::connect(&address).await?;
-    let waits = launcher
-        .waits(async || {
-            let answer = client.post("/api/v1/builds", REQUEST).await?;
-            anyhow::ensure!(answer.status == 201, "{}", answer.status);
-            Ok(Instant::now())
-        })
+    let mut lines = Vec::new();
+    run.says("idle, creations");
+    let idle = launcher
+        .waits(samples, async || created(&mut client).await)
         .await?;
-    for (name, percent, goal) in [("p50", 50.0, 1.5), ("p99", 99.0, 3.0)] {
-        let name = format!("ms from the answer to the launch, idle, {name}");
-        println!(
-            "{name:<46} {:>12.2} {:>12} {:>7} {goal:>6.1}",
-            percentile(&waits, percent),
-            "",
-            ""
-        );
-    }
+    distributed(
+        run,
+        "from a creation's answer to the launch, idle",
+        &idle,
+        [Goal::Most(1.5), Goal::Most(3.0)],
+    );
+    lines.push(("created, idle".to_owned(), cumulated(&idle)));
     let sender = Sender::new(&mut client).await?;
-    let waits = launcher
-        .waits(async || {
+    run.says("idle, deliveries");
+    let delivered = launcher
+        .waits(samples, async || {
             let sent = Instant::now();
-            sender.deliver(&mut client).await?;
-            Ok(sent)
+            let answer = sender.deliver(&mut client).await?;
+            Ok((build_of(&answer.body)?, sent))
         })
         .await?;
-    for (name, percent) in [("p50", 50.0), ("p99", 99.0)] {
-        let name = format!("ms from a delivery to the launch, idle, {name}");
-        println!("{name:<46} {:>12.2}", percentile(&waits, percent));
-    }
+    distributed(
+        run,
+        "from a delivery's arrival to the launch, idle",
+        &delivered,
+        [Goal::None, Goal::None],
+    );
+    lines.push(("delivered, idle".to_owned(), cumulated(&delivered)));
+    run.says("under load, creations");
+    let load = loaded(&address).await?;
+    let busy = launcher
+        .waits(samples, async || created(&mut client).await)
+        .await?;
+    drop(load);
+    let title = format!(
+        "from a creation's answer to the launch, {} others a second",
+        LOAD.0 * 1000 / LOAD.1.as_millis() as usize
+    );
+    distributed(run, &title, &busy, [Goal::None, Goal::None]);
+    lines.push(("created, under load".to_owned(), cumulated(&busy)));
+    run.curve(Curve {
+        name: "latency".to_owned(),
+        title: "How many builds are launched within a time".to_owned(),
+        axes: ["milliseconds".to_owned(), "percent".to_owned()],
+        by_factors: true,
+        lines,
+    });
     stop.cancel();
     Ok(())
 }
 
 impl Noting {
-    fn launched(&self) -> Vec<Instant> {
+    /// When a build was launched.
+    fn launched(&self, id: BuildId) -> Option<Instant> {
         let launched = self.launched.lock().unwrap_or_else(PoisonError::into_inner);
-        launched.clone()
+        launched
+            .iter()
+            .rev()
+            .find(|(launched, _)| *launched == id)
+            .map(|(_, at)| *at)
     }
 
-    /// Milliseconds from what `ask` answers to the launch that it leads to, one after the other.
-    async fn waits(&self, mut ask: impl AsyncFnMut() -> Result<Instant>) -> Result<Vec<f64>> {
-        let before = self.launched().len();
-        let mut asked = Vec::with_capacity(SAMPLES);
-        for n in 0..SAMPLES {
-            asked.push(ask().await?);
-            while self.launched().len() <= before + n {
+    /// Milliseconds from the moment that `ask` answers to the launch of its build, one after the other.
+    async fn waits(
+        &self,
+        samples: usize,
+        mut ask: impl AsyncFnMut() -> Result<(BuildId, Instant)>,
+    ) -> Result<Vec<f64>> {
+        let mut waits = Vec::with_capacity(samples);
+        for _ in 0..samples {
+            let (id, asked) = ask().await?;
+            let launched = loop {
+                if let Some(at) = self.launched(id) {
+                    break at;
+                }
                 tokio::time::sleep(Duration::from_millis(1)).await;
-            }
-            tokio::time::sleep(Duration::from_millis(20)).await;
+            };
+            waits.push(launched.saturating_duration_since(asked).as_secs_f64() * 1000.0);
+            tokio::time::sleep(Duration::from_millis(15)).await;
         }
-        let launched = self.launched();
-        let pairs = asked.iter().zip(&launched[before..]);
-        Ok(pairs
-            .map(|(asked, launch)| launch.saturating_duration_since(*asked).as_secs_f64() * 1000.0)
-            .collect())
+        Ok(waits)
     }
+}
+
+/// A build that is created now.
+async fn created(client: &mut Client) -> Result<(BuildId, Instant)> {
+    let answer = client.post("/api/v1/builds", REQUEST).await?;
+    let at = Instant::now();
+    ensure!(answer.status == 201, "{}", answer.status);
+    let body: Value = serde_json::from_slice(&answer.body)?;
+    Ok((body["id"].as_str().context("it has an id")?.parse()?, at))
+}
+
+/// The build that a delivery made.
+fn build_of(answer: &[u8]) -> Result<BuildId> {
+    let body: Value = serde_json::from_slice(answer)?;
+    let id = body["builds"][0]
+        .as_str()
+        .or_else(|| body["builds"][0]["id"].as_str());
+    Ok(id.with_context(|| body.to_string())?.parse()?)
+}
+
+/// Clients that go on until this is dropped.
+async fn loaded(address: &str) -> Result<JoinSet<Result<()>>> {
+    let mut clients = JoinSet::new();
+    for _ in 0..LOAD.0 {
+        let mut client = Client::connect(address).await?;
+        clients.spawn(async move {
+            let mut pace = tokio::time::interval(LOAD.1);
+            loop {
+                pace.tick().await;
+                created(&mut client).await?;
+            }
+        });
+    }
+    Ok(clients)
+}
+
+/// The middle and the end of what was measured.
+fn distributed(run: &mut Run, title: &str, waits: &[f64], goals: [Goal; 2]) {
+    for ((name, percent), goal) in [("p50", 50.0), ("p99", 99.0)].into_iter().zip(goals) {
+        let value = percentile(waits, percent);
+        run.figure(Figure::new(format!("{title}, {name}"), "ms", vec![value]).goal(goal));
+    }
+}
+
+/// How many percent are within which time.
+fn cumulated(waits: &[f64]) -> Vec<(f64, f64)> {
+    (1..=100)
+        .map(|percent| (percentile(waits, f64::from(percent)), f64::from(percent)))
+        .collect()
 }
 
 fn options(address: &str) -> Options {

@@ -50,6 +50,16 @@ impl Client {
             "POST {path} HTTP/1.1\r\nhost: bench\r\ncontent-type: application/json\r\n{headers}content-length: {}\r\n\r\n{body}",
             body.len()
         );
+        self.send(&request).await
+    }
+
+    /// Asks for something and reads the whole answer.
+    pub async fn get(&mut self, path: &str) -> Result<Answer> {
+        self.send(&format!("GET {path} HTTP/1.1\r\nhost: bench\r\n\r\n"))
+            .await
+    }
+
+    async fn send(&mut self, request: &str) -> Result<Answer> {
         self.stream.write_all(request.as_bytes()).await?;
         self.buffer.clear();
         let head = loop {

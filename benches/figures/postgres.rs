@@ -3,11 +3,27 @@
 use std::{
     net::TcpListener,
     path::PathBuf,
-    process::{Command, Stdio},
+    process::{Child, Command, Stdio},
 };
 
 use anyhow::{Context, Result, ensure};
 use tempfile::TempDir;
+
+use super::machine::said;
+
+/// What servers are started with: commits reach the disk.
+const SETTINGS: &str = "-c max_connections=400 -c shared_buffers=512MB -c max_wal_size=4GB \
+    -c fsync=on -c synchronous_commit=on";
+
+/// The server's version and settings, in words.
+pub fn described() -> String {
+    let version = binaries().map(|bin| said(&bin.join("postgres").display().to_string(), &["--version"]));
+    format!(
+        "{} with {}",
+        version.unwrap_or_default(),
+        SETTINGS.replace("-c ", "")
+    )
+}
 
 /// A running server; dropping it stops it and removes its data.
 pub struct Postgres {
@@ -35,8 +51,7 @@ impl Postgres {
             &["--auth=trust", "--username=postgres", "-D", &server.data()],
         )?;
         let options = format!(
-            "-p {port} -k {} -c listen_addresses=127.0.0.1 -c max_connections=400 -c shared_buffers=512MB \
-             -c max_wal_size=4GB -c fsync=on -c synchronous_commit=on",
+            "-p {port} -k {} -c listen_addresses=127.0.0.1 {SETTINGS}",
             server.dir.path().display()
         );
         let log = server.dir.path().join("log").display().to_string();
@@ -98,35 +113,54 @@ impl Postgres {
         self.psql(statements).map(|_| ())
     }
 
+    /// Holds a transaction open, for so many seconds at the most or until it is dropped, that sees the database as it is
+    /// now.
+    pub fn snapshot(&self, seconds: u32) -> Result<Snapshot> {
+        let hold = format!(
+            "BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM lanes; SELECT pg_sleep({seconds})"
+        );
+        let child = self.client().args(["-c", &hold]).stdout(Stdio::null()).spawn()?;
+        Ok(Snapshot(child))
+    }
+
     /// The number that a query answers.
     pub fn number(&self, query: &str) -> Result<f64> {
-        Ok(self.psql(query)?.trim().parse()?)
+        Ok(self.ask(query)?.parse()?)
+    }
+
+    /// The text that a query answers.
+    pub fn ask(&self, query: &str) -> Result<String> {
+        Ok(self.psql(query)?.trim().to_owned())
     }
 
     fn psql(&self, statements: &str) -> Result<String> {
-        let port = self.port.to_string();
-        let out = Command::new(self.bin.join("psql"))
-            .args([
-                "-qAtX",
-                "-v",
-                "ON_ERROR_STOP=1",
-                "-h",
-                "127.0.0.1",
-                "-p",
-                &port,
-                "-U",
-                "postgres",
-                "-d",
-                "bench",
-            ])
-            .args(["-c", statements])
-            .output()?;
+        let mut client = self.client();
+        // Each by itself: some refuse to be part of a transaction.
+        for statement in statements.split(";\n").flat_map(|some| some.split("; ")) {
+            client.args(["-c", statement]);
+        }
+        let out = client.output()?;
         ensure!(
             out.status.success(),
             "psql: {}",
             String::from_utf8_lossy(&out.stderr)
         );
         Ok(String::from_utf8(out.stdout)?)
+    }
+
+    fn client(&self) -> Command {
+        let mut client = Command::new(self.bin.join("psql"));
+        client.args([
+            "-qAtX",
+            "-v",
+            "ON_ERROR_STOP=1",
+            "-h",
+            "127.0.0.1",
+            "-p",
+            &self.port.to_string(),
+        ]);
+        client.args(["-U", "postgres", "-d", "bench"]);
+        client
     }
 
     fn data(&self) -> String {
@@ -155,6 +189,16 @@ impl Postgres {
             String::from_utf8_lossy(&out.stderr)
         );
         Ok(())
+    }
+}
+
+/// A transaction that is held open.
+pub struct Snapshot(Child);
+
+impl Drop for Snapshot {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
 }
 

@@ -9,7 +9,7 @@ use std::{
 use anyhow::{Context, Result, bail};
 use tempfile::TempDir;
 
-use super::{REQUEST, load};
+use super::{load, rows::REQUEST};
 
 /// A running `slipway serve`; dropping it stops it.
 pub struct Service {
@@ -19,8 +19,30 @@ pub struct Service {
 }
 
 impl Service {
+    /// Starts a dispatcher, which answers no requests, and does not wait for it.
+    pub fn dispatcher(database: &str, args: &[&str]) -> Result<Self> {
+        Self::spawn(database, &[&["--role=dispatcher"], args].concat())
+    }
+
     /// Starts the service on a free port and waits until it answers.
     pub async fn start(database: &str, args: &[&str]) -> Result<Self> {
+        let service = Self::spawn(database, args)?;
+        for _ in 0..400 {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            let Ok(mut client) = load::Client::connect(&service.address).await else {
+                continue;
+            };
+            let ready = client.get("/readyz").await;
+            if ready.is_ok_and(|answer| answer.status == 200) {
+                // So that the project is there.
+                client.post("/api/v1/builds", REQUEST).await?;
+                return Ok(service);
+            }
+        }
+        bail!("the service did not come up")
+    }
+
+    fn spawn(database: &str, args: &[&str]) -> Result<Self> {
         let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string();
         let contexts = tempfile::tempdir()?;
         let child = Command::new(env!("CARGO_BIN_EXE_slipway"))
@@ -37,25 +59,11 @@ impl Service {
             .env("SLIPWAY_TOKEN_RATE", "0")
             .stdin(Stdio::null())
             .spawn()?;
-        let service = Self {
+        Ok(Self {
             child,
             address,
             _contexts: contexts,
-        };
-        for _ in 0..200 {
-            tokio::time::sleep(Duration::from_millis(50)).await;
-            let Ok(mut client) = load::Client::connect(&service.address).await else {
-                continue;
-            };
-            if client
-                .post("/api/v1/builds", REQUEST)
-                .await
-                .is_ok_and(|answer| answer.status == 201)
-            {
-                return Ok(service);
-            }
-        }
-        bail!("the service did not come up")
+        })
     }
 
     /// Where it answers.

@@ -66,6 +66,7 @@ impl Dispatcher {
                 for claim in claims {
                     self.spawn_launch(claim).await;
                 }
+                self.store().keep_lanes().await;
                 if full { Next::Again } else { Next::WhenWoken }
             }
             Err(error) => {
@@ -96,6 +97,7 @@ impl Dispatcher {
         let claims = self.claim(BATCH).await?;
         let count = claims.len();
         join_all(claims.into_iter().map(|claim| self.launch(claim))).await;
+        self.store().keep_lanes().await;
         Ok(count)
     }
 

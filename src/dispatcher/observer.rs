@@ -19,7 +19,7 @@ const LOCK_INTERVAL: Duration = Duration::from_secs(2);
 /// How soon a Job whose launch is not recorded yet is looked at again.
 const LAUNCH_RECHECK: Duration = Duration::from_secs(1);
 /// Looks that are under way at once.
-const LOOKS: usize = 16;
+const LOOKS: usize = 32;
 
 impl Dispatcher {
     /// Observes whenever no other replica does, until `soft`.

@@ -3,29 +3,41 @@
 use jiff::Timestamp;
 use jiff_sqlx::ToSqlx;
 use sqlx::{Postgres, Transaction};
+use uuid::Uuid;
 
 use super::{
-    builds::attempts,
+    builds::attempts_of,
     rows::{StoredAttemptState, column},
 };
 use crate::domain::{Attempt, AttemptSeen, AttemptState, BuildId};
 
-/// Records what is new in these sightings, and answers whether anything was. The build's row must be locked: numbers
-/// are given in the order in which attempts are seen.
+/// Records what is new in these sightings of builds, and answers whether anything was. The builds' rows must be locked:
+/// numbers are given in the order in which attempts are seen.
 pub(super) async fn record(
     db: &mut Transaction<'_, Postgres>,
-    id: BuildId,
-    seen: &[AttemptSeen],
+    seen: &[(BuildId, &[AttemptSeen])],
 ) -> Result<bool, sqlx::Error> {
-    if seen.is_empty() {
+    let ids: Vec<Uuid> = seen
+        .iter()
+        .filter(|(_, attempts)| !attempts.is_empty())
+        .map(|(id, _)| id.0)
+        .collect();
+    if ids.is_empty() {
         return Ok(false);
     }
-    let known = attempts(&mut **db, id).await?;
-    let changes = changes(&known, seen);
-    for attempt in &changes {
-        upsert(db, id, attempt).await?;
+    let known = attempts_of(&mut **db, &ids).await?;
+    let mut columns = Columns::default();
+    for (id, seen) in seen {
+        let known = known.get(id).map_or(&[][..], Vec::as_slice);
+        for attempt in changes(known, seen) {
+            columns.push(*id, attempt);
+        }
     }
-    Ok(!changes.is_empty())
+    if columns.builds.is_empty() {
+        return Ok(false);
+    }
+    upsert(db, &columns).await?;
+    Ok(true)
 }
 
 /// The attempts that these sightings add or change, as they are then.
@@ -89,34 +101,74 @@ fn stored(at: Timestamp) -> Timestamp {
     Timestamp::from_microsecond(at.as_microsecond()).unwrap_or(at)
 }
 
-async fn upsert(
-    db: &mut Transaction<'_, Postgres>,
-    id: BuildId,
-    attempt: &Attempt,
-) -> Result<(), sqlx::Error> {
-    let failure = attempt.failure.as_ref();
+/// Attempts, column by column.
+#[derive(Default)]
+struct Columns {
+    builds: Vec<Uuid>,
+    numbers: Vec<i32>,
+    names: Vec<String>,
+    states: Vec<&'static str>,
+    nodes: Vec<Option<String>>,
+    started: Vec<Option<jiff_sqlx::Timestamp>>,
+    finished: Vec<Option<jiff_sqlx::Timestamp>>,
+    exit_codes: Vec<Option<i32>>,
+    reasons: Vec<Option<&'static str>>,
+    messages: Vec<Option<String>>,
+    failure_exit_codes: Vec<Option<i32>>,
+    snippets: Vec<Option<String>>,
+}
+
+impl Columns {
+    fn push(&mut self, build: BuildId, attempt: Attempt) {
+        self.builds.push(build.0);
+        self.numbers.push(column(attempt.number));
+        self.names.push(attempt.name);
+        self.states.push(StoredAttemptState(attempt.state).as_str());
+        self.nodes.push(attempt.node);
+        self.started.push(attempt.started_at.map(ToSqlx::to_sqlx));
+        self.finished.push(attempt.finished_at.map(ToSqlx::to_sqlx));
+        self.exit_codes.push(attempt.exit_code);
+        let failure = attempt.failure;
+        self.reasons
+            .push(failure.as_ref().map(|failure| failure.reason.as_str()));
+        self.failure_exit_codes
+            .push(failure.as_ref().and_then(|failure| failure.exit_code));
+        let (message, snippet) = failure.map_or((None, None), |failure| {
+            (Some(failure.message), failure.log_snippet)
+        });
+        self.messages.push(message);
+        self.snippets.push(snippet);
+    }
+}
+
+async fn upsert(db: &mut Transaction<'_, Postgres>, attempts: &Columns) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "
         INSERT INTO attempts (build_id, number, name, state, node, started_at, finished_at, exit_code, reason, message,
             failure_exit_code, log_snippet)
-        VALUES ($1, $2, $3, $4::text::attempt_state, $5, $6, $7, $8, $9, $10, $11, $12)
+        SELECT build_id, number, name, state::attempt_state, node, started_at, finished_at, exit_code, reason, message,
+            failure_exit_code, log_snippet
+        FROM unnest($1::uuid[], $2::int[], $3::text[], $4::text[], $5::text[], $6::timestamptz[], $7::timestamptz[],
+            $8::int[], $9::text[], $10::text[], $11::int[], $12::text[])
+            AS i (build_id, number, name, state, node, started_at, finished_at, exit_code, reason, message,
+            failure_exit_code, log_snippet)
         ON CONFLICT (build_id, name) DO UPDATE SET state = excluded.state, node = excluded.node,
             started_at = excluded.started_at, finished_at = excluded.finished_at, exit_code = excluded.exit_code,
             reason = excluded.reason, message = excluded.message, failure_exit_code = excluded.failure_exit_code,
             log_snippet = excluded.log_snippet
         ",
-        id.0,
-        column::<_, i32>(attempt.number),
-        attempt.name,
-        StoredAttemptState(attempt.state).as_str(),
-        attempt.node.as_deref(),
-        attempt.started_at.map(ToSqlx::to_sqlx) as Option<jiff_sqlx::Timestamp>,
-        attempt.finished_at.map(ToSqlx::to_sqlx) as Option<jiff_sqlx::Timestamp>,
-        attempt.exit_code,
-        failure.map(|failure| failure.reason.as_str()),
-        failure.map(|failure| failure.message.as_str()),
-        failure.and_then(|failure| failure.exit_code),
-        failure.and_then(|failure| failure.log_snippet.as_deref())
+        &attempts.builds,
+        &attempts.numbers,
+        &attempts.names,
+        &attempts.states as &[&str],
+        &attempts.nodes as &[Option<String>],
+        &attempts.started as &[Option<jiff_sqlx::Timestamp>],
+        &attempts.finished as &[Option<jiff_sqlx::Timestamp>],
+        &attempts.exit_codes as &[Option<i32>],
+        &attempts.reasons as &[Option<&str>],
+        &attempts.messages as &[Option<String>],
+        &attempts.failure_exit_codes as &[Option<i32>],
+        &attempts.snippets as &[Option<String>]
     )
     .execute(&mut **db)
     .await?;

@@ -1,5 +1,7 @@
 //! What the API reads of builds and asks for.
 
+use std::collections::HashMap;
+
 use jiff_sqlx::Timestamp;
 use sqlx::{PgExecutor, types::Json};
 use uuid::Uuid;
@@ -125,21 +127,36 @@ impl Store {
 
 /// The attempts of a build, oldest first.
 pub(super) async fn attempts(db: impl PgExecutor<'_>, id: BuildId) -> Result<Vec<Attempt>, sqlx::Error> {
+    Ok(attempts_of(db, &[id.0]).await?.remove(&id).unwrap_or_default())
+}
+
+/// The attempts of these builds, of each the oldest first.
+pub(super) async fn attempts_of(
+    db: impl PgExecutor<'_>,
+    ids: &[Uuid],
+) -> Result<HashMap<BuildId, Vec<Attempt>>, sqlx::Error> {
     let rows = sqlx::query_as!(
         AttemptRow,
         r#"
-        SELECT a.number, a.name, a.state AS "state: Named<StoredAttemptState>", a.node,
+        SELECT a.build_id, a.number, a.name, a.state AS "state: Named<StoredAttemptState>", a.node,
             a.started_at AS "started_at: Timestamp", a.finished_at AS "finished_at: Timestamp", a.exit_code,
             a.reason AS "reason: Named<Reason>", a.message, a.failure_exit_code, a.log_snippet,
             coalesce(l.bytes, 0) AS "log_bytes!"
         FROM attempts a
         LEFT JOIN logs l ON l.build_id = a.build_id AND l.attempt = a.name
-        WHERE a.build_id = $1
-        ORDER BY a.number
+        WHERE a.build_id = ANY($1)
+        ORDER BY a.build_id, a.number
         "#,
-        id.0
+        ids
     )
     .fetch_all(db)
     .await?;
-    Ok(rows.into_iter().map(Attempt::from).collect())
+    let mut attempts: HashMap<BuildId, Vec<Attempt>> = HashMap::new();
+    for row in rows {
+        attempts
+            .entry(BuildId(row.build_id))
+            .or_default()
+            .push(row.into());
+    }
+    Ok(attempts)
 }

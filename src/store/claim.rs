@@ -61,14 +61,9 @@ pub(super) struct ClaimedRow {
 
 impl Store {
     /// Claims as many queued builds as there are free slots, at most `limit`, and those launching builds whose lease
-    /// ran out. One short transaction.
+    /// ran out. One short transaction, by the lanes as they are: whoever claims must also [`keep`](Store::keep_lanes)
+    /// them.
     pub async fn claim(&self, slots: Slots, lease: Duration, limit: u32) -> Result<Vec<Claim>, StoreError> {
-        self.keep_lanes().await;
-        self.claim_now(slots, lease, limit).await
-    }
-
-    /// A claim by the lanes as they are.
-    async fn claim_now(&self, slots: Slots, lease: Duration, limit: u32) -> Result<Vec<Claim>, StoreError> {
         // One claim at a time, in all replicas: slots are counted and taken by the same transaction. The lock comes
         // before the query, whose snapshot then sees what the holder before committed.
         let mut db = begin::begin_locked(&self.pool, BEGIN, LOCK).await?;
@@ -98,12 +93,6 @@ impl Store {
             claims.extend(self.read(row).await);
         }
         Ok(claims)
-    }
-
-    /// A claim by the lanes as a test left them.
-    #[cfg(test)]
-    pub(super) async fn claim_unkept(&self, slots: Slots, limit: u32) -> Result<Vec<Claim>, StoreError> {
-        self.claim_now(slots, Duration::from_secs(60), limit).await
     }
 
     /// Makes a claim of a row. What is stored and cannot be read must not keep the others from being launched.

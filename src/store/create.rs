@@ -194,12 +194,7 @@ impl Store {
         builds: Vec<NewBuild>,
         answers: Vec<Answer>,
     ) -> Result<(), Away> {
-        // A batch may fail where its builds would not: of two that wait for each other one is ended.
-        let mut away = match &error {
-            StoreError::Unavailable(sqlx::Error::Database(error)) => error.code().as_deref() != Some("40P01"),
-            StoreError::Unavailable(_) => true,
-            StoreError::Query(_) => false,
-        };
+        let mut away = error.is_outage();
         tracing::warn!(%error, cause = error.source(), builds = builds.len(), "a batch of builds was not stored");
         for (build, answer) in builds.into_iter().zip(answers) {
             let result = if away {

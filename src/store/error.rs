@@ -17,6 +17,16 @@ impl StoreError {
         Self::Unavailable(sqlx::Error::Protocol(reason.into()))
     }
 
+    /// Whether every other call would wait as long for the same answer. Of two that wait for each other one is ended,
+    /// and the next call may well succeed.
+    pub(super) fn is_outage(&self) -> bool {
+        match self {
+            Self::Unavailable(sqlx::Error::Database(error)) => error.code().as_deref() != Some("40P01"),
+            Self::Unavailable(_) => true,
+            Self::Query(_) => false,
+        }
+    }
+
     /// A row whose values are none of the domain's.
     pub(super) fn unreadable(error: crate::domain::Invalid) -> Self {
         Self::Query(sqlx::Error::Decode(error.into()))

@@ -1,9 +1,80 @@
 //! How builds end, once each.
 
-use sqlx::{Postgres, Transaction};
+use std::sync::Arc;
 
-use super::{OfJob, Store, StoreError, Topic, attempts, begin, rows::Named};
+use sqlx::{Postgres, Transaction};
+use uuid::Uuid;
+
+use super::{
+    OfJob, Store, StoreError, Topic, attempts, begin, claim,
+    rows::{Named, column},
+    together::{self, Waiting, Write},
+};
 use crate::domain::{AttemptSeen, BuildId, Cause, Digest, Failure, Outcome, State};
+
+/// An end that a build came to.
+pub(super) struct End {
+    build: BuildId,
+    /// `None`: whichever it is.
+    job: Option<String>,
+    result: Result<Option<Digest>, Failure>,
+    cause: Cause,
+    seen: Vec<AttemptSeen>,
+    retries: u32,
+}
+
+impl End {
+    fn new(
+        of: OfJob<'_>,
+        (result, cause): (Result<Option<Digest>, Failure>, Cause),
+        seen: &[AttemptSeen],
+        retries: u32,
+    ) -> Self {
+        Self {
+            build: of.build,
+            job: of.job.map(str::to_owned),
+            result,
+            cause,
+            seen: seen.to_vec(),
+            retries,
+        }
+    }
+}
+
+impl Write for End {
+    fn waiting(store: &Store) -> &Arc<Waiting<Self>> {
+        &store.ends
+    }
+
+    async fn make(store: &Store, ends: &[Self]) -> Result<Vec<bool>, StoreError> {
+        let mut columns = Columns::default();
+        ends.iter().for_each(|end| columns.push(end));
+        let mut db = begin::begin_with(&store.pool, claim::BEGIN).await?;
+        let numbers = end(&mut db, &columns).await?;
+        let ended = together::took_place(ends.len(), &numbers);
+        let changed: Vec<&Self> = ends
+            .iter()
+            .zip(&ended)
+            .filter_map(|(end, ended)| ended.then_some(end))
+            .collect();
+        if !changed.is_empty() {
+            let seen: Vec<_> = changed
+                .iter()
+                .map(|end| (end.build, end.seen.as_slice()))
+                .collect();
+            attempts::record(&mut db, &seen).await?;
+            let ids: Vec<Uuid> = changed.iter().map(|end| end.build.0).collect();
+            cut_off(&mut db, &ids).await?;
+        }
+        db.commit().await?;
+        if !changed.is_empty() {
+            let ids: Vec<BuildId> = changed.iter().map(|end| end.build).collect();
+            store.builds_changed(&ids);
+            store.wake(Topic::Queue);
+        }
+        Ok(ended)
+    }
+}
 
 impl Store {
     /// Records the end of a running build: succeeded or failed, its attempts, and the event, in one transaction. A
@@ -17,11 +88,11 @@ impl Store {
         retries: u32,
     ) -> Result<bool, StoreError> {
         let result = match outcome {
-            Outcome::Succeeded { digest } => Ok(digest.as_ref()),
-            Outcome::Failed(failure) => Err(failure),
+            Outcome::Succeeded { digest } => Ok(digest.clone()),
+            Outcome::Failed(failure) => Err(failure.clone()),
             Outcome::Waiting { .. } | Outcome::Running { .. } => return Ok(false),
         };
-        self.end(of.into(), (result, Cause::Observation), seen, retries)
+        self.write(End::new(of.into(), (result, Cause::Observation), seen, retries))
             .await
     }
 
@@ -35,27 +106,8 @@ impl Store {
         seen: &[AttemptSeen],
         retries: u32,
     ) -> Result<bool, StoreError> {
-        self.end(of.into(), (Err(failure), cause), seen, retries).await
-    }
-
-    async fn end(
-        &self,
-        of: OfJob<'_>,
-        (result, cause): (Result<Option<&Digest>, &Failure>, Cause),
-        seen: &[AttemptSeen],
-        retries: u32,
-    ) -> Result<bool, StoreError> {
-        let mut db = begin::begin(&self.pool).await?;
-        let started = result.is_ok() || seen.iter().any(|attempt| attempt.started_at.is_some());
-        if !end(&mut db, of, started, (result, cause), retries).await? {
-            return Ok(false);
-        }
-        attempts::record(&mut db, of.build, seen).await?;
-        cut_off(&mut db, of.build).await?;
-        db.commit().await?;
-        self.build_changed(of.build);
-        self.wake(Topic::Queue);
-        Ok(true)
+        self.write(End::new(of.into(), (Err(failure.clone()), cause), seen, retries))
+            .await
     }
 
     /// The pod of a cancelling build is gone. False also while a launch that had begun before the cancel may still make
@@ -97,66 +149,74 @@ impl Store {
     }
 }
 
-async fn end(
-    db: &mut Transaction<'_, Postgres>,
-    of: OfJob<'_>,
-    started: bool,
-    (result, cause): (Result<Option<&Digest>, &Failure>, Cause),
-    retries: u32,
-) -> Result<bool, sqlx::Error> {
-    let failure = result.err();
-    let changed = sqlx::query_scalar!(
-        "
-        WITH changed AS (
-            UPDATE builds SET state = $2::text::build_state, finished_at = now(),
-                started_at = coalesce(started_at, CASE WHEN $9 THEN now() END),
-                retries = greatest(retries, $3), superseded_by = NULL, phase = NULL, waiting_since = NULL, waiting_reason = NULL,
-                waiting_message = NULL, lease_until = NULL, claim_token = NULL, version = version + 1
-            WHERE id = $1 AND (
-                state = 'running' AND ($11::text IS NULL OR external_id = $11)
-                OR state = 'cancelling' AND $2 = 'succeeded' AND ($11 IS NULL OR coalesce(external_id, $11) = $11)
-            )
-            RETURNING id, project_id, state
-        ), event AS (
-            INSERT INTO build_events (build_id, project_id, state, cause, reason, message)
-            SELECT id, project_id, state, $10, $5, $6 FROM changed
-        ), result AS (
-            INSERT INTO results (build_id, digest, reason, message, exit_code, log_snippet, project_id, repository,
-                held_seconds)
-            SELECT id, $4, $5, $6, $7, $8, c.project_id, s.repository, CASE WHEN $2 = 'succeeded' THEN (
-                SELECT extract(epoch FROM clock_timestamp() - max(e.at)) FROM build_events e
-                WHERE e.build_id = c.id AND e.cause = 'claim' AND e.at < clock_timestamp()
-            ) END
-            FROM changed c JOIN specs s ON s.build_id = c.id
-        )
-        SELECT id FROM changed
-        ",
-        of.id(),
-        if failure.is_none() { "succeeded" } else { "failed" },
-        super::rows::column::<_, i32>(retries),
-        result.ok().flatten().map(Digest::as_str),
-        failure.map(|failure| failure.reason.as_str()),
-        failure.map(|failure| failure.message.as_str()),
-        failure.and_then(|failure| failure.exit_code),
-        failure.and_then(|failure| failure.log_snippet.as_deref()),
-        started,
-        cause.as_str(),
-        of.job
+/// Ends, column by column.
+#[derive(Default)]
+struct Columns<'a> {
+    builds: Vec<Uuid>,
+    jobs: Vec<Option<&'a str>>,
+    states: Vec<&'static str>,
+    causes: Vec<&'static str>,
+    started: Vec<bool>,
+    retries: Vec<i32>,
+    digests: Vec<Option<&'a str>>,
+    reasons: Vec<Option<&'static str>>,
+    messages: Vec<Option<&'a str>>,
+    exit_codes: Vec<Option<i32>>,
+    snippets: Vec<Option<&'a str>>,
+}
+
+impl<'a> Columns<'a> {
+    fn push(&mut self, end: &'a End) {
+        let failure = end.result.as_ref().err();
+        self.builds.push(end.build.0);
+        self.jobs.push(end.job.as_deref());
+        self.states
+            .push(if failure.is_none() { "succeeded" } else { "failed" });
+        self.causes.push(end.cause.as_str());
+        self.started
+            .push(failure.is_none() || end.seen.iter().any(|attempt| attempt.started_at.is_some()));
+        self.retries.push(column(end.retries));
+        let digest = end.result.as_ref().ok().and_then(Option::as_ref);
+        self.digests.push(digest.map(Digest::as_str));
+        self.reasons.push(failure.map(|failure| failure.reason.as_str()));
+        self.messages
+            .push(failure.map(|failure| failure.message.as_str()));
+        self.exit_codes
+            .push(failure.and_then(|failure| failure.exit_code));
+        self.snippets
+            .push(failure.and_then(|failure| failure.log_snippet.as_deref()));
+    }
+}
+
+/// Ends builds; answers the numbers of those that were ended, counted from 1.
+async fn end(db: &mut Transaction<'_, Postgres>, ends: &Columns<'_>) -> Result<Vec<i64>, sqlx::Error> {
+    sqlx::query_file_scalar!(
+        "src/store/finish.sql",
+        &ends.builds,
+        &ends.jobs as &[Option<&str>],
+        &ends.states as &[&str],
+        &ends.causes as &[&str],
+        &ends.started,
+        &ends.retries,
+        &ends.digests as &[Option<&str>],
+        &ends.reasons as &[Option<&str>],
+        &ends.messages as &[Option<&str>],
+        &ends.exit_codes as &[Option<i32>],
+        &ends.snippets as &[Option<&str>]
     )
-    .fetch_optional(&mut **db)
-    .await?;
-    Ok(changed.is_some())
+    .fetch_all(&mut **db)
+    .await
 }
 
 /// An attempt that had not ended when its build did is not running any more: it waited for too long, or its pod went
 /// away unseen, perhaps long before another one succeeded.
-async fn cut_off(db: &mut Transaction<'_, Postgres>, id: BuildId) -> Result<(), sqlx::Error> {
+async fn cut_off(db: &mut Transaction<'_, Postgres>, ids: &[Uuid]) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "
         UPDATE attempts SET state = 'failed', finished_at = coalesce(finished_at, now())
-        WHERE build_id = $1 AND state IN ('pending', 'running')
+        WHERE build_id = ANY($1) AND state IN ('pending', 'running')
         ",
-        id.0
+        ids
     )
     .execute(&mut **db)
     .await?;

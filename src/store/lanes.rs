@@ -68,8 +68,9 @@ impl Upkeep {
 }
 
 impl Store {
-    /// Does what is due. A claim goes on without it: floors that stay behind cost time, never a build.
-    pub(super) async fn keep_lanes(&self) {
+    /// Does what is due, mostly nothing. Claims go on without it: floors that stay behind cost time, never a build. So
+    /// it comes after a claim, and no build waits for it.
+    pub async fn keep_lanes(&self) {
         let done = match self.lanes.due() {
             Due::Nothing => Ok(()),
             Due::Sweep => self.sweep_lanes().await,

@@ -1,11 +1,66 @@
 //! From launching to running, or back: what the holder of a claim records.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use sqlx::types::Json;
+use uuid::Uuid;
 
-use super::{Claim, ClaimToken, OfJob, Store, StoreError, Topic, claim::ClaimedRow};
+use super::{
+    Claim, ClaimToken, OfJob, Store, StoreError, Topic, begin,
+    claim::{self, ClaimedRow},
+    together::{self, Waiting, Write},
+};
 use crate::domain::{BuildId, Failure};
+
+/// A launch that came about.
+pub(super) struct Launch {
+    id: BuildId,
+    token: ClaimToken,
+    external_id: String,
+}
+
+impl Write for Launch {
+    fn waiting(store: &Store) -> &Arc<Waiting<Self>> {
+        &store.launches
+    }
+
+    async fn make(store: &Store, launches: &[Self]) -> Result<Vec<bool>, StoreError> {
+        let ids: Vec<Uuid> = launches.iter().map(|one| one.id.0).collect();
+        let tokens: Vec<Uuid> = launches.iter().map(|one| one.token.0).collect();
+        let external_ids: Vec<String> = launches.iter().map(|one| one.external_id.clone()).collect();
+        let mut db = begin::begin_with(&store.pool, claim::BEGIN).await?;
+        let changed = sqlx::query_scalar!(
+            r#"
+            WITH input AS MATERIALIZED (
+                SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[]) WITH ORDINALITY AS i (id, token, external_id, n)
+                ORDER BY id
+            ), changed AS (
+                UPDATE builds b SET state = 'running', phase = 'pending', waiting_since = now(),
+                    external_id = i.external_id, lease_until = NULL, claim_token = NULL, version = version + 1
+                FROM input i WHERE b.id = i.id AND b.state = 'launching' AND b.claim_token = i.token
+                RETURNING b.id, b.project_id, i.n
+            ), unwanted AS (
+                UPDATE builds b SET external_id = i.external_id, lease_until = NULL, claim_token = NULL,
+                    version = version + 1
+                FROM input i WHERE b.id = i.id AND b.state = 'cancelling' AND b.claim_token = i.token
+            ), event AS (
+                INSERT INTO build_events (build_id, project_id, state, cause)
+                SELECT id, project_id, 'running', 'launch' FROM changed
+            )
+            SELECT n AS "n!" FROM changed
+            "#,
+            &ids,
+            &tokens,
+            &external_ids
+        )
+        .fetch_all(&mut *db)
+        .await?;
+        db.commit().await?;
+        let ids: Vec<BuildId> = launches.iter().map(|one| one.id).collect();
+        store.builds_changed(&ids);
+        Ok(together::took_place(launches.len(), &changed))
+    }
+}
 
 impl Store {
     /// The Job exists: launching to running. False when the token no longer holds, and for a build that was cancelled
@@ -16,29 +71,12 @@ impl Store {
         token: ClaimToken,
         external_id: &str,
     ) -> Result<bool, StoreError> {
-        let changed = sqlx::query_scalar!(
-            "
-            WITH changed AS (
-                UPDATE builds SET state = 'running', phase = 'pending', waiting_since = now(), external_id = $3,
-                    lease_until = NULL, claim_token = NULL, version = version + 1
-                WHERE id = $1 AND state = 'launching' AND claim_token = $2 RETURNING id, project_id
-            ), unwanted AS (
-                UPDATE builds SET external_id = $3, lease_until = NULL, claim_token = NULL, version = version + 1
-                WHERE id = $1 AND state = 'cancelling' AND claim_token = $2
-            ), event AS (
-                INSERT INTO build_events (build_id, project_id, state, cause)
-                SELECT id, project_id, 'running', 'launch' FROM changed
-            )
-            SELECT id FROM changed
-            ",
-            id.0,
-            token.0,
-            external_id
-        )
-        .fetch_optional(&self.pool)
-        .await?;
-        self.build_changed(id);
-        Ok(changed.is_some())
+        let launch = Launch {
+            id,
+            token,
+            external_id: external_id.to_owned(),
+        };
+        self.write(launch).await
     }
 
     /// Whether a launch of a cancelling build that had begun before the cancel may still make its Job. `None`: it is not

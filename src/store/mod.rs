@@ -41,6 +41,7 @@ mod settings;
 mod stats;
 mod steps;
 mod supersede;
+mod together;
 mod tokens;
 mod triggers;
 mod wakeups;
@@ -95,6 +96,9 @@ pub struct Store {
     /// Straight to the database: for what lives as long as a session.
     direct: sqlx::PgPool,
     wakeups: Arc<wakeups::Wakeups>,
+    /// Launches and ends that are to be recorded.
+    launches: Arc<together::Waiting<launch::Launch>>,
+    ends: Arc<together::Waiting<finish::End>>,
     lanes: Arc<lanes::Upkeep>,
     counts: Arc<counts::Folding>,
     shares: Arc<queue::Shares>,

@@ -154,7 +154,7 @@ impl Store {
             return Ok(Recorded::Stale);
         };
         let before = attempts(&mut *db, id).await?;
-        let recorded = attempt_rows::record(&mut db, id, seen).await?;
+        let recorded = attempt_rows::record(&mut db, &[(id, seen)]).await?;
         let after = if recorded {
             attempts(&mut *db, id).await?
         } else {

@@ -94,6 +94,8 @@ impl Store {
             pool,
             direct,
             wakeups: Arc::new(Wakeups::new(notify)),
+            launches: Arc::default(),
+            ends: Arc::default(),
             lanes: Arc::new(Upkeep::default()),
             counts: Arc::new(Folding::default()),
             shares: Arc::default(),

@@ -94,6 +94,7 @@ impl From<BuildRow> for Build {
 
 /// One pod's run.
 pub(super) struct AttemptRow {
+    pub build_id: Uuid,
     pub number: i32,
     pub name: String,
     pub state: Named<StoredAttemptState>,

@@ -13,12 +13,12 @@ use crate::{
 };
 
 /// How long the last things may take: logs, and Jobs that nobody needs.
-const LATE: Duration = Duration::from_secs(180);
+const LATE: Duration = Duration::from_secs(400);
 
 impl World {
     /// Waits until every accepted build has ended, and looks whether all is as it must be.
     pub async fn hold(&self) {
-        self.all_ended(Duration::from_secs(300)).await;
+        self.all_ended(Duration::from_secs(600)).await;
         self.nothing_is_left_over().await;
         let mut wrongs = self.ledger.wrongs();
         for id in &self.accepted {

@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// How long a build may take that nothing is done to, on a node that has far too much to do.
-pub const SOON: Duration = Duration::from_secs(240);
+pub const SOON: Duration = Duration::from_secs(400);
 
 /// Lines that a build writes, one by one.
 pub const MARKS: usize = 20;

@@ -16,7 +16,7 @@ use slipway::{domain::BuildId, launcher::manifest::BUILD_ID};
 use tokio::{sync::watch, task::JoinHandle};
 
 /// How long anything may take that must happen. What a periodic comparison would find takes longer.
-pub const PATIENCE: Duration = Duration::from_secs(100);
+pub const PATIENCE: Duration = Duration::from_secs(200);
 
 /// One object, as it was last seen.
 #[derive(Debug, Clone)]

@@ -15,7 +15,7 @@ use tempfile::TempDir;
 use tokio::sync::OnceCell;
 
 /// How long a service may take until it is ready, on a machine that is busy.
-const READY: Duration = Duration::from_secs(60);
+const READY: Duration = Duration::from_secs(120);
 /// How often something that must come by itself is looked at.
 const LOOK: Duration = Duration::from_millis(100);
 

@@ -39,14 +39,16 @@ pub async fn follow(
             let _ = begun.send(());
         }
         // A line ends with the two characters that JSON writes for a newline.
-        while let Some(end) = text.find("\\n") {
-            if let Some(at) = text[..end].rfind(STAMP) {
+        let mut read = 0;
+        while let Some(end) = text[read..].find("\\n").map(|end| read + end) {
+            if let Some(at) = text[read..end].rfind(STAMP).map(|at| read + at) {
                 let nanos: u64 = text[at + STAMP.len()..end].parse().context("a stamp")?;
                 let age = now.saturating_sub(std::time::Duration::from_nanos(nanos));
                 ages.push(age.as_secs_f64() * 1000.0);
             }
-            text.drain(..end + 2);
+            read = end + 2;
         }
+        text.drain(..read);
     }
     Ok(ages)
 }

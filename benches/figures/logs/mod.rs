@@ -25,7 +25,15 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use self::{client::STAMP, printer::Printer};
-use super::{REQUEST, load, postgres::Postgres, service::Service, stats::percentile};
+use super::{
+    load,
+    postgres::Postgres,
+    report::Figure,
+    rows::REQUEST,
+    run::Run,
+    service::{Service, resident_mb},
+    stats::percentile,
+};
 
 /// The length of the long log.
 const LONG: usize = 1 << 30;
@@ -37,8 +45,17 @@ struct World {
     stop: CancellationToken,
 }
 
-/// Measures and prints.
-pub async fn measure(postgres: &Postgres) -> Result<()> {
+/// So many builds print so many lines each, at this pace, and each has so many followers.
+struct Scene {
+    title: &'static str,
+    builds: usize,
+    followers: usize,
+    lines: usize,
+    every: Duration,
+}
+
+/// Measures.
+pub async fn measure(run: &mut Run, postgres: &Postgres) -> Result<()> {
     let service = Service::start(&postgres.url(), &["--role=api"]).await?;
     let printer = Arc::new(Printer::default());
     let stop = CancellationToken::new();
@@ -55,34 +72,29 @@ pub async fn measure(postgres: &Postgres) -> Result<()> {
         beginning: Instant::now(),
         stop,
     };
-    let line_every = |millis| Duration::from_millis(millis);
-    world
-        .followed("1 follower, a line now and then", 1, 1, 100, line_every(310))
-        .await?;
-    world
-        .followed("1 follower, 100 lines a second", 1, 1, 1000, line_every(10))
-        .await?;
-    world
-        .followed("500 followers of 1 build", 1, 500, 200, line_every(100))
-        .await?;
-    world
-        .followed("1 follower each of 200 builds", 200, 1, 40, line_every(500))
-        .await?;
-    world.long_log().await?;
+    for scene in scenes(run.quick) {
+        run.says(scene.title);
+        world.followed(run, &scene).await?;
+    }
+    if run.quick {
+        run.not_run("a log of 1 GiB (QUICK)");
+    } else {
+        run.says("a log of 1 GiB");
+        world.long_log(run).await?;
+    }
     world.stop.cancel();
     Ok(())
 }
 
 impl World {
-    /// So many builds print so many lines each, and each has so many followers.
-    async fn followed(
-        &self,
-        what: &str,
-        builds: usize,
-        followers: usize,
-        lines: usize,
-        every: Duration,
-    ) -> Result<()> {
+    async fn followed(&self, run: &mut Run, scene: &Scene) -> Result<()> {
+        let Scene {
+            title,
+            builds,
+            followers,
+            lines,
+            every,
+        } = *scene;
         let mut outputs = Vec::new();
         let mut clients = JoinSet::new();
         for _ in 0..builds {
@@ -102,10 +114,11 @@ impl World {
             prints.spawn(async move {
                 // Not all at the same moment.
                 tokio::time::sleep(every.mul_f64(stagger(n))).await;
+                let mut pace = tokio::time::interval(every);
                 for _ in 0..lines {
+                    pace.tick().await;
                     let line = format!("{STAMP}{}\n", beginning.elapsed().as_nanos());
                     output.send(Bytes::from(line)).await?;
-                    tokio::time::sleep(every).await;
                 }
                 anyhow::Ok(output)
             });
@@ -116,19 +129,20 @@ impl World {
         }
         let cpu = self.service.cpu_seconds()? - cpu;
         let took = began.elapsed().as_secs_f64();
-        println!(
-            "{what:<46} p50 {:.1} ms, p99 {:.1} ms; the service: {cpu:.2} s of CPU in {took:.1} s, {:.1} MB",
-            percentile(&ages, 50.0),
-            percentile(&ages, 99.0),
-            self.service.resident_mb()?
-        );
+        let mut add = |what: &str, unit, value| {
+            run.figure(Figure::new(format!("{title}: {what}"), unit, vec![value]));
+        };
+        add("a line's way to a follower, p50", "ms", percentile(&ages, 50.0));
+        add("a line's way to a follower, p99", "ms", percentile(&ages, 99.0));
+        add("the service's processors", "cores", cpu / took);
+        add("the service's memory", "MB", self.service.resident_mb()?);
         Ok(())
     }
 
     /// A log of a gigabyte, through the follower in this process.
-    async fn long_log(&self) -> Result<()> {
-        let (id, output) = self.build().await?;
-        let before = super::service::resident_mb("self")?;
+    async fn long_log(&self, run: &mut Run) -> Result<()> {
+        let (_, output) = self.build().await?;
+        let before = resident_mb("self")?;
         let mut most = before;
         let began = Instant::now();
         let piece: String = (0..1024)
@@ -138,14 +152,20 @@ impl World {
         for n in 0..LONG / piece.len() {
             output.send(piece.clone()).await?;
             if n % 64 == 0 {
-                most = most.max(super::service::resident_mb("self")?);
+                most = most.max(resident_mb("self")?);
             }
         }
         let took = began.elapsed().as_secs_f64();
-        println!(
-            "{:<46} {took:.1} s; this process: {before:.1} MB before, at most {most:.1} MB; build {id}",
-            "a log of 1 GiB through the follower"
-        );
+        run.figure(Figure::new(
+            "a log of 1 GiB, followed and stored",
+            "s",
+            vec![took],
+        ));
+        run.figure(Figure::new(
+            "a log of 1 GiB: memory that it takes at most",
+            "MB",
+            vec![most - before],
+        ));
         Ok(())
     }
 
@@ -162,6 +182,29 @@ impl World {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     }
+}
+
+fn scenes(quick: bool) -> [Scene; 4] {
+    let every = Duration::from_millis;
+    let scene = |title, builds, followers, lines, every| Scene {
+        title,
+        builds,
+        followers,
+        lines: if quick { lines / 4 } else { lines },
+        every,
+    };
+    [
+        scene("1 follower, a line now and then", 1, 1, 100, every(310)),
+        scene("1 follower, 100 lines a second", 1, 1, 1000, every(10)),
+        scene("1,000 followers, 1,000 lines a second", 1, 1000, 10_000, every(1)),
+        scene(
+            "200 builds, each with a follower and 2 lines a second",
+            200,
+            1,
+            40,
+            every(500),
+        ),
+    ]
 }
 
 /// A part of one, another for each `n`.

@@ -175,13 +175,13 @@ async fn a_creation_that_commits_below_the_floor_is_found_by_the_sweep(pool: PgP
         .execute(&pool)
         .await
         .unwrap();
-    assert_eq!(store.claim_unkept(PLENTY, 1).await.unwrap().len(), 1);
+    assert_eq!(store.claim(PLENTY, LEASE, 1).await.unwrap().len(), 1);
     assert!(
-        store.claim_unkept(PLENTY, 1).await.unwrap().is_empty(),
+        store.claim(PLENTY, LEASE, 1).await.unwrap().is_empty(),
         "the floor hides it"
     );
     store.look_after_lanes(true).await.unwrap();
-    assert_eq!(store.claim_unkept(PLENTY, 1).await.unwrap()[0].id, late);
+    assert_eq!(store.claim(PLENTY, LEASE, 1).await.unwrap()[0].id, late);
 }
 
 #[sqlx::test]
@@ -189,9 +189,9 @@ async fn a_lane_that_was_lost_is_found_by_the_sweep(pool: PgPool) {
     let store = store(&pool);
     let id = queued(&store, "team", 0).await;
     sqlx::query("DELETE FROM lanes").execute(&pool).await.unwrap();
-    assert!(store.claim_unkept(PLENTY, 1).await.unwrap().is_empty());
+    assert!(store.claim(PLENTY, LEASE, 1).await.unwrap().is_empty());
     store.look_after_lanes(true).await.unwrap();
-    assert_eq!(store.claim_unkept(PLENTY, 1).await.unwrap()[0].id, id);
+    assert_eq!(store.claim(PLENTY, LEASE, 1).await.unwrap()[0].id, id);
 }
 
 #[sqlx::test]
@@ -228,18 +228,18 @@ async fn a_retry_is_never_below_the_floor(pool: PgPool) {
         .await
         .unwrap();
     store.look_after_lanes(true).await.unwrap();
-    let claim = store.claim_unkept(PLENTY, 1).await.unwrap().remove(0);
+    let claim = store.claim(PLENTY, LEASE, 1).await.unwrap().remove(0);
     store.look_after_lanes(false).await.unwrap();
     assert!(store.release(id, claim.token, Duration::ZERO).await.unwrap());
     store.look_after_lanes(false).await.unwrap();
-    assert_eq!(store.claim_unkept(PLENTY, 1).await.unwrap()[0].id, id);
+    assert_eq!(store.claim(PLENTY, LEASE, 1).await.unwrap()[0].id, id);
 }
 
 #[sqlx::test]
 async fn an_empty_lane_goes_after_a_while_and_comes_back_with_the_next_build(pool: PgPool) {
     let store = store(&pool);
     queued(&store, "team", 0).await;
-    assert_eq!(store.claim_unkept(PLENTY, 1).await.unwrap().len(), 1);
+    assert_eq!(store.claim(PLENTY, LEASE, 1).await.unwrap().len(), 1);
     let marks = async || {
         let marks: Vec<bool> = sqlx::query_scalar("SELECT empty_since IS NOT NULL FROM lanes")
             .fetch_all(&pool)
@@ -251,7 +251,7 @@ async fn an_empty_lane_goes_after_a_while_and_comes_back_with_the_next_build(poo
     assert_eq!(marks().await, [true]);
     queued(&store, "team", 0).await;
     assert_eq!(marks().await, [false], "the creation cleared the mark");
-    assert_eq!(store.claim_unkept(PLENTY, 1).await.unwrap().len(), 1);
+    assert_eq!(store.claim(PLENTY, LEASE, 1).await.unwrap().len(), 1);
     store.look_after_lanes(false).await.unwrap();
     store.look_after_lanes(false).await.unwrap();
     assert_eq!(marks().await, [true], "not yet");
@@ -262,7 +262,7 @@ async fn an_empty_lane_goes_after_a_while_and_comes_back_with_the_next_build(poo
     store.look_after_lanes(false).await.unwrap();
     assert!(marks().await.is_empty());
     queued(&store, "team", 0).await;
-    assert_eq!(store.claim_unkept(PLENTY, 1).await.unwrap().len(), 1);
+    assert_eq!(store.claim(PLENTY, LEASE, 1).await.unwrap().len(), 1);
 }
 
 #[sqlx::test]
@@ -280,7 +280,7 @@ async fn lanes_that_look_first_and_are_empty_do_not_hide_the_others(pool: PgPool
     .execute(&pool)
     .await
     .unwrap();
-    assert_eq!(store.claim_unkept(PLENTY, 1).await.unwrap()[0].id, id);
+    assert_eq!(store.claim(PLENTY, LEASE, 1).await.unwrap()[0].id, id);
 }
 
 #[sqlx::test]

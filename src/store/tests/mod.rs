@@ -14,9 +14,9 @@ mod reading;
 mod retention;
 mod sessions;
 mod shares;
-mod speed;
 mod steps;
 mod supersede;
+mod together;
 mod watching;
 
 use std::time::Duration;

@@ -1,0 +1,64 @@
+//! Builds by the million, written by SQL: the same rows as a creation makes.
+
+use anyhow::Result;
+
+use super::postgres::Postgres;
+
+/// What a client asks for.
+pub const REQUEST: &str = r#"{"source":{"git":{"url":"https://git.example.com/team/app.git","ref":"refs/heads/main"}},"destinations":["registry.example.com/team/app"]}"#;
+
+/// The same rows as a creation makes, in one statement, with keys that grow as ours do.
+pub const SAME_ROW: &str = r#"
+WITH b AS (
+    INSERT INTO builds (id, project_id, priority) VALUES ((
+        lpad(to_hex((extract(epoch FROM clock_timestamp()) * 1000)::bigint), 12, '0') || '7'
+        || substr(md5(random()::text), 1, 3) || '8' || substr(md5(random()::text), 1, 15))::uuid, 1, 0)
+    RETURNING id
+), c AS (
+    INSERT INTO lane_counts (project_id, priority, queued) VALUES (1, 0, 1)
+), s AS (
+    INSERT INTO specs (build_id, project_id, repository, git_ref, spec)
+    SELECT id, 1, 'registry.example.com/team/app', 'refs/heads/main', '{"project": "default","source": {"git": {"url": "https://git.example.com/team/app.git","ref": "refs/heads/main"}},"dockerfile": "Dockerfile","destinations": ["registry.example.com/team/app"],"cache": {"enabled": false},"priority": 0,"timeout_seconds": 3600,"max_retries": 3,"resources": {},"annotations": {}}'::jsonb FROM b
+)
+INSERT INTO build_events (build_id, project_id, state, cause) SELECT id, 1, 'queued', 'request' FROM b;
+"#;
+
+/// Rows that one statement writes.
+const PIECE: u32 = 250_000;
+
+/// Queues so many builds, evenly over so many projects.
+pub fn fill(postgres: &Postgres, builds: u32, projects: u32) -> Result<()> {
+    postgres.sql(&format!(
+        "INSERT INTO projects (name) SELECT CASE n WHEN 1 THEN 'default' ELSE 'project-' || n END
+         FROM generate_series(1, {projects}) n ON CONFLICT DO NOTHING"
+    ))?;
+    let mut left = builds;
+    while left > 0 {
+        let piece = left.min(PIECE);
+        left -= piece;
+        // 20 bits count on within a millisecond: each statement's keys grow, as a creation's do.
+        let one = SAME_ROW
+            .replace("|| substr(md5(random()::text), 1, 3) || '8' || substr(md5(random()::text), 1, 15))",
+                "|| lpad(to_hex(n >> 8), 3, '0') || '8' || lpad(to_hex(n & 255), 2, '0') || substr(md5(random()::text), 1, 13))")
+            .replace("VALUES ((", "SELECT (")
+            .replace(
+                "::uuid, 1, 0)",
+                &format!("::uuid, 1 + n % {projects}, 0 FROM generate_series(1, {piece}) n"),
+            )
+            .replace("RETURNING id\n", "RETURNING id, project_id\n")
+            .replace("VALUES (1, 0, 1)", "SELECT project_id, 0, count(*) FROM b GROUP BY 1")
+            .replace("SELECT id, 1, 'registry", "SELECT id, project_id, 'registry")
+            .replace("SELECT id, 1, 'queued'", "SELECT id, project_id, 'queued'");
+        postgres.sql(&one)?;
+    }
+    postgres.sql(
+        "INSERT INTO lanes (project_id, priority, floor)
+         SELECT id, 0, now() - interval '1 hour' FROM projects
+         ON CONFLICT (project_id, priority) DO UPDATE SET empty_since = NULL, floor = excluded.floor",
+    )
+}
+
+/// Removes all builds, and what belongs to them.
+pub fn clear(postgres: &Postgres) -> Result<()> {
+    postgres.sql("TRUNCATE builds, specs, build_events, results, attempts, lanes, lane_counts")
+}
