@@ -19,8 +19,9 @@ use slipway::{
     store::{Slots, Store, StoreOptions},
     telemetry,
 };
+use tempfile::TempDir;
 use tokio::task::JoinSet;
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::{
     deliveries::{KEY, Sender},
@@ -82,10 +83,15 @@ impl Launcher for Noting {
     }
 }
 
-/// Measures. API and dispatcher run in this process, so that one clock tells both moments; the launch is called after
-/// the claim's commit, so the claim is committed earlier than what is shown.
-pub async fn measure(run: &mut Run, postgres: &Postgres) -> Result<()> {
-    let samples = if run.quick { 150 } else { 1000 };
+/// API and dispatcher in this process, so that one clock tells both moments; they end when this is dropped.
+struct World {
+    launcher: Arc<Noting>,
+    address: String,
+    _stop: DropGuard,
+    _contexts: TempDir,
+}
+
+async fn begin(postgres: &Postgres) -> Result<World> {
     let store = Store::connect(&StoreOptions {
         url: postgres.url().into(),
         direct_url: None,
@@ -123,8 +129,31 @@ pub async fn measure(run: &mut Run, postgres: &Postgres) -> Result<()> {
     });
     let dispatcher = Dispatcher::new(store.clone(), launcher.clone(), options(&address));
     tokio::spawn(dispatcher.run(stop.clone(), stop.clone()));
+    Ok(World {
+        launcher,
+        address,
+        _stop: stop.drop_guard(),
+        _contexts: contexts,
+    })
+}
 
-    let mut client = Client::connect(&address).await?;
+/// Milliseconds from a creation's answer to the launch, idle.
+pub async fn idle(postgres: &Postgres, samples: usize) -> Result<Vec<f64>> {
+    let world = begin(postgres).await?;
+    let mut client = Client::connect(&world.address).await?;
+    world
+        .launcher
+        .waits(samples, async || created(&mut client).await)
+        .await
+}
+
+/// Measures. The launch is called after the claim's commit, so the claim is committed earlier than what is shown.
+pub async fn measure(run: &mut Run, postgres: &Postgres) -> Result<()> {
+    let samples = if run.quick { 150 } else { 1000 };
+    let World {
+        launcher, address, ..
+    } = &begin(postgres).await?;
+    let mut client = Client::connect(address).await?;
     let mut lines = Vec::new();
     run.says("idle, creations");
     let idle = launcher
@@ -154,7 +183,7 @@ pub async fn measure(run: &mut Run, postgres: &Postgres) -> Result<()> {
     );
     lines.push(("delivered, idle".to_owned(), cumulated(&delivered)));
     run.says("under load, creations");
-    let load = loaded(&address).await?;
+    let load = loaded(address).await?;
     let busy = launcher
         .waits(samples, async || created(&mut client).await)
         .await?;
@@ -172,7 +201,6 @@ pub async fn measure(run: &mut Run, postgres: &Postgres) -> Result<()> {
         by_factors: true,
         lines,
     });
-    stop.cancel();
     Ok(())
 }
 
@@ -210,7 +238,7 @@ impl Noting {
 }
 
 /// A build that is created now.
-async fn created(client: &mut Client) -> Result<(BuildId, Instant)> {
+pub async fn created(client: &mut Client) -> Result<(BuildId, Instant)> {
     let answer = client.post("/api/v1/builds", REQUEST).await?;
     let at = Instant::now();
     ensure!(answer.status == 201, "{}", answer.status);
@@ -252,7 +280,7 @@ fn distributed(run: &mut Run, title: &str, waits: &[f64], goals: [Goal; 2]) {
 }
 
 /// How many percent are within which time.
-fn cumulated(waits: &[f64]) -> Vec<(f64, f64)> {
+pub fn cumulated(waits: &[f64]) -> Vec<(f64, f64)> {
     (1..=100)
         .map(|percent| (percentile(waits, f64::from(percent)), f64::from(percent)))
         .collect()

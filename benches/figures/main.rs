@@ -5,6 +5,7 @@
 //! process of its own where a figure is about the service; everything stays on loopback and ends with the program.
 
 mod backlog;
+mod cluster;
 mod creation;
 mod deliveries;
 mod latency;
@@ -12,6 +13,7 @@ mod load;
 mod logs;
 mod machine;
 mod memory;
+mod peers;
 mod postgres;
 mod queue;
 mod reading;
@@ -28,7 +30,7 @@ use anyhow::{Result, bail, ensure};
 use self::{postgres::Postgres, report::Report, run::Run};
 
 /// The groups of figures, in the order in which they are measured.
-const GROUPS: [&str; 7] = [
+const GROUPS: [&str; 9] = [
     "creation",
     "queue",
     "latency",
@@ -36,6 +38,8 @@ const GROUPS: [&str; 7] = [
     "logs",
     "memory",
     "backlog",
+    "cluster",
+    "peers",
 ];
 
 const HELP: &str = "cargo bench --bench figures -- [GROUP…]
@@ -45,6 +49,7 @@ The environment:
   QUICK=1      smaller sizes and fewer rounds: under 5 minutes; what comes of it is left in target/bench
   FLOOR=0.5    fail when a ratio falls below that share of its goal
   KEEP=1       keep the figures of the named groups in docs/performance, beside those of the others
+  PEERS=1      other queues beside ours, too: the group peers
   MINUTES=60   of steady work, for the figure of memory over time";
 
 fn main() -> Result<()> {
@@ -79,11 +84,11 @@ async fn measure() -> Result<()> {
     let quick = is_set("QUICK");
     let mut report = Report(BTreeMap::new());
     for name in GROUPS {
-        if !named.is_empty() && !named.iter().any(|one| one == name) {
+        if !is_asked_for(name, &named) {
             continue;
         }
         let mut run = Run::begin(name, quick);
-        one(name, &mut run).await?;
+        one(name, !named.is_empty(), &mut run).await?;
         report.0.insert(name.to_owned(), run.end()?);
     }
     report.print();
@@ -104,7 +109,7 @@ async fn measure() -> Result<()> {
     Ok(())
 }
 
-async fn one(name: &str, run: &mut Run) -> Result<()> {
+async fn one(name: &str, is_named: bool, run: &mut Run) -> Result<()> {
     match name {
         "creation" => creation::measure(run).await,
         "queue" => queue::measure(run).await,
@@ -113,8 +118,17 @@ async fn one(name: &str, run: &mut Run) -> Result<()> {
         "logs" => logs::measure(run, &Postgres::start()?).await,
         "memory" => memory::measure(run).await,
         "backlog" => backlog::measure(run).await,
+        "cluster" => cluster::measure(run, is_named).await,
+        "peers" => peers::measure(run).await,
         other => bail!("no group is named {other}"),
     }
+}
+
+/// Whether a group is among those that are named; all are where none is, but for the peers, which the registries of
+/// their packages must answer for.
+fn is_asked_for(name: &str, named: &[String]) -> bool {
+    let among = named.iter().any(|one| one == name);
+    among || (named.is_empty() && name != "peers") || (name == "peers" && is_set("PEERS"))
 }
 
 /// Whether a variable of the environment is set to something.

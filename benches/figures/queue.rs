@@ -59,6 +59,13 @@ const RATE: &str = "SELECT count(*) FILTER (WHERE state = 'succeeded')
     / extract(epoch FROM max(at) FILTER (WHERE state = 'succeeded') - min(at) FILTER (WHERE state = 'launching'))
     FROM build_events";
 
+/// A dispatcher that launches nothing.
+pub const NO_LAUNCHER: [&str; 3] = [
+    "--launcher=none",
+    "--max-running=512",
+    "--max-running-per-project=512",
+];
+
 /// Measures.
 pub async fn measure(run: &mut Run) -> Result<()> {
     let postgres = Postgres::start()?;
@@ -81,16 +88,11 @@ pub async fn measure(run: &mut Run) -> Result<()> {
 }
 
 /// Through the service.
-async fn drained(postgres: &Postgres, builds: u32) -> Result<f64> {
+pub async fn drained(postgres: &Postgres, builds: u32) -> Result<f64> {
     clear(postgres)?;
     fill(postgres, builds, 1)?;
     postgres.sql("VACUUM ANALYZE builds; CHECKPOINT")?;
-    let slots = [
-        "--launcher=none",
-        "--max-running=512",
-        "--max-running-per-project=512",
-    ];
-    let service = Service::dispatcher(&postgres.url(), &slots)?;
+    let service = Service::dispatcher(&postgres.url(), &NO_LAUNCHER)?;
     let done = "SELECT count(*) FROM lane_counts HAVING sum(queued) = 0
         AND NOT EXISTS (SELECT FROM builds WHERE state IN ('launching', 'running', 'cancelling'))";
     while postgres.ask(done)?.is_empty() {
