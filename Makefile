@@ -12,7 +12,7 @@ test: ## Run all tests, on a Postgres of their own and a container engine (ARGS=
 	@bash scripts/test.sh $(ARGS)
 
 bench: ## Measure the figures of docs/performance, each beside its limit (QUICK=1: in minutes; ONLY=creation,queue: some of them)
-	@QUICK=$(QUICK) FLOOR=$(FLOOR) KEEP=$(KEEP) MINUTES=$(MINUTES) bash scripts/bench.sh $(ONLY)
+	@QUICK=$(QUICK) FLOOR=$(FLOOR) KEEP=$(KEEP) MINUTES=$(MINUTES) PEERS=$(PEERS) bash scripts/bench.sh $(ONLY)
 
 fuzz: ## Feed every parser of outside bytes with nonsense (SECONDS_EACH=20: so long each; says how often)
 	@bash scripts/fuzz.sh

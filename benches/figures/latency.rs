@@ -79,6 +79,14 @@ impl Launcher for Noting {
     }
 }
 
+/// Milliseconds from a creation's answer to the launch, idle.
+pub async fn idle(postgres: &Postgres, samples: usize) -> Result<Vec<f64>> {
+    let launcher = Arc::new(Noting::default());
+    let inside = Inside::start(&postgres.url(), launcher.clone(), SLOTS).await?;
+    let mut client = Client::connect(&inside.address).await?;
+    launcher.waits(samples, async || created(&mut client).await).await
+}
+
 /// Measures. API and dispatcher run in this process, so that one clock tells both moments; the launch is called after
 /// the claim's commit, so the claim is committed earlier than what is shown.
 pub async fn measure(run: &mut Run, postgres: &Postgres) -> Result<()> {
@@ -165,7 +173,7 @@ impl Noting {
 }
 
 /// A build that is created now.
-async fn created(client: &mut Client) -> Result<(BuildId, Instant)> {
+pub async fn created(client: &mut Client) -> Result<(BuildId, Instant)> {
     let answer = client.post("/api/v1/builds", REQUEST).await?;
     let at = Instant::now();
     ensure!(answer.status == 201, "{}", answer.status);

@@ -5,6 +5,7 @@
 //! process of its own where a figure is about the service; everything stays on loopback and ends with the program.
 
 mod backlog;
+mod cluster;
 mod creation;
 mod deliveries;
 mod holding;
@@ -14,6 +15,7 @@ mod load;
 mod logs;
 mod machine;
 mod memory;
+mod peers;
 mod postgres;
 mod queue;
 mod reading;
@@ -30,7 +32,7 @@ use anyhow::{Result, bail, ensure};
 use self::{postgres::Postgres, report::Report, run::Run};
 
 /// The groups of figures, in the order in which they are measured.
-const GROUPS: [&str; 7] = [
+const GROUPS: [&str; 9] = [
     "creation",
     "queue",
     "latency",
@@ -38,6 +40,8 @@ const GROUPS: [&str; 7] = [
     "logs",
     "memory",
     "backlog",
+    "cluster",
+    "peers",
 ];
 
 const HELP: &str = "cargo bench --bench figures -- [GROUP…]
@@ -47,6 +51,7 @@ The environment:
   QUICK=1      smaller sizes and fewer rounds: under 5 minutes; what comes of it is left in target/bench
   FLOOR=0.5    fail when a ratio falls below that share of its goal
   KEEP=1       keep the figures of the named groups in docs/performance, beside those of the others
+  PEERS=1      other queues beside ours, too: the group peers
   MINUTES=60   of steady work, for the figure of memory over time";
 
 fn main() -> Result<()> {
@@ -86,12 +91,12 @@ async fn measure() -> Result<()> {
     let mut report = Report(BTreeMap::new());
     let mut failed = Vec::new();
     for name in GROUPS {
-        if !named.is_empty() && !named.iter().any(|one| one == name) {
+        if !is_asked_for(name, &named) {
             continue;
         }
         let mut run = Run::begin(name, quick);
         // What the others come to is not lost for it.
-        if let Err(error) = one(name, &mut run).await {
+        if let Err(error) = one(name, !named.is_empty(), &mut run).await {
             run.not_run(format!("the rest of {name}: {error:#}"));
             failed.push(name);
         }
@@ -121,7 +126,7 @@ async fn measure() -> Result<()> {
     Ok(())
 }
 
-async fn one(name: &str, run: &mut Run) -> Result<()> {
+async fn one(name: &str, is_named: bool, run: &mut Run) -> Result<()> {
     match name {
         "creation" => creation::measure(run).await,
         "queue" => queue::measure(run).await,
@@ -130,8 +135,17 @@ async fn one(name: &str, run: &mut Run) -> Result<()> {
         "logs" => logs::measure(run, &Postgres::start()?).await,
         "memory" => memory::measure(run).await,
         "backlog" => backlog::measure(run).await,
+        "cluster" => cluster::measure(run, is_named).await,
+        "peers" => peers::measure(run).await,
         other => bail!("no group is named {other}"),
     }
+}
+
+/// Whether a group is among those that are named; all are where none is, but for the peers, which the registries of
+/// their packages must answer for.
+fn is_asked_for(name: &str, named: &[String]) -> bool {
+    let among = named.iter().any(|one| one == name);
+    among || (named.is_empty() && name != "peers") || (name == "peers" && is_set("PEERS"))
 }
 
 /// Whether a variable of the environment is set to something.

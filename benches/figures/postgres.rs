@@ -80,6 +80,16 @@ impl Postgres {
         format!("postgres://postgres@127.0.0.1:{}/bench", self.port)
     }
 
+    /// A database of its own.
+    pub fn another(&self, name: &str) -> Result<Database<'_>> {
+        self.sql(&format!("CREATE DATABASE {name}"))?;
+        Ok(Database {
+            url: format!("postgres://postgres@127.0.0.1:{}/{name}", self.port),
+            name: name.to_owned(),
+            postgres: self,
+        })
+    }
+
     /// Transactions a second of a pgbench script with so many clients.
     pub fn pgbench(&self, script: &str, clients: u32, seconds: u32) -> Result<f64> {
         let file = self.dir.path().join("script.sql");
@@ -191,6 +201,25 @@ impl Postgres {
             String::from_utf8_lossy(&out.stderr)
         );
         Ok(())
+    }
+}
+
+/// One more database of a server; dropping it removes it.
+pub struct Database<'a> {
+    /// Its address.
+    pub url: String,
+    name: String,
+    postgres: &'a Postgres,
+}
+
+impl Drop for Database<'_> {
+    fn drop(&mut self) {
+        let removed = self
+            .postgres
+            .sql(&format!("DROP DATABASE {} WITH (FORCE)", self.name));
+        if let Err(error) = removed {
+            eprintln!("the database {} could not be removed: {error}", self.name);
+        }
     }
 }
 

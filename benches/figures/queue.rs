@@ -62,6 +62,13 @@ const RATE: &str = "SELECT count(*) FILTER (WHERE state = 'succeeded')
     / extract(epoch FROM max(at) FILTER (WHERE state = 'succeeded') - min(at) FILTER (WHERE state = 'launching'))
     FROM build_events";
 
+/// A dispatcher that launches nothing.
+pub const NO_LAUNCHER: [&str; 3] = [
+    "--launcher=none",
+    "--max-running=512",
+    "--max-running-per-project=512",
+];
+
 /// Measures.
 pub async fn measure(run: &mut Run) -> Result<()> {
     let postgres = Postgres::start()?;
@@ -84,16 +91,11 @@ pub async fn measure(run: &mut Run) -> Result<()> {
 }
 
 /// Through the service.
-async fn drained(postgres: &Postgres, builds: u32) -> Result<f64> {
+pub async fn drained(postgres: &Postgres, builds: u32) -> Result<f64> {
     clear(postgres)?;
     fill(postgres, builds, 1)?;
     postgres.sql("VACUUM ANALYZE builds; CHECKPOINT")?;
-    let slots = [
-        "--launcher=none",
-        "--max-running=512",
-        "--max-running-per-project=512",
-    ];
-    let service = Service::dispatcher(&postgres.url(), &slots)?;
+    let service = Service::dispatcher(&postgres.url(), &NO_LAUNCHER)?;
     // A sum of nothing is null: rows that come to 0 are put together and removed.
     let left = "SELECT coalesce(sum(queued), 0) + (
             SELECT count(*) FROM builds WHERE state IN ('launching', 'running', 'cancelling')

@@ -21,12 +21,17 @@ pub struct Service {
 impl Service {
     /// Starts a dispatcher, which answers no requests, and does not wait for it.
     pub fn dispatcher(database: &str, args: &[&str]) -> Result<Self> {
-        Self::spawn(database, &[&["--role=dispatcher"], args].concat())
+        Self::spawn(database, &[&["--role=dispatcher"], args].concat(), &[])
     }
 
     /// Starts the service on a free port and waits until it answers.
     pub async fn start(database: &str, args: &[&str]) -> Result<Self> {
-        let service = Self::spawn(database, args)?;
+        Self::start_in(database, args, &[]).await
+    }
+
+    /// The same with more in its environment.
+    pub async fn start_in(database: &str, args: &[&str], environment: &[(&str, &str)]) -> Result<Self> {
+        let service = Self::spawn(database, args, environment)?;
         for _ in 0..400 {
             tokio::time::sleep(Duration::from_millis(50)).await;
             let Ok(mut client) = load::Client::connect(&service.address).await else {
@@ -42,12 +47,13 @@ impl Service {
         bail!("the service did not come up")
     }
 
-    fn spawn(database: &str, args: &[&str]) -> Result<Self> {
+    fn spawn(database: &str, args: &[&str], environment: &[(&str, &str)]) -> Result<Self> {
         let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string();
         let contexts = tempfile::tempdir()?;
         let child = Command::new(env!("CARGO_BIN_EXE_slipway"))
             .arg("serve")
             .args(args)
+            .envs(environment.iter().copied())
             .env("SLIPWAY_DATABASE_URL", database)
             .env("SLIPWAY_LISTEN", &address)
             .env("SLIPWAY_CONTEXT_STORE", contexts.path())

@@ -55,13 +55,16 @@ pub async fn measure(run: &mut Run) -> Result<()> {
     in_projects(run, &mut short, &mut long).await
 }
 
+/// Rates of the long queue, and of the short one in turns with it.
+type Rates = (Vec<f64>, Vec<f64>);
+
 /// A figure of claims beside the short queue.
-fn claims(run: &mut Run, what: &str, (ours, limit): (Vec<f64>, Vec<f64>), goal: Goal) {
+fn claims(run: &mut Run, what: &str, (ours, limit): Rates, goal: Goal) {
     let figure = Figure::new(format!("claims, {what}"), "a second", ours);
     run.figure(figure.beside("10 k queued", limit).goal(goal));
 }
 
-fn drawn(run: &mut Run, measured: &[(f64, (Vec<f64>, Vec<f64>))]) {
+fn drawn(run: &mut Run, measured: &[(f64, Rates)]) {
     let short = measured.iter().flat_map(|(_, (_, limit))| limit);
     let short: Vec<f64> = short.copied().collect();
     let mut points = vec![(f64::from(SHORT), median(&short))];
