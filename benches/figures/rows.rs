@@ -1,6 +1,11 @@
 //! Builds by the million, written by SQL: the same rows as a creation makes.
 
-use anyhow::Result;
+use std::{
+    sync::atomic::{AtomicU32, Ordering},
+    thread,
+};
+
+use anyhow::{Result, bail};
 
 use super::postgres::Postgres;
 
@@ -24,7 +29,9 @@ INSERT INTO build_events (build_id, project_id, state, cause) SELECT id, 1, 'que
 "#;
 
 /// Rows that one statement writes.
-const PIECE: u32 = 250_000;
+const PIECE: u32 = 100_000;
+/// Sessions that write at once.
+const SESSIONS: u32 = 2;
 
 /// Queues so many builds, evenly over so many projects.
 pub fn fill(postgres: &Postgres, builds: u32, projects: u32) -> Result<()> {
@@ -32,30 +39,53 @@ pub fn fill(postgres: &Postgres, builds: u32, projects: u32) -> Result<()> {
         "INSERT INTO projects (name) SELECT CASE n WHEN 1 THEN 'default' ELSE 'project-' || n END
          FROM generate_series(1, {projects}) n ON CONFLICT DO NOTHING"
     ))?;
-    let mut left = builds;
-    while left > 0 {
-        let piece = left.min(PIECE);
-        left -= piece;
-        // 20 bits count on within a millisecond: each statement's keys grow, as a creation's do.
-        let one = SAME_ROW
-            .replace("|| substr(md5(random()::text), 1, 3) || '8' || substr(md5(random()::text), 1, 15))",
-                "|| lpad(to_hex(n >> 8), 3, '0') || '8' || lpad(to_hex(n & 255), 2, '0') || substr(md5(random()::text), 1, 13))")
-            .replace("VALUES ((", "SELECT (")
-            .replace(
-                "::uuid, 1, 0)",
-                &format!("::uuid, 1 + n % {projects}, 0 FROM generate_series(1, {piece}) n"),
-            )
-            .replace("RETURNING id\n", "RETURNING id, project_id\n")
-            .replace("VALUES (1, 0, 1)", "SELECT project_id, 0, count(*) FROM b GROUP BY 1")
-            .replace("SELECT id, 1, 'registry", "SELECT id, project_id, 'registry")
-            .replace("SELECT id, 1, 'queued'", "SELECT id, project_id, 'queued'");
-        postgres.sql(&one)?;
-    }
+    let left = AtomicU32::new(builds);
+    thread::scope(|scope| {
+        let sessions: Vec<_> = (0..SESSIONS)
+            .map(|_| scope.spawn(|| pieces(postgres, &left, projects)))
+            .collect();
+        sessions.into_iter().try_for_each(|session| {
+            let ended = session.join();
+            ended.unwrap_or_else(|_| bail!("a session that fills the queue panicked"))
+        })
+    })?;
     postgres.sql(
         "INSERT INTO lanes (project_id, priority, floor)
          SELECT id, 0, now() - interval '1 hour' FROM projects
          ON CONFLICT (project_id, priority) DO UPDATE SET empty_since = NULL, floor = excluded.floor",
     )
+}
+
+/// Writes one piece after the other, until nothing is left.
+fn pieces(postgres: &Postgres, left: &AtomicU32, projects: u32) -> Result<()> {
+    let take = |left: u32| (left > 0).then(|| left.saturating_sub(PIECE));
+    while let Ok(before) = left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take) {
+        // Nobody is to be told of these builds, and what was written is on the disk by the checkpoint that follows.
+        postgres.sql(&format!(
+            "SET session_replication_role = replica; SET synchronous_commit = off; {}",
+            piece(before.min(PIECE), projects)
+        ))?;
+    }
+    Ok(())
+}
+
+/// The statement that a creation makes, for many builds.
+fn piece(builds: u32, projects: u32) -> String {
+    // 20 bits count on within a millisecond: each statement's keys grow, as a creation's do.
+    SAME_ROW
+        .replace(
+            "|| substr(md5(random()::text), 1, 3) || '8' || substr(md5(random()::text), 1, 15))",
+            "|| lpad(to_hex(n >> 8), 3, '0') || '8' || lpad(to_hex(n & 255), 2, '0') || substr(md5(random()::text), 1, 13))",
+        )
+        .replace("VALUES ((", "SELECT (")
+        .replace(
+            "::uuid, 1, 0)",
+            &format!("::uuid, 1 + n % {projects}, 0 FROM generate_series(1, {builds}) n"),
+        )
+        .replace("RETURNING id\n", "RETURNING id, project_id\n")
+        .replace("VALUES (1, 0, 1)", "SELECT project_id, 0, count(*) FROM b GROUP BY 1")
+        .replace("SELECT id, 1, 'registry", "SELECT id, project_id, 'registry")
+        .replace("SELECT id, 1, 'queued'", "SELECT id, project_id, 'queued'")
 }
 
 /// Removes all builds, and what belongs to them.

@@ -2,9 +2,16 @@
 
 use std::collections::BTreeMap;
 
-/// The middle of the values.
+/// The middle of the values; between the two middle ones where they are even in number.
 pub fn median(values: &[f64]) -> f64 {
-    percentile(values, 50.0)
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let middle = sorted.len() / 2;
+    match sorted.get(middle) {
+        None => f64::NAN,
+        Some(upper) if sorted.len() % 2 == 1 => *upper,
+        Some(upper) => f64::midpoint(sorted[middle - 1], *upper),
+    }
 }
 
 /// The value that `percent` of the values do not exceed.
