@@ -25,7 +25,7 @@ use crate::{
 };
 
 /// Launches that one process has under way at once: enough to keep an API server busy.
-const LAUNCHES: usize = 32;
+const LAUNCHES: usize = 64;
 /// How often a build that waits for its container is looked at.
 const WAITING_RECHECK: Duration = Duration::from_secs(5);
 /// How often a Job that vanished is made again.

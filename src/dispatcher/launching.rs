@@ -56,6 +56,8 @@ impl Dispatcher {
         let free = self.0.launches.available_permits();
         if free == 0 {
             let _one = self.0.launches.acquire().await;
+            // Launches are recorded together: the others' end is here, too, by the time that this goes on.
+            tokio::task::yield_now().await;
             return Next::Again;
         }
         let limit = u32::try_from(free).unwrap_or(BATCH).min(BATCH);
@@ -119,7 +121,7 @@ impl Dispatcher {
 
     /// Creates a claimed build's Job, and records what came of it.
     pub(super) async fn launch(&self, claim: Claim) {
-        let began = Instant::now();
+        let (began, underway) = (Instant::now(), self.0.underway.begin(claim.id));
         let ended = self.try_launch(&claim).await;
         let seconds = began.elapsed().as_secs_f64();
         let result = match &ended {
@@ -139,6 +141,9 @@ impl Dispatcher {
             // The lease runs out, and whoever claims the build then finds its Job.
             tracing::warn!(build.id = %claim.id, error = &error as &dyn std::error::Error, "a launch could not be recorded");
         }
+        // What was seen of its Job meanwhile was not looked at.
+        drop(underway);
+        self.nudge(claim.id);
     }
 
     async fn try_launch(&self, claim: &Claim) -> Result<Launched, LaunchError> {
@@ -169,7 +174,6 @@ impl Dispatcher {
                 build.id = %claim.id, job.name = claim.id.job_name(), adopted = launched.adopted,
                 duration_ms = seconds * 1000.0, "launched"
             );
-            self.nudge(claim.id);
             return Ok(());
         }
         // Either another replica holds the claim now, and has adopted the Job; or the build was cancelled meanwhile; or

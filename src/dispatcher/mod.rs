@@ -20,6 +20,7 @@ mod reconcile;
 mod sighted;
 mod steps;
 mod tasks;
+mod underway;
 
 use std::{
     sync::{
@@ -35,6 +36,7 @@ use url::Url;
 
 use self::{
     gate::Gate, leftovers::Strangers, logs::Followers, outage::Outage, sighted::Rechecks, tasks::Tasks,
+    underway::Underway,
 };
 use crate::{
     domain::{BuildId, log::Known},
@@ -82,6 +84,7 @@ struct Inner {
     launches: Arc<Semaphore>,
     gate: Gate,
     outage: Outage,
+    underway: Underway,
     followers: Followers,
     rechecks: Rechecks,
     strangers: Strangers,
@@ -107,6 +110,7 @@ impl Dispatcher {
             options,
             gate: Gate::default(),
             outage: Outage::default(),
+            underway: Underway::default(),
             followers: Followers::default(),
             rechecks: Rechecks::default(),
             strangers: Strangers::default(),

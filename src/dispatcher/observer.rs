@@ -19,7 +19,7 @@ const LOCK_INTERVAL: Duration = Duration::from_secs(2);
 /// How soon a Job whose launch is not recorded yet is looked at again.
 const LAUNCH_RECHECK: Duration = Duration::from_secs(1);
 /// Looks that are under way at once.
-const LOOKS: usize = 32;
+const LOOKS: usize = 64;
 
 impl Dispatcher {
     /// Observes whenever no other replica does, until `soft`.
@@ -112,6 +112,8 @@ impl Dispatcher {
 
     fn changed(&self, change: Option<Change>, looks: &mut Looks) -> ControlFlow<()> {
         match change {
+            // It is looked at when its launch has been recorded.
+            Some(Change::Build(id)) if self.0.underway.has(id) => {}
             Some(Change::Build(id)) => looks.want(id),
             Some(Change::Everything) => self.0.reconcile_now.notify_one(),
             None => return ControlFlow::Break(()),
