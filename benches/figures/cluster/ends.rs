@@ -24,6 +24,9 @@ use tokio::{
 use super::{build_of, distributed, place::Place, puppet::Kubelet, watch_jobs};
 use crate::{latency::created, load::Client, postgres::Postgres, report::Goal, run::Run};
 
+/// The conditions by which a Job has succeeded.
+const ENDS: [&str; 2] = ["SuccessCriteriaMet", "Complete"];
+
 /// When things were first seen, by build.
 #[derive(Clone, Default)]
 struct Seen(Arc<Mutex<HashMap<BuildId, Instant>>>);
@@ -63,10 +66,10 @@ pub async fn measure(run: &mut Run, place: &Place) -> Result<()> {
     for id in &builds {
         until_started(&mut client, *id).await?;
     }
-    let (pods, jobs) = (Seen::default(), Seen::default());
+    let (ended, complete) = (Seen::default(), Seen::default());
     let watches = [
-        watch_ends(place, pods.clone()),
-        watch_conditions(place, jobs.clone()).await?,
+        watch_ends(place, ended.clone()),
+        watch_conditions(place, complete.clone()).await?,
     ];
     run.says("they end");
     let [mut results, mut ends, mut conditions] = [const { Vec::new() }; 3];
@@ -76,20 +79,15 @@ pub async fn measure(run: &mut Run, place: &Place) -> Result<()> {
         kubelet.end(id).await?;
         let millis = |at: Instant| at.saturating_duration_since(began).as_secs_f64() * 1000.0;
         results.push(millis(follower.await??));
-        ends.push(millis(pods.when(id).await?));
-        conditions.push(millis(jobs.when(id).await?));
+        ends.push(millis(ended.when(id).await?));
+        conditions.push(millis(complete.when(id).await?));
     }
     watches.iter().for_each(JoinHandle::abort);
-    let what = "from a container's end to its build's";
-    distributed(
-        run,
-        what,
-        &results,
-        ("the pod's end, by a bare watch", &ends),
-        Goal::None,
-    );
-    let beside = ("the Job's condition, by a bare watch", conditions.as_slice());
-    distributed(run, &format!("{what} (2)"), &results, beside, Goal::None);
+    let what = "a container's end to its build's, beside the";
+    let pods = ("a bare watch of pods", ends.as_slice());
+    distributed(run, &format!("{what} pod's"), &results, pods, Goal::None);
+    let jobs = ("a bare watch of the Jobs' conditions", conditions.as_slice());
+    distributed(run, &format!("{what} Job's"), &results, jobs, Goal::None);
     drop(service);
     drop(kubelet);
     place.clear().await
@@ -156,10 +154,10 @@ fn watch_ends(place: &Place, seen: Seen) -> JoinHandle<()> {
     })
 }
 
-/// When the Job controller says that a Job is complete.
+/// When the Job controller says that a Job has succeeded.
 async fn watch_conditions(place: &Place, seen: Seen) -> Result<JoinHandle<()>> {
     watch_jobs(place, move |id, job| {
-        if is_complete(job) {
+        if has_succeeded(job) {
             seen.now(id);
         }
     })
@@ -167,7 +165,7 @@ async fn watch_conditions(place: &Place, seen: Seen) -> Result<JoinHandle<()>> {
     .context("a watch of Jobs")
 }
 
-fn is_complete(job: &Job) -> bool {
+fn has_succeeded(job: &Job) -> bool {
     let conditions = job
         .status
         .as_ref()
@@ -175,5 +173,5 @@ fn is_complete(job: &Job) -> bool {
     conditions
         .unwrap_or_default()
         .iter()
-        .any(|condition| condition.type_ == "Complete" && condition.status == "True")
+        .any(|condition| ENDS.contains(&condition.type_.as_str()) && condition.status == "True")
 }

@@ -16,10 +16,7 @@ use kube::{
     Api,
     runtime::{WatchStreamExt, watcher},
 };
-use slipway::{
-    domain::BuildId,
-    launcher::manifest::{BUILD_ID, selector},
-};
+use slipway::{domain::BuildId, launcher::manifest::BUILD_ID};
 use tokio::task::JoinHandle;
 
 use self::{control_plane::ControlPlane, place::Place};
@@ -44,15 +41,17 @@ pub async fn measure(run: &mut Run, is_named: bool) -> Result<()> {
         }
     };
     let place = Place::new(control_plane).await?;
-    let measured = async {
-        creation::measure(run, &place).await?;
-        ends::measure(run, &place).await?;
-        restart::measure(run, &place).await
-    };
-    let measured = measured.await;
-    // Of a run that failed, too, nothing stays behind.
-    place.remove().await?;
-    measured
+    let parts = [
+        ("Jobs made", creation::measure(run, &place).await),
+        ("containers' ends", ends::measure(run, &place).await),
+        ("a restart", restart::measure(run, &place).await),
+    ];
+    for (what, measured) in parts {
+        if let Err(error) = measured {
+            run.not_run(format!("{what}, which failed: {error:#}"));
+        }
+    }
+    place.remove().await
 }
 
 /// Tells of each Job, by its build, as long as the task lives, from the moment that this returns.
@@ -61,8 +60,9 @@ async fn watch_jobs(
     mut seen: impl FnMut(BuildId, &Job) + Send + 'static,
 ) -> Result<JoinHandle<()>> {
     let jobs: Api<Job> = place.api();
-    let ours = watcher::Config::default().labels(&selector());
-    let mut feed = watcher(jobs, ours).default_backoff().boxed();
+    let mut feed = watcher(jobs, watcher::Config::default())
+        .default_backoff()
+        .boxed();
     // Its first list is made.
     while let Some(event) = feed.try_next().await? {
         if matches!(event, watcher::Event::InitDone) {

@@ -112,6 +112,19 @@ impl Place {
         Ok(())
     }
 
+    /// Waits until the controllers, which first do what they had heard of before they were stopped, are done with Jobs
+    /// that are no more.
+    pub async fn settle(&self) -> Result<()> {
+        let mut quiet = 0;
+        while quiet < 3 {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            let left = self.api::<Pod>().list_metadata(&ListParams::default()).await?;
+            quiet = if left.items.is_empty() { quiet + 1 } else { 0 };
+            self.clear().await?;
+        }
+        Ok(())
+    }
+
     /// Removes everything, and does not wait until the controllers have.
     pub async fn remove(&self) -> Result<()> {
         self.clear().await?;

@@ -122,7 +122,8 @@ impl Hands {
 
     async fn start(&self, id: BuildId, pod: &str) -> Result<()> {
         let target = json!({ "apiVersion": "v1", "kind": "Node", "name": self.node });
-        let binding = serde_json::to_vec(&json!({ "metadata": { "name": pod }, "target": target }))?;
+        let binding = json!({ "metadata": { "name": pod }, "target": target });
+        let binding = described("v1", "Binding", binding);
         let bound: kube::Result<Status> = self
             .pods
             .create_subresource("binding", pod, &PostParams::default(), &binding)

@@ -117,7 +117,7 @@ async fn enqueue_many(queue: &Queue, count: u32, batch: u32) -> Result<f64> {
 async fn drain(queue: &Queue, count: u32) -> Result<f64> {
     queue.analyze().await?;
     let (sender, started) = unbounded_channel();
-    let working = queue.work(sender);
+    let working = queue.work(true, sender);
     let began = first_of(started, count).await?;
     let ended = async {
         while queue.unfinished().await? > 0 {
@@ -137,7 +137,7 @@ async fn drain(queue: &Queue, count: u32) -> Result<f64> {
 async fn from_backlog(queue: &Queue, count: u32) -> Result<f64> {
     queue.analyze().await?;
     let (sender, started) = unbounded_channel();
-    let working = queue.work(sender);
+    let working = queue.work(true, sender);
     let began = first_of(started, count).await?;
     let rate = f64::from(count) / began.elapsed().as_secs_f64();
     working.stop().await?;
@@ -161,7 +161,7 @@ async fn latency(mut queue: Queue, samples: u32) -> Result<Vec<f64>> {
     /// They find connections and statements that nobody has used yet.
     const FIRST: usize = 10;
     let (sender, mut started) = unbounded_channel();
-    let working = queue.work(sender);
+    let working = queue.work(false, sender);
     let mut waits = Vec::new();
     for sample in 0..samples + 10 {
         queue.add().await?;

@@ -21,8 +21,9 @@ use tokio::{
 const QUEUE: &str = "noop";
 /// Jobs that a worker takes at once.
 const BATCH: usize = 500;
-/// What is left of a batch, and its ends, waits so long when no notification comes.
-const INTERVAL: Duration = Duration::from_millis(100);
+/// Ends that are not recorded yet, and jobs of which no notification came, wait so long: briefly where a rate is
+/// measured, and where a wait is, so long that only notifications tell of jobs.
+const INTERVALS: [Duration; 2] = [Duration::from_millis(50), Duration::from_secs(5)];
 
 /// No worker has the name of an earlier one.
 static WORKERS: AtomicU32 = AtomicU32::new(0);
@@ -76,10 +77,14 @@ impl Queue {
         Ok(push_tasks(&mut *connection, QUEUE, tasks).await?)
     }
 
-    /// Starts a worker that notes each job's start.
-    pub fn work(&self, started: UnboundedSender<std::time::Instant>) -> Working {
+    /// Starts a worker that notes each job's start; `fast`: many are expected.
+    pub fn work(&self, fast: bool, started: UnboundedSender<std::time::Instant>) -> Working {
         let (stop, stopped) = oneshot::channel::<()>();
-        let backend = self.storage.clone().with_pubsub().poll_with_interval(INTERVAL);
+        let backend = self
+            .storage
+            .clone()
+            .with_pubsub()
+            .poll_with_interval(INTERVALS[usize::from(!fast)]);
         let name = format!("worker-{}", WORKERS.fetch_add(1, Ordering::Relaxed));
         let worker = WorkerBuilder::new(name.as_str())
             .backend(backend)
