@@ -28,6 +28,7 @@ mod stats;
 use std::collections::BTreeMap;
 
 use anyhow::{Result, bail, ensure};
+use tokio::signal::unix::{SignalKind, signal};
 
 use self::{postgres::Postgres, report::Report, run::Run};
 
@@ -72,7 +73,26 @@ fn main() -> Result<()> {
     if args.next().as_deref() == Some(holding::ARGUMENT) {
         return runtime.block_on(holding::hold(args));
     }
-    runtime.block_on(measure())
+    runtime.block_on(async {
+        // What was started is stopped when it is dropped.
+        tokio::select! {
+            ended = measure() => ended,
+            interrupted = interrupted() => {
+                interrupted?;
+                bail!("interrupted; nothing was written")
+            }
+        }
+    })
+}
+
+/// Waits until somebody wants this to end.
+async fn interrupted() -> Result<()> {
+    let mut told = signal(SignalKind::terminate())?;
+    tokio::select! {
+        pressed = tokio::signal::ctrl_c() => pressed?,
+        _ = told.recv() => {}
+    }
+    Ok(())
 }
 
 async fn measure() -> Result<()> {
