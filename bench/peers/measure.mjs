@@ -13,8 +13,8 @@ const BACKLOG_BATCH = 1000
 /** Calls under way at the same time: of one job each, and of a batch each. */
 const CLIENTS = 32
 const BATCHERS = 4
-/** A queue that has not come to an end by then is broken. */
-const PATIENCE_MS = 300_000
+/** A queue of which nothing was heard for so long is broken. */
+const PATIENCE_MS = 60_000
 
 /**
  * Measures one queue. It offers: `name`, `prepare(url)`, `add()`, `addMany(count)`, `work(fast, onJob)` (which
@@ -114,7 +114,7 @@ async function latency(queue, samples) {
     const start = new Promise((resolve) => (arrived = resolve))
     await queue.add()
     const answered = performance.now()
-    const wait = Math.max(0, (await start) - answered)
+    const wait = Math.max(0, (await inTime(start)) - answered)
     // The first ones find connections and statements that nobody has used yet.
     if (sample >= 0) waits.push(wait)
     await sleep(15 + Math.random() * 10)
@@ -130,16 +130,24 @@ function starts(count) {
   let done
   let failed
   const all = new Promise((resolve, reject) => ([done, failed] = [resolve, reject]))
-  const timer = setTimeout(() => failed(new Error(`${seen} of ${count} jobs started`)), PATIENCE_MS)
+  const timer = setTimeout(() => failed(new Error(`${seen} of ${count} jobs started, and no more`)), PATIENCE_MS)
   const note = () => {
     first ??= performance.now()
     seen += 1
+    timer.refresh()
     if (seen === count) {
       clearTimeout(timer)
       done()
     }
   }
   return { note, all, first: () => first }
+}
+
+/** What comes of it, unless nothing is heard for too long. */
+async function inTime(promise) {
+  let timer
+  const late = new Promise((_, reject) => (timer = setTimeout(() => reject(new Error('a job never started')), PATIENCE_MS)))
+  return Promise.race([promise, late]).finally(() => clearTimeout(timer))
 }
 
 function seconds(since) {
