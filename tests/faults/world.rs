@@ -76,7 +76,7 @@ pub struct World {
     pub accepted: Vec<BuildId>,
     /// Jobs that somebody deleted by hand.
     pub deleted: BTreeMap<BuildId, usize>,
-    /// Builds whose pods somebody deleted by hand: their logs may have gone with them.
+    /// Builds whose pods somebody deleted, by hand or by a cancel: their logs may have gone with them.
     pub bereft: BTreeSet<BuildId>,
     home: TempDir,
     _turn: Turn,
