@@ -22,8 +22,6 @@ for part in output processes packages postgres cluster; do
   source "scripts/lib/$part.sh"
 done
 RAN=() NOT_RUN=() STORIES=
-# So many tests that failed run once more, each alone.
-AGAIN=4
 # Where the cases' test leaves its table: cargo's folder for tests.
 CASES=${CARGO_TARGET_DIR:-target}/tmp/cluster-cases.txt
 
@@ -95,29 +93,14 @@ postgres_for_tests
 cluster_ensure
 describe_cluster
 
-# cargo_test THREADS CARGO_ARGUMENT… -- TEST_ARGUMENT…
-cargo_test() {
-  local threads=$1
-  shift
-  step "cargo test $*"
-  RUST_TEST_THREADS=$threads SQLX_OFFLINE=true cargo test --locked --no-fail-fast "$@" 2>&1 9>&- |
-    tee "$STATE/part" | tee --append "$STATE/output"
-}
-
 # run_tests THREADS CARGO_ARGUMENT…
 run_tests() {
-  local threads=$1 failed
+  local threads=$1
   shift
-  ! cargo_test "$threads" "$@" -- "${TEST_ARGUMENTS[@]}" || return 0
-  # What waits for a cluster waits longer among others. A few that failed run once more, alone: a fault of ours fails
-  # there, too, and the closing lines name those that did not.
-  mapfile -t failed < <(sed -n 's/^test \(.*\) \.\.\. FAILED$/\1/p' "$STATE/part" | sort --unique)
-  if ((${#failed[@]} == 0 || ${#failed[@]} > AGAIN)) || ! cargo_test 1 "$@" -- "${TEST_ARGUMENTS[@]}" --exact "${failed[@]}"; then
-    status=1
-    return 0
-  fi
-  grep --quiet --extended-regexp "^test result: ok\. [1-9]" "$STATE/part" || status=1
-  RAN+=("once more, alone, since they had failed among others: ${failed[*]}")
+  step "cargo test $* -- ${TEST_ARGUMENTS[*]}"
+  RUST_TEST_THREADS=$threads SQLX_OFFLINE=true \
+    cargo test --locked --no-fail-fast "$@" -- "${TEST_ARGUMENTS[@]}" 2>&1 9>&- |
+    tee --append "$STATE/output" || status=$?
 }
 
 status=0
