@@ -90,6 +90,7 @@ async fn the_counts_are_the_queue_whatever_is_done_at_once_and_cut_off(pool: PgP
 #[sqlx::test]
 async fn rows_are_put_together_and_empty_lanes_leave_none(pool: PgPool) {
     let store = store(&pool);
+    store.counts.rest();
     for _ in 0..5 {
         queued(&store, "team", 0).await;
     }
@@ -103,6 +104,7 @@ async fn rows_are_put_together_and_empty_lanes_leave_none(pool: PgPool) {
 #[sqlx::test]
 async fn what_an_older_release_did_not_count_is_put_right(pool: PgPool) {
     let store = store(&pool);
+    store.counts.rest();
     for _ in 0..3 {
         queued(&store, "team", 0).await;
     }

@@ -156,6 +156,7 @@ async fn a_place_in_the_queue_is_the_turn_at_which_a_claim_takes_it(pool: PgPool
         }
         let queues = stored(&pool, &case).await;
         let store = store(&pool);
+        store.counts.rest();
         store.look_after_lanes(true).await.unwrap();
         store.recount().await.unwrap();
         store.dispatcher_seen(Uuid::nil(), PLENTY, true).await.unwrap();
