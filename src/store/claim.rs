@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use serde_json::value::RawValue;
 use sqlx::{Postgres, Transaction, types::Json};
 use uuid::Uuid;
 
@@ -56,7 +57,7 @@ pub(super) struct ClaimedRow {
     pub(super) id: Uuid,
     pub(super) token: Uuid,
     pub(super) launches: i32,
-    pub(super) spec: Json<serde_json::Value>,
+    pub(super) spec: Json<Box<RawValue>>,
 }
 
 impl Store {
@@ -98,7 +99,7 @@ impl Store {
     /// Makes a claim of a row. What is stored and cannot be read must not keep the others from being launched.
     pub(super) async fn read(&self, row: ClaimedRow) -> Option<Claim> {
         let (id, token) = (BuildId(row.id), ClaimToken(row.token));
-        match serde_json::from_value(row.spec.0) {
+        match serde_json::from_str(row.spec.0.get()) {
             Ok(spec) => Some(Claim {
                 id,
                 token,
@@ -137,7 +138,7 @@ async fn expired(
             RETURNING b.id, b.claim_token, b.launches
         )
         SELECT t.id, t.claim_token AS "token!", t.launches - 1 AS "launches!",
-            s.spec AS "spec: Json<serde_json::Value>"
+            s.spec AS "spec: Json<Box<RawValue>>"
         FROM taken t JOIN specs s ON s.build_id = t.id
         "#,
         i64::from(limit),

@@ -47,6 +47,6 @@ WITH held AS MATERIALIZED (
 )
 SELECT free.n AS "free!", (SELECT count(*) FROM lane) AS "lanes!",
     t.id AS "id?", t.claim_token AS "token?", t.launches - 1 AS "launches?",
-    s.spec AS "spec?: Json<serde_json::Value>"
+    s.spec AS "spec?: Json<Box<RawValue>>"
 FROM free LEFT JOIN (taken t JOIN specs s ON s.build_id = t.id) ON true
 ORDER BY t.turn

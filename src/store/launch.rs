@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use serde_json::value::RawValue;
 use sqlx::types::Json;
 use uuid::Uuid;
 
@@ -29,6 +30,7 @@ impl Write for Launch {
         let tokens: Vec<Uuid> = launches.iter().map(|one| one.token.0).collect();
         let external_ids: Vec<String> = launches.iter().map(|one| one.external_id.clone()).collect();
         let mut db = begin::begin_with(&store.pool, claim::BEGIN).await?;
+        // As in finish.sql, the states are hidden from the planner.
         let changed = sqlx::query_scalar!(
             r#"
             WITH input AS MATERIALIZED (
@@ -37,12 +39,12 @@ impl Write for Launch {
             ), changed AS (
                 UPDATE builds b SET state = 'running', phase = 'pending', waiting_since = now(),
                     external_id = i.external_id, lease_until = NULL, claim_token = NULL, version = version + 1
-                FROM input i WHERE b.id = i.id AND b.state = 'launching' AND b.claim_token = i.token
+                FROM input i WHERE b.id = i.id AND coalesce(b.state = 'launching' AND b.claim_token = i.token, false)
                 RETURNING b.id, b.project_id, i.n
             ), unwanted AS (
                 UPDATE builds b SET external_id = i.external_id, lease_until = NULL, claim_token = NULL,
                     version = version + 1
-                FROM input i WHERE b.id = i.id AND b.state = 'cancelling' AND b.claim_token = i.token
+                FROM input i WHERE b.id = i.id AND coalesce(b.state = 'cancelling' AND b.claim_token = i.token, false)
             ), event AS (
                 INSERT INTO build_events (build_id, project_id, state, cause)
                 SELECT id, project_id, 'running', 'launch' FROM changed
@@ -196,7 +198,7 @@ impl Store {
                 SELECT id, project_id, 'launching', 'job_lost' FROM changed
             )
             SELECT c.id, c.claim_token AS "token!", c.launches - 1 AS "launches!",
-                s.spec AS "spec: Json<serde_json::Value>"
+                s.spec AS "spec: Json<Box<RawValue>>"
             FROM changed c JOIN specs s ON s.build_id = c.id
             "#,
             of.id(),
