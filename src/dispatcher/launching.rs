@@ -23,16 +23,18 @@ const BATCH: u32 = 64;
 const REFUSALS: u32 = 3;
 /// How long the launcher's other side may take to say that it is there.
 const READY: Duration = Duration::from_secs(10);
+/// How long a claim waits for half of the launches to end.
+const HALF: Duration = Duration::from_millis(50);
 /// What is left of the lease, at the least, when a launch is given up.
 const LEASE_MARGIN: u32 = 4;
 
 impl Dispatcher {
     /// Claims and launches until `soft`.
     pub(super) async fn run_claims(&self, soft: &CancellationToken) {
-        let mut failed = 0;
+        let mut turn = Turn::default();
         let mut wakeup = self.store().wakeup(Topic::Queue);
         while !soft.is_cancelled() {
-            let next = self.claim_and_spawn(&mut failed).await;
+            let next = self.claim_and_spawn(&mut turn).await;
             let pause = async {
                 match next {
                     Next::Again => {}
@@ -47,41 +49,54 @@ impl Dispatcher {
         }
     }
 
-    async fn claim_and_spawn(&self, failed: &mut u32) -> Next {
+    async fn claim_and_spawn(&self, turn: &mut Turn) -> Next {
         let refusals = self.0.gate.failures();
         if refusals > 0 && !self.answers().await {
             self.0.gate.trip();
             return Next::After(backoff::delay(refusals));
         }
-        let free = self.0.launches.available_permits();
-        if free == 0 {
-            let _one = self.0.launches.acquire().await;
-            // Launches are recorded together: the others' end is here, too, by the time that this goes on.
-            tokio::task::yield_now().await;
-            return Next::Again;
-        }
-        let limit = u32::try_from(free).unwrap_or(BATCH).min(BATCH);
+        let limit = self.room(turn.more).await;
         match self.claim(limit).await {
             Ok(claims) => {
-                *failed = 0;
-                let full = claims.len() == limit as usize;
+                *turn = Turn {
+                    failed: 0,
+                    more: claims.len() == limit as usize,
+                };
                 for claim in claims {
                     self.spawn_launch(claim).await;
                 }
                 self.store().keep_lanes().await;
-                if full { Next::Again } else { Next::WhenWoken }
+                if turn.more { Next::Again } else { Next::WhenWoken }
             }
             Err(error) => {
-                if *failed == 0 {
+                if turn.failed == 0 {
                     tracing::warn!(
                         error = &error as &dyn std::error::Error,
                         "no builds can be claimed; trying again"
                     );
                 }
-                *failed += 1;
-                Next::After(backoff::delay(*failed))
+                turn.failed += 1;
+                Next::After(backoff::delay(turn.failed))
             }
         }
+    }
+
+    /// Waits until something may be launched; answers how many builds may be claimed for it.
+    ///
+    /// Where more are queued than the last claim took, half of all launches must have ended, or else builds would be
+    /// claimed, and recorded, a few at a time: a statement costs as much as some ten builds in it.
+    async fn room(&self, more: bool) -> u32 {
+        let launches = &self.0.launches;
+        if more {
+            let half = u32::try_from(self.options().launches).unwrap_or(BATCH);
+            // Slow ones do not hold up the others.
+            drop(tokio::time::timeout(HALF, launches.acquire_many(half)).await);
+        }
+        drop(launches.acquire().await);
+        // Launches are recorded together: the others' end is here, too, by the time that this goes on.
+        tokio::task::yield_now().await;
+        let free = launches.available_permits().max(1);
+        u32::try_from(free).unwrap_or(BATCH).min(BATCH)
     }
 
     async fn answers(&self) -> bool {
@@ -150,6 +165,7 @@ impl Dispatcher {
         let patience = self.options().lease - self.options().lease / LEASE_MARGIN;
         let attempt = async {
             let order = self.order(claim.id, claim.spec.clone()).await?;
+            let _call = self.0.calls.acquire().await;
             self.launcher().launch(&order).await
         };
         match tokio::time::timeout(patience, attempt).await {
@@ -264,6 +280,15 @@ impl Dispatcher {
             size: stored.size,
         })
     }
+}
+
+/// What the claim loop knows of its last claim.
+#[derive(Default)]
+struct Turn {
+    /// Claims that failed, one after the other.
+    failed: u32,
+    /// It took all that it could: there are probably more.
+    more: bool,
 }
 
 /// What the claim loop does next.

@@ -51,7 +51,7 @@ pub struct Options {
     pub slots: Slots,
     /// How long a launch may take before another replica takes it over.
     pub lease: Duration,
-    /// Launches that this process has under way at once.
+    /// Launches that this process asks for at once. As many again are claimed, or recorded, meanwhile.
     pub launches: usize,
     /// How long a build may wait for a container to start.
     pub pending_deadline: Duration,
@@ -81,7 +81,10 @@ struct Inner {
     store: Store,
     launcher: Arc<dyn Launcher>,
     options: Options,
+    /// For builds from their claim until their launch is recorded.
     launches: Arc<Semaphore>,
+    /// For those whose launch is being asked for.
+    calls: Semaphore,
     gate: Gate,
     outage: Outage,
     underway: Underway,
@@ -106,7 +109,8 @@ impl Dispatcher {
         Self(Arc::new(Inner {
             store,
             launcher,
-            launches: Arc::new(Semaphore::new(options.launches)),
+            launches: Arc::new(Semaphore::new(2 * options.launches)),
+            calls: Semaphore::new(options.launches),
             options,
             gate: Gate::default(),
             outage: Outage::default(),

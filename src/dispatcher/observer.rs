@@ -203,8 +203,9 @@ impl Looks {
             // Changes that came before the look begins are covered by it.
             self.builds.insert(id, false);
             let dispatcher = dispatcher.clone();
+            // Boxed, since spawning moves a future several times, and this is a large one.
             self.running
-                .spawn(async move { dispatcher.look_and_log(id).await });
+                .spawn(Box::pin(async move { dispatcher.look_and_log(id).await }));
         }
     }
 }

@@ -25,10 +25,11 @@ impl Drop for Alarm {
 impl Tasks {
     pub(super) fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
         let alarm = Alarm(self.panicked.clone());
-        self.tracker.spawn(async move {
+        // Boxed, since spawning moves a future several times, and these are large.
+        self.tracker.spawn(Box::pin(async move {
             let _alarm = alarm;
             work.await;
-        });
+        }));
     }
 
     /// Waits until none is left.

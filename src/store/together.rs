@@ -50,6 +50,16 @@ impl<W> Waiting<W> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Lets everybody who is ready add his write: builds that were claimed together come in one after the other, and the
+    /// first must not go alone. Where nobody is, this is over at once.
+    async fn gather(&self) {
+        let mut many = 0;
+        while (many + 1..MOST).contains(&self.line().writes.len()) {
+            many = self.line().writes.len();
+            tokio::task::yield_now().await;
+        }
+    }
+
     /// Those that come first; when there are none, nobody makes them any more.
     fn next(&self) -> Vec<One<W>> {
         let mut line = self.line();
@@ -108,6 +118,7 @@ impl Store {
     async fn make_all<W: Write>(&self) {
         let turn = Turn(Arc::clone(W::waiting(self)));
         loop {
+            turn.0.gather().await;
             let ones = turn.0.next();
             if ones.is_empty() {
                 return;
