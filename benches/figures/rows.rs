@@ -77,7 +77,11 @@ fn piece(builds: u32, projects: u32) -> String {
             "|| substr(md5(random()::text), 1, 3) || '8' || substr(md5(random()::text), 1, 15))",
             "|| lpad(to_hex(n >> 8), 3, '0') || '8' || lpad(to_hex(n & 255), 2, '0') || substr(md5(random()::text), 1, 13))",
         )
-        .replace("VALUES ((", "SELECT (")
+        // Each was accepted a little after the one before, and all of them before whoever claims them now.
+        .replace(
+            "builds (id, project_id, priority) VALUES ((",
+            "builds (run_at, id, project_id, priority) SELECT clock_timestamp() - interval '1 min', (",
+        )
         .replace(
             "::uuid, 1, 0)",
             &format!("::uuid, 1 + n % {projects}, 0 FROM generate_series(1, {builds}) n"),
