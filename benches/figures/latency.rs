@@ -14,6 +14,7 @@ use slipway::{
     domain::{BuildId, Sighting},
     launcher::{Change, LaunchError, Launched, Launcher, LauncherError, Order, noop::Noop},
 };
+use sqlx::{Connection, PgConnection};
 use tokio::task::JoinSet;
 
 use super::{
@@ -31,6 +32,9 @@ use super::{
 const SLOTS: u32 = 100;
 /// Clients that create builds beside those that are measured, and the pause of each between two.
 const LOAD: (usize, Duration) = (8, Duration::from_millis(20));
+
+/// Between two measurements, so that everything is idle again.
+const PAUSE: Duration = Duration::from_millis(15);
 
 /// Notes when it is called, and does nothing.
 #[derive(Default)]
@@ -97,14 +101,19 @@ pub async fn measure(run: &mut Run, postgres: &Postgres) -> Result<()> {
     let mut client = Client::connect(&address).await?;
     let mut measured = Vec::new();
     run.says("idle, creations");
-    let idle = launcher
-        .waits(samples, async || created(&mut client).await)
-        .await?;
-    distributed(
+    let mut bare = PgConnection::connect(&postgres.url()).await?;
+    let (mut idle, mut bares) = (Vec::new(), Vec::new());
+    for _ in 0..samples {
+        idle.extend(launcher.waits(1, async || created(&mut client).await).await?);
+        bares.push(round_trips(&mut bare).await?);
+        tokio::time::sleep(PAUSE).await;
+    }
+    distributed_beside(
         run,
         "from a creation's answer to the launch, idle",
         &idle,
         [Goal::Most(1.5), Goal::Most(3.0)],
+        Some(("a lock, a row and its commit, by one connection", &bares)),
     );
     measured.push(("created, idle".to_owned(), idle));
     let sender = Sender::new(&mut client).await?;
@@ -166,7 +175,7 @@ impl Noting {
                 tokio::time::sleep(Duration::from_millis(1)).await;
             };
             waits.push(launched.saturating_duration_since(asked).as_secs_f64() * 1000.0);
-            tokio::time::sleep(Duration::from_millis(15)).await;
+            tokio::time::sleep(PAUSE).await;
         }
         Ok(waits)
     }
@@ -206,11 +215,40 @@ async fn loaded(address: &str) -> Result<JoinSet<Result<()>>> {
     Ok(clients)
 }
 
+/// Milliseconds of the least that a claim does in the database: no launch is asked for sooner.
+async fn round_trips(db: &mut PgConnection) -> Result<f64> {
+    let began = Instant::now();
+    let mut transaction = db.begin().await?;
+    sqlx::query("SELECT pg_advisory_xact_lock(1, 1)")
+        .execute(&mut *transaction)
+        .await?;
+    // A difference of nothing changes no sum.
+    sqlx::query("INSERT INTO lane_counts (project_id, priority, queued) VALUES (1, 0, 0)")
+        .execute(&mut *transaction)
+        .await?;
+    transaction.commit().await?;
+    Ok(began.elapsed().as_secs_f64() * 1000.0)
+}
+
 /// The middle and the end of what was measured.
 fn distributed(run: &mut Run, title: &str, waits: &[f64], goals: [Goal; 2]) {
+    distributed_beside(run, title, waits, goals, None);
+}
+
+/// Likewise, beside those of a limit.
+fn distributed_beside(
+    run: &mut Run,
+    title: &str,
+    waits: &[f64],
+    goals: [Goal; 2],
+    limit: Option<(&str, &[f64])>,
+) {
     for ((name, percent), goal) in [("p50", 50.0), ("p99", 99.0)].into_iter().zip(goals) {
-        let value = percentile(waits, percent);
-        run.figure(Figure::new(format!("{title}, {name}"), "ms", vec![value]).goal(goal));
+        let mut figure = Figure::new(format!("{title}, {name}"), "ms", vec![percentile(waits, percent)]);
+        if let Some((what, limit)) = limit {
+            figure = figure.beside(what, vec![percentile(limit, percent)]);
+        }
+        run.figure(figure.goal(goal));
     }
 }
 

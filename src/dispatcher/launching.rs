@@ -23,6 +23,8 @@ const BATCH: u32 = 64;
 const REFUSALS: u32 = 3;
 /// How long the launcher's other side may take to say that it is there.
 const READY: Duration = Duration::from_secs(10);
+/// Between two looks for leases that ran out. Whoever waits for the queue wakes up as often at the least.
+const LEASES: Duration = Duration::from_secs(1);
 /// How long a claim waits for half of the launches to end.
 const HALF: Duration = Duration::from_millis(50);
 /// What is left of the lease, at the least, when a launch is given up.
@@ -56,11 +58,16 @@ impl Dispatcher {
             return Next::After(backoff::delay(refusals));
         }
         let limit = self.room(turn.more).await;
-        match self.claim(limit).await {
+        let now = Instant::now();
+        let leases = turn
+            .leases
+            .is_none_or(|looked| now.duration_since(looked) >= LEASES);
+        match self.claim(limit, leases).await {
             Ok(claims) => {
                 *turn = Turn {
                     failed: 0,
                     more: claims.len() == limit as usize,
+                    leases: if leases { Some(now) } else { turn.leases },
                 };
                 for claim in claims {
                     self.spawn_launch(claim).await;
@@ -111,16 +118,20 @@ impl Dispatcher {
     /// # Errors
     /// When the store cannot be asked.
     pub async fn claim_once(&self) -> Result<usize, StoreError> {
-        let claims = self.claim(BATCH).await?;
+        let claims = self.claim(BATCH, true).await?;
         let count = claims.len();
         join_all(claims.into_iter().map(|claim| self.launch(claim))).await;
         self.store().keep_lanes().await;
         Ok(count)
     }
 
-    async fn claim(&self, limit: u32) -> Result<Vec<Claim>, StoreError> {
-        let options = self.options();
-        let claims = self.store().claim(options.slots, options.lease, limit).await?;
+    /// Claims; also builds whose launch was given up, where `leases` says so.
+    async fn claim(&self, limit: u32, leases: bool) -> Result<Vec<Claim>, StoreError> {
+        let (store, slots, lease) = (self.store(), self.options().slots, self.options().lease);
+        let claims = match leases {
+            true => store.claim(slots, lease, limit).await?,
+            false => store.claim_queued(slots, lease, limit).await?,
+        };
         metrics::counter!("slipway_claims_total").increment(claims.len() as u64);
         Ok(claims)
     }
@@ -289,6 +300,8 @@ struct Turn {
     failed: u32,
     /// It took all that it could: there are probably more.
     more: bool,
+    /// When leases that ran out were looked for.
+    leases: Option<Instant>,
 }
 
 /// What the claim loop does next.
