@@ -332,3 +332,37 @@ async fn a_creation_under_locks_does_not_grow_with_the_backlog_nor_with_the_hist
         }
     }
 }
+
+#[sqlx::test]
+async fn builds_that_end_are_found_by_their_ids_and_not_among_all_that_hold_slots(pool: PgPool) {
+    backlog(&pool, 2_000).await;
+    let ids: Vec<uuid::Uuid> =
+        sqlx::query_scalar("UPDATE builds SET state = 'running' WHERE project_id = 1 RETURNING id")
+            .fetch_all(&pool)
+            .await
+            .unwrap();
+    let ids = &ids[..10];
+    let mut db = pool.begin_with(claim::BEGIN).await.unwrap();
+    let sql = format!("EXPLAIN (FORMAT JSON) {}", include_str!("../finish.sql"));
+    let nothing: Vec<Option<String>> = vec![None; ids.len()];
+    let plan: Value = sqlx::query_scalar(AssertSqlSafe(sql))
+        .bind(ids)
+        .bind(&nothing)
+        .bind(vec!["succeeded"; ids.len()])
+        .bind(vec!["observation"; ids.len()])
+        .bind(vec![true; ids.len()])
+        .bind(vec![0_i32; ids.len()])
+        .bind(&nothing)
+        .bind(&nothing)
+        .bind(&nothing)
+        .bind(vec![None::<i32>; ids.len()])
+        .bind(&nothing)
+        .fetch_one(&mut *db)
+        .await
+        .unwrap();
+    let plan = plan.to_string();
+    assert!(
+        plan.contains("builds_pkey") && !plan.contains("builds_active"),
+        "{plan}"
+    );
+}
