@@ -106,7 +106,6 @@ async fn play(world: &World, case: &Case) -> Option<String> {
     };
     world.chronicle.until("the Job's end", failed_or_complete).await;
     let attempts = world.attempts(id).await;
-    let (log, _) = world.log(id, 1).await;
     let expected = (
         (case.state, case.reason, case.exit_code),
         case.retries,
@@ -116,7 +115,7 @@ async fn play(world: &World, case: &Case) -> Option<String> {
     let pods = world.chronicle.seen().pods_of(id).count();
     let seen = (end(&ended), ended.retries, pods, attempts.len());
     println!("{:25} {seen:?}", case.name);
-    let log_is_kept = log.as_bytes() == recorded.log();
+    let log_is_kept = world.keeps_log(id, 1, recorded.log()).await;
     (seen != expected || !log_is_kept).then(|| {
         format!(
             "{}: expected {expected:?}, seen {seen:?}, log kept: {log_is_kept}\n{ended:?}\n{attempts:?}",

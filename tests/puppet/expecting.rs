@@ -49,6 +49,15 @@ impl World {
         }
     }
 
+    /// Whether the log of an attempt becomes this one, byte for byte: it is stored beside the build's end, not before it.
+    pub async fn keeps_log(&self, id: BuildId, attempt: u32, printed: &[u8]) -> bool {
+        let kept = self.until_some(async || {
+            let (text, _) = self.log(id, attempt).await;
+            (text.as_bytes() == printed).then_some(())
+        });
+        kept.await.is_some()
+    }
+
     /// Waits until something else is true.
     pub async fn until_true(&self, what: &str, look: impl AsyncFn() -> bool) {
         let found = self.until_some(async || look().await.then_some(())).await;
