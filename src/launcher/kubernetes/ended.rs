@@ -132,6 +132,9 @@ impl Kubernetes {
                 Some(Subject::Failed(container, status)) => {
                     self.ended_log(id, pod, container, status).await?
                 }
+                // How far it was no longer matters; and its node may be lost, which is seen for a second or so only: no
+                // look may wait for a log then.
+                Some(Subject::Running(_)) if pod.metadata.deletion_timestamp.is_some() => continue,
                 // Tells the phase; whatever is wrong, the next look will tell.
                 Some(Subject::Running(container)) => {
                     let now = tail(&self.pods, &name, container);
