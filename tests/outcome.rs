@@ -45,6 +45,17 @@ impl Scene {
         self
     }
 
+    /// The pods as they are until they are scheduled.
+    fn without_node(mut self) -> Self {
+        for pod in &mut self.pods {
+            pod["spec"]
+                .as_object_mut()
+                .expect("a pod has a spec")
+                .remove("nodeName");
+        }
+        self
+    }
+
     fn without_job(mut self) -> Self {
         self.job = None;
         self
@@ -759,7 +770,9 @@ fn the_scheduler_and_the_kubelet_speak_through_conditions_and_events() {
     let unscheduled = |reason: &str, message: &str| {
         let condition =
             json!({"type": "PodScheduled", "status": "False", "reason": reason, "message": message});
-        Scene::new().pod("Pending", json!({"conditions": [condition]}))
+        Scene::new()
+            .pod("Pending", json!({"conditions": [condition]}))
+            .without_node()
     };
     unscheduled("Unschedulable", "0/3 nodes are available: 3 Insufficient memory.")
         .waits_for(Some(Reason::Unschedulable), "Insufficient memory");
@@ -780,6 +793,7 @@ fn the_scheduler_and_the_kubelet_speak_through_conditions_and_events() {
     .waits_for(None, "gates");
     Scene::new()
         .pod("Pending", json!({}))
+        .without_node()
         .event(
             "Pod",
             "build-1-1",
@@ -787,6 +801,16 @@ fn the_scheduler_and_the_kubelet_speak_through_conditions_and_events() {
             "no nodes available to schedule pods",
         )
         .waits_for(Some(Reason::Unschedulable), "no nodes");
+
+    // Two schedulers: the one that came too late speaks of a pod that has its node.
+    let too_late = json!({
+        "conditions": [{"type": "PodScheduled", "status": "False", "reason": "SchedulerError",
+            "message": "running Bind plugin \"DefaultBinder\": pod b is already assigned to node \"n\""}],
+        "containerStatuses": [waiting("kaniko", "ErrImageNeverPull", "not present with pull policy of Never")],
+    });
+    Scene::new()
+        .pod("Pending", too_late)
+        .waits_for(Some(Reason::BuilderImageUnavailable), "Never");
 
     let creating = || {
         let status = json!({

@@ -52,12 +52,13 @@ impl Dispatcher {
     }
 
     async fn claim_and_spawn(&self, turn: &mut Turn) -> Next {
+        let limit = self.room(turn.more).await;
+        // After the wait, in which launches may have failed.
         let refusals = self.0.gate.failures();
         if refusals > 0 && !self.answers().await {
             self.0.gate.trip();
             return Next::After(backoff::delay(refusals));
         }
-        let limit = self.room(turn.more).await;
         let now = Instant::now();
         let leases = turn
             .leases

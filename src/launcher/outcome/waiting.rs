@@ -35,6 +35,10 @@ pub(super) fn pod(pod: &Pod, events: &Events<'_>) -> Why {
 }
 
 fn unscheduled(pod: &Pod, events: &Events<'_>) -> Option<Why> {
+    // It has a node, whatever a scheduler that came too late says of it.
+    if pod.spec.as_ref().is_some_and(|spec| spec.node_name.is_some()) {
+        return None;
+    }
     let conditions = pod
         .status
         .as_ref()
