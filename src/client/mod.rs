@@ -30,6 +30,7 @@ pub use self::{
     error::{ClientError, FieldError, Problem},
     follow::{BuildWatch, EventFollower, EventItem, LogFollower, LogItem, LogStart},
     logs::{LogQuery, LogSlice},
+    sse::events,
     triggers::{Consequence, Deliveries, Delivery, Ruling, Rulings, Trigger, Triggers},
 };
 

@@ -15,10 +15,16 @@ use super::{Client, ClientError, patience::Patience};
 /// The longest silence: the service sends a comment every 15 seconds.
 const SILENCE: Duration = Duration::from_secs(45);
 
+/// A comment, which says nothing to whoever reads the events.
+const COMMENT: &[u8] = b":\n";
+/// A byte order mark, with which a stream may begin.
+const MARK: &[u8] = "\u{feff}".as_bytes();
+
 type Bytestream = BoxStream<'static, Result<Bytes, Broken>>;
 
 /// The connection broke, or nothing came any more.
-struct Broken;
+#[derive(Debug)]
+pub struct Broken;
 
 /// What a subscription gives.
 pub(super) enum Signal {
@@ -118,7 +124,7 @@ impl Client {
             Ok(Err(error)) => return Err(error),
             Err(_) => return Err(self.silent()),
         };
-        Ok(is_event_stream(&response).then(|| lively(response.bytes_stream()).eventsource()))
+        Ok(is_event_stream(&response).then(|| events(response.bytes_stream())))
     }
 
     fn silent(&self) -> ClientError {
@@ -143,6 +149,38 @@ fn is_event_stream(response: &Response) -> bool {
     kind.is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"))
 }
 
+/// The events that bytes carry, cut anywhere, from whoever answers there.
+///
+/// `eventsource-stream` 0.2.3 panics at bytes that begin with a byte order mark: so they begin with a comment, and the
+/// mark is left out.
+pub fn events<E: Display + Send + 'static>(
+    bytes: impl Stream<Item = Result<Bytes, E>> + Send + 'static,
+) -> EventStream<Bytestream> {
+    let comment = stream::iter([Ok(Bytes::from_static(COMMENT))]);
+    comment.chain(without_mark(lively(bytes))).boxed().eventsource()
+}
+
+/// The same bytes without the mark that they may begin with.
+fn without_mark(bytes: Bytestream) -> impl Stream<Item = Result<Bytes, Broken>> + Send {
+    let mut beginning = Some(Vec::new());
+    bytes.filter_map(move |piece| {
+        let rest = match (piece, &mut beginning) {
+            (Ok(piece), Some(first)) => {
+                first.extend_from_slice(&piece);
+                if first.len() < MARK.len() && MARK.starts_with(first) {
+                    None
+                } else {
+                    let begun = beginning.take().unwrap_or_default();
+                    let rest = begun.strip_prefix(MARK).unwrap_or(&begun);
+                    Some(Ok(Bytes::copy_from_slice(rest)))
+                }
+            }
+            (piece, _) => Some(piece),
+        };
+        std::future::ready(rest)
+    })
+}
+
 /// The same bytes; a silence that the service's heartbeats should have broken ends them.
 fn lively<E: Display + Send + 'static>(
     bytes: impl Stream<Item = Result<Bytes, E>> + Send + 'static,
@@ -156,4 +194,29 @@ fn lively<E: Display + Send + 'static>(
         Some((piece, bytes))
     })
     .boxed()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn texts(bytes: &str, cut: usize) -> Vec<String> {
+        let pieces: Vec<_> = bytes
+            .as_bytes()
+            .chunks(cut)
+            .map(|piece| Ok::<_, std::io::Error>(Bytes::copy_from_slice(piece)))
+            .collect();
+        let events = events(stream::iter(pieces));
+        events.map(|event| event.unwrap().data).collect().await
+    }
+
+    #[tokio::test]
+    async fn a_stream_may_begin_with_a_byte_order_mark_and_a_second_one_is_no_mark() {
+        for cut in 1..12 {
+            assert_eq!(texts("data: x\n\n", cut).await, ["x"]);
+            assert_eq!(texts("\u{feff}data: x\n\ndata: y\n\n", cut).await, ["x", "y"]);
+            assert_eq!(texts("\u{feff}\u{feff}data: x\n\ndata: y\n\n", cut).await, ["y"]);
+            assert_eq!(texts("\u{feff}", cut).await, [""; 0]);
+        }
+    }
 }

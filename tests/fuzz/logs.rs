@@ -2,11 +2,10 @@
 
 use std::sync::Arc;
 
-use eventsource_stream::Eventsource;
 use futures::StreamExt;
 use proptest::{collection::vec, prelude::*};
 use slipway::{
-    client::Event,
+    client::{Event, events as read_events},
     domain::{
         kaniko_log::{Progress, classify, message, snippet},
         log::{Filter, Known, Masker, SourceMark, credentials},
@@ -102,9 +101,14 @@ fn events() {
         ": alive\n\nevent: log\nid: 21\ndata: {\"attempt\":2,\"offset\":5,\"text\":\"a\\nb\"}\n\n",
         "event: end\r\ndata: {\"state\":\"succeeded\"}\r\n\r\n",
         "data\ndata:\nretry: 99999999999999999999\nid: \0\n\n\u{feff}data: x\n\n",
+        "\u{feff}\u{feff}data: x\n\ndata: y\n\n",
+        "\u{feff}data: x\n\n",
     ]
     .map(|frame| frame.as_bytes().to_vec());
-    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build()
+        .unwrap();
     fuzz(
         "server-sent events",
         &(mutated(frames.to_vec()), cuts()),
@@ -113,7 +117,7 @@ fn events() {
                 let pieces: Vec<_> = pieces(&bytes, cuts)
                     .map(|piece| Ok::<_, std::io::Error>(bytes::Bytes::copy_from_slice(piece)))
                     .collect();
-                let events = futures::stream::iter(pieces).eventsource();
+                let events = read_events(futures::stream::iter(pieces));
                 // A broken stream is begun anew: what comes before counts.
                 runtime.block_on(
                     events
