@@ -95,12 +95,13 @@ impl Kubernetes {
     /// What there is of a build: as watched where that is known, else as the API server says now.
     async fn seen(&self, id: BuildId) -> Result<Seen, LauncherError> {
         match self.watched.seen(id) {
-            Some(seen) if !seen.is_gone() => Ok(seen),
-            // The watch may trail a creation, and nobody may be watching at all.
+            Some(seen) if !seen.is_gone() && !seen.may_mislead() => Ok(seen),
+            // The watch may trail a creation, that of the pods the Job's, and nobody may be watching at all.
             _ => self.read(id).await,
         }
     }
 
+    /// The Job first: what it counted when it was read, no pod that is read later still waits for.
     async fn read(&self, id: BuildId) -> Result<Seen, LauncherError> {
         let job = call(self.jobs.get_opt(&id.job_name())).await?;
         let job = job.filter(|job| belongs_to(job, id));
@@ -309,3 +310,6 @@ impl Launcher for Kubernetes {
         call(self.jobs.list_metadata(&one)).await.map(drop)
     }
 }
+
+#[cfg(test)]
+mod tests;

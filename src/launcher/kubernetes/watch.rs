@@ -23,6 +23,7 @@ use crate::{
     launcher::{
         Change,
         manifest::{BUILD_ID, selector},
+        outcome::may_count_twice,
     },
 };
 
@@ -40,6 +41,13 @@ impl Seen {
     /// Whether nothing is left that could push.
     pub(super) fn is_gone(&self) -> bool {
         self.job.is_none() && self.pods.is_empty()
+    }
+
+    /// Whether a watch that trails would make a difference.
+    pub(super) fn may_mislead(&self) -> bool {
+        self.job
+            .as_ref()
+            .is_some_and(|job| may_count_twice(job, &self.pods))
     }
 }
 

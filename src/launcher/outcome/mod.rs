@@ -12,6 +12,8 @@ mod events;
 mod failed_job;
 mod waiting;
 
+use std::sync::Arc;
+
 use k8s_openapi::api::{
     batch::v1::{Job, JobCondition},
     core::v1::{Event, Pod},
@@ -231,27 +233,44 @@ fn is_suspended(job: &Job) -> bool {
 ///
 /// A pod may be gone that the Job has counted, and another one be there that it has not. The latter bears the Job's
 /// finalizer until its uid is among those that the Job is about to count. That is looked at only when it matters, in a
-/// Job that is failing: Pods are watched apart from Jobs, and one that trails seems not to have been counted.
+/// Job that is failing: Pods are watched apart from Jobs, and one that trails seems not to have been counted
+/// ([`may_count_twice`]).
 fn failed_attempts(looks: &[Look<'_>], job: Option<&Job>, end: Option<End<'_>>) -> u32 {
     let failed = failed_pods(looks, job);
     let Some(job) = job else {
         return number(failed.len());
     };
-    let status = job.status.as_ref();
-    let counted = status.and_then(|status| status.failed).unwrap_or(0);
-    let counted = u32::try_from(counted).unwrap_or(0);
-    let about_to = status
-        .and_then(|status| status.uncounted_terminated_pods.as_ref()?.failed.as_deref())
-        .unwrap_or_default();
-    let uncounted = failed.iter().filter(|pod| {
-        let uid = pod.metadata.uid.as_ref();
-        is_tracked(pod) && !about_to.iter().any(|other| Some(other) == uid)
-    });
     let to_come = match end {
-        Some(End::Failing(_)) => number(uncounted.count()),
+        Some(End::Failing(_)) => number(failed.iter().filter(|pod| is_uncounted(pod, job)).count()),
         _ => 0,
     };
-    (counted + number(about_to.len()) + to_come).max(number(failed.len()))
+    (counted(job) + number(about_to_count(job).len()) + to_come).max(number(failed.len()))
+}
+
+/// Whether a pod that a watch shows later than its Job would be counted twice: a Job that is failing has counted some,
+/// and a pod seems to wait for that. Then the Job must be read, and after it its pods.
+pub fn may_count_twice(job: &Job, pods: &[Arc<Pod>]) -> bool {
+    let failing = matches!(end(job), Some(End::Failing(_)));
+    failing && counted(job) > 0 && pods.iter().any(|pod| is_uncounted(pod, job))
+}
+
+fn counted(job: &Job) -> u32 {
+    let counted = job.status.as_ref().and_then(|status| status.failed);
+    u32::try_from(counted.unwrap_or(0)).unwrap_or(0)
+}
+
+fn about_to_count(job: &Job) -> &[String] {
+    let status = job.status.as_ref();
+    let uncounted = status.and_then(|status| status.uncounted_terminated_pods.as_ref());
+    uncounted
+        .and_then(|pods| pods.failed.as_deref())
+        .unwrap_or_default()
+}
+
+/// Whether the Job has yet to take up a pod's end.
+fn is_uncounted(pod: &Pod, job: &Job) -> bool {
+    let uid = pod.metadata.uid.as_ref();
+    is_tracked(pod) && !about_to_count(job).iter().any(|other| Some(other) == uid)
 }
 
 /// Pods that failed in a way that a Job counts.
