@@ -30,26 +30,27 @@ impl Write for Launch {
         let tokens: Vec<Uuid> = launches.iter().map(|one| one.token.0).collect();
         let external_ids: Vec<String> = launches.iter().map(|one| one.external_id.clone()).collect();
         let mut db = begin::begin_with(&store.pool, claim::BEGIN).await?;
-        // As in finish.sql, the states are hidden from the planner.
+        // As in finish.sql, the states are hidden from the planner. A build that is being cancelled learns its Job, and
+        // stays what it is.
         let changed = sqlx::query_scalar!(
             r#"
             WITH input AS MATERIALIZED (
                 SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[]) WITH ORDINALITY AS i (id, token, external_id, n)
                 ORDER BY id
             ), changed AS (
-                UPDATE builds b SET state = 'running', phase = 'pending', waiting_since = now(),
-                    external_id = i.external_id, lease_until = NULL, claim_token = NULL, version = version + 1
-                FROM input i WHERE b.id = i.id AND coalesce(b.state = 'launching' AND b.claim_token = i.token, false)
-                RETURNING b.id, b.project_id, i.n
-            ), unwanted AS (
                 UPDATE builds b SET external_id = i.external_id, lease_until = NULL, claim_token = NULL,
+                    state = CASE b.state WHEN 'launching' THEN 'running' ELSE b.state END,
+                    phase = CASE b.state WHEN 'launching' THEN 'pending' ELSE b.phase END,
+                    waiting_since = CASE b.state WHEN 'launching' THEN now() ELSE b.waiting_since END,
                     version = version + 1
-                FROM input i WHERE b.id = i.id AND coalesce(b.state = 'cancelling' AND b.claim_token = i.token, false)
+                FROM input i WHERE b.id = i.id
+                    AND coalesce(b.state IN ('launching', 'cancelling') AND b.claim_token = i.token, false)
+                RETURNING b.id, b.project_id, b.state, i.n
             ), event AS (
                 INSERT INTO build_events (build_id, project_id, state, cause)
-                SELECT id, project_id, 'running', 'launch' FROM changed
+                SELECT id, project_id, state, 'launch' FROM changed WHERE state = 'running'
             )
-            SELECT n AS "n!" FROM changed
+            SELECT n AS "n!" FROM changed WHERE state = 'running'
             "#,
             &ids,
             &tokens,

@@ -135,3 +135,33 @@ async fn a_lock_that_was_not_to_be_had_leaves_a_connection_that_works(pool: PgPo
     assert!(matches!(refused, Err(StoreError::Unavailable(_))), "{refused:?}");
     assert_eq!(alone.claim(PLENTY, LEASE, 10).await.unwrap().len(), 1);
 }
+
+#[sqlx::test]
+async fn a_launch_that_waits_for_a_cancel_still_leaves_its_job_with_the_build(pool: PgPool) {
+    let store = store(&pool);
+    let id = queued(&store, "team", 0).await;
+    let claim = store.claim(PLENTY, LEASE, 1).await.unwrap().remove(0);
+    let mut cancel = pool.begin().await.unwrap();
+    let cancelling = "UPDATE builds SET state = 'cancelling', cancel_requested_at = now() WHERE id = $1";
+    sqlx::query(cancelling)
+        .bind(id.0)
+        .execute(&mut *cancel)
+        .await
+        .unwrap();
+    let launch = tokio::spawn(async move { store.launched(id, claim.token, "job-1").await });
+    let waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype = 'transactionid'
+        AND pid IN (SELECT pid FROM pg_stat_activity WHERE datname = current_database())";
+    while sqlx::query_scalar::<_, i64>(waiting)
+        .fetch_one(&pool)
+        .await
+        .unwrap()
+        == 0
+    {
+        tokio::task::yield_now().await;
+    }
+    cancel.commit().await.unwrap();
+    assert!(!launch.await.unwrap().unwrap(), "it is unwanted");
+    let row = "SELECT state::text, external_id, lease_until IS NULL FROM builds WHERE id = $1";
+    let row: (String, Option<String>, bool) = sqlx::query_as(row).bind(id.0).fetch_one(&pool).await.unwrap();
+    assert_eq!(row, ("cancelling".to_owned(), Some("job-1".to_owned()), true));
+}
