@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use anyhow::Result;
+use metrics_exporter_prometheus::PrometheusHandle;
 use slipway::{
     api::{self, ApiOptions, ApiState, HealthState, ListenerOptions, Readiness},
     blobs::Blobs,
@@ -13,10 +14,13 @@ use slipway::{
     telemetry,
 };
 use tempfile::TempDir;
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, sync::OnceCell};
 use tokio_util::sync::CancellationToken;
 
 use super::deliveries::KEY;
+
+/// A process has one, however often something starts in it.
+static METRICS: OnceCell<PrometheusHandle> = OnceCell::const_new();
 
 /// What runs in this process; it stops when this is dropped.
 pub struct Inside {
@@ -35,7 +39,11 @@ impl Inside {
         let address = listener.local_addr()?.to_string();
         let contexts = tempfile::tempdir()?;
         let (creator, batcher) = store.creator(1024);
-        let health = HealthState::new(store.clone(), Readiness::default(), telemetry::start_metrics()?);
+        let metrics = METRICS
+            .get_or_try_init(async || telemetry::start_metrics())
+            .await?
+            .clone();
+        let health = HealthState::new(store.clone(), Readiness::default(), metrics);
         let blobs = Blobs::from_url(&contexts.path().display().to_string())?;
         let keys = Keyring::from_settings(&KEY.to_owned().into())?;
         let api_options = ApiOptions {
