@@ -3,16 +3,10 @@
 use super::*;
 use crate::domain::{AttemptSeen, AttemptState, Cause, Failure, Reason, Sighting, State, outcome::Advice};
 
-fn running_pod(name: &str) -> AttemptSeen {
+fn begun_pod(name: &str) -> AttemptSeen {
     AttemptSeen {
-        name: name.to_owned(),
-        node: None,
-        started_at: Some("2026-11-24T01:02:03Z".parse().unwrap()),
-        finished_at: None,
-        exit_code: None,
-        failure: None,
-        running: true,
-        succeeded: false,
+        started_at: Some("2026-11-24T01:02:03Z".parse().expect("a time")),
+        ..running_pod(name)
     }
 }
 
@@ -20,7 +14,7 @@ fn sighting(job: &str, outcome: Outcome) -> Sighting {
     Sighting {
         external_id: job.to_owned(),
         outcome,
-        attempts: vec![running_pod(&format!("{job}-pod"))],
+        attempts: vec![begun_pod(&format!("{job}-pod"))],
         failed_attempts: 1,
         deleting: false,
         advice: Advice::None,
@@ -70,13 +64,13 @@ async fn an_attempt_whose_pod_went_away_unseen_has_ended_when_another_succeeds(p
         phase: Phase::Building,
     };
     store
-        .observe(id, &building, &[running_pod("pod-1")], 0)
+        .observe(id, &building, &[begun_pod("pod-1")], 0)
         .await
         .unwrap();
     let second = AttemptSeen {
         succeeded: true,
         running: false,
-        ..running_pod("pod-2")
+        ..begun_pod("pod-2")
     };
     let succeeded = Outcome::Succeeded { digest: None };
     assert!(store.finish(id, &succeeded, &[second], 1).await.unwrap());

@@ -1,27 +1,16 @@
 //! Logs, piece by piece, and whoever writes or reads them.
 
 use super::*;
-use crate::domain::AttemptSeen;
 
 async fn attempt(store: &Store, name: &str) -> BuildId {
     let id = running(store, "team").await;
-    let pod = AttemptSeen {
-        name: name.to_owned(),
-        node: None,
-        started_at: None,
-        finished_at: None,
-        exit_code: None,
-        failure: None,
-        running: true,
-        succeeded: false,
-    };
     store
         .observe(
             id,
             &Outcome::Running {
                 phase: Phase::Building,
             },
-            &[pod],
+            &[running_pod(name)],
             0,
         )
         .await

@@ -27,7 +27,8 @@ use sqlx::PgPool;
 
 use super::*;
 use crate::domain::{
-    Build, BuildId, BuildSpec, NewBuild, Outcome, Phase, ProjectName, build::Idempotency, spec::Priority,
+    AttemptSeen, Build, BuildId, BuildSpec, NewBuild, Outcome, Phase, ProjectName, build::Idempotency,
+    spec::Priority,
 };
 
 pub(super) const LEASE: Duration = Duration::from_secs(60);
@@ -106,6 +107,20 @@ pub(super) async fn running(store: &Store, project: &str) -> BuildId {
         .expect("the build is claimed");
     assert!(store.launched(id, claim.token, "uid-1").await.expect("recorded"));
     id
+}
+
+/// A pod that runs, as a launcher sees it.
+pub(super) fn running_pod(name: &str) -> AttemptSeen {
+    AttemptSeen {
+        name: name.to_owned(),
+        node: None,
+        started_at: None,
+        finished_at: None,
+        exit_code: None,
+        failure: None,
+        running: true,
+        succeeded: false,
+    }
 }
 
 pub(super) async fn get(store: &Store, id: BuildId) -> Build {

@@ -3,16 +3,11 @@
 use super::*;
 use crate::domain::{AttemptSeen, AttemptState, Failure, Reason};
 
+/// A pod whose container has not begun.
 pub(super) fn seen(name: &str) -> AttemptSeen {
     AttemptSeen {
-        name: name.to_owned(),
-        node: None,
-        started_at: None,
-        finished_at: None,
-        exit_code: None,
-        failure: None,
         running: false,
-        succeeded: false,
+        ..running_pod(name)
     }
 }
 

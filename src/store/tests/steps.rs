@@ -1,7 +1,7 @@
 //! Steps of attempts.
 
 use super::*;
-use crate::domain::{AttemptSeen, kaniko_log::Step};
+use crate::domain::kaniko_log::Step;
 
 fn steps(numbers: std::ops::Range<u32>) -> Vec<Step> {
     numbers
@@ -10,19 +10,6 @@ fn steps(numbers: std::ops::Range<u32>) -> Vec<Step> {
             instruction: format!("RUN {number}"),
         })
         .collect()
-}
-
-fn seen(name: &str) -> AttemptSeen {
-    AttemptSeen {
-        name: name.to_owned(),
-        node: None,
-        started_at: None,
-        finished_at: None,
-        exit_code: None,
-        failure: None,
-        running: true,
-        succeeded: false,
-    }
 }
 
 /// Which steps there are, and which of them have ended.
@@ -89,7 +76,7 @@ async fn a_phase_is_the_latest_attempts_and_never_goes_back(pool: PgPool) {
         phase: Phase::Fetching,
     };
     store
-        .observe(id, &fetching, &[seen("a"), seen("b")], 0)
+        .observe(id, &fetching, &[running_pod("a"), running_pod("b")], 0)
         .await
         .unwrap();
     store.reach_phase(id, "a", Phase::Pushing).await.unwrap();

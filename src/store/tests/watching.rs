@@ -5,7 +5,7 @@ use std::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::*;
-use crate::domain::{AttemptSeen, Failure, Reason};
+use crate::domain::{Failure, Reason};
 
 /// A poll comes after half a second at the earliest: what is sooner was a signal.
 const BEFORE_THE_POLL: Duration = Duration::from_millis(450);
@@ -16,19 +16,6 @@ async fn wakes(watch: &mut BuildWatch, change: impl Future<Output = ()>) -> bool
     let begun = Instant::now();
     watch.changed().await;
     begun.elapsed() < BEFORE_THE_POLL
-}
-
-fn seen(name: &str) -> AttemptSeen {
-    AttemptSeen {
-        name: name.to_owned(),
-        node: None,
-        started_at: None,
-        finished_at: None,
-        exit_code: None,
-        failure: None,
-        running: true,
-        succeeded: false,
-    }
 }
 
 fn building() -> Outcome {
@@ -85,7 +72,10 @@ async fn every_writer_wakes_those_who_watch_its_build(pool: PgPool) {
     );
     assert!(
         wakes(&mut watch, async {
-            store.observe(id, &building(), &[seen("pod-a")], 0).await.unwrap();
+            store
+                .observe(id, &building(), &[running_pod("pod-a")], 0)
+                .await
+                .unwrap();
         })
         .await,
         "a sighting"
