@@ -97,7 +97,7 @@ async fn a_pod_deleted_by_hand_costs_a_retry() {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs a cluster: make test-cluster"]
 async fn what_the_cluster_ends_ends_with_its_reason() {
-    let mut world = World::with(2, &[("SLIPWAY_PENDING_DEADLINE", "8s")]).await;
+    let mut world = World::with(2, &[("SLIPWAY_PENDING_DEADLINE", "20s")]).await;
     world.up().await;
     let with = |world: &World, kind: &str, more: serde_json::Value| {
         let mut body = world.request(kind);

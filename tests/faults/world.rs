@@ -41,7 +41,7 @@ exit $2
 const KINDS: [(&str, &str); 6] = [
     ("quick", r#""sh", "/script", "0", "0""#),
     ("slow", r#""sh", "/script", "0.5", "0""#),
-    ("patient", r#""sh", "/script", "2", "0""#),
+    ("patient", r#""sh", "/script", "3", "0""#),
     ("fails", r#""sh", "/script", "0", "42""#),
     ("long", r#""sh", "/script", "30", "0""#),
     // In the stand-in's steps there are no devices to read from.
