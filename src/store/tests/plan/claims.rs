@@ -1,0 +1,88 @@
+//! Claims: by the index of what is queued, and no dearer with a longer queue.
+
+use super::*;
+
+/// Explains a claim of fifty and undoes it: the plan, and the pages that it touched.
+async fn explained(pool: &PgPool) -> (String, i64) {
+    explained_claim(pool, 50).await
+}
+
+/// The same for a claim of so many builds.
+async fn explained_claim(pool: &PgPool, most: i64) -> (String, i64) {
+    let mut db = pool.begin_with(claim::BEGIN).await.unwrap();
+    let sql = format!(
+        "EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {}",
+        include_str!("../../claim.sql")
+    );
+    let plan: Value = sqlx::query_scalar(AssertSqlSafe(sql))
+        .bind(most)
+        .bind(most)
+        .bind(most)
+        .bind(2 * most + 64)
+        .bind(60.0_f64)
+        .fetch_one(&mut *db)
+        .await
+        .unwrap();
+    let pages = |key: &str| plan[0]["Plan"][key].as_i64().unwrap();
+    let touched = pages("Shared Hit Blocks") + pages("Shared Read Blocks");
+    (plan.to_string(), touched)
+}
+
+#[sqlx::test]
+async fn a_claim_follows_the_index_and_does_not_grow_with_the_backlog(pool: PgPool) {
+    let store = store(&pool);
+    let mut touched = Vec::new();
+    for builds in [2_000, 200_000] {
+        backlog(&pool, builds).await;
+        store.look_after_lanes(true).await.unwrap();
+        let (plan, pages) = explained(&pool).await;
+        assert!(plan.contains("builds_queued"), "{plan}");
+        assert!(!plan.contains("Seq Scan"), "{plan}");
+        touched.push(pages);
+    }
+    assert!(touched[1] < touched[0] * 3 / 2 + 300, "{touched:?}");
+}
+
+#[sqlx::test]
+async fn fault_25_a_claim_from_a_long_queue_touches_about_as_much_as_from_one_of_ten(pool: PgPool) {
+    let store = store(&pool);
+    let mut touched = Vec::new();
+    for builds in [10, 200_000] {
+        backlog(&pool, builds).await;
+        store.look_after_lanes(true).await.unwrap();
+        let (plan, pages) = explained_claim(&pool, 10).await;
+        assert!(!plan.contains("Seq Scan"), "{plan}");
+        touched.push(pages);
+    }
+    println!("pages of a claim of ten, from ten and from 200,000: {touched:?}");
+    // Each of the builds that are looked at and changed is reached through indexes that are a few pages deep, not one.
+    assert!(touched[1] < touched[0] * 2 + 100, "{touched:?}");
+}
+
+#[sqlx::test]
+async fn what_was_claimed_before_costs_nothing_even_under_an_old_snapshot(pool: PgPool) {
+    let store = store(&pool);
+    backlog(&pool, 60_000).await;
+    store.look_after_lanes(true).await.unwrap();
+    let (_, before) = explained(&pool).await;
+    let mut old = pool
+        .begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT 1 FROM lanes")
+        .await
+        .unwrap();
+    sqlx::query("SELECT 1 FROM builds LIMIT 1")
+        .execute(&mut *old)
+        .await
+        .unwrap();
+    sqlx::query(
+        "UPDATE builds SET state = 'succeeded', finished_at = now()
+        WHERE id IN (SELECT id FROM builds ORDER BY run_at LIMIT 50000)",
+    )
+    .execute(&pool)
+    .await
+    .unwrap();
+    let (_, unkept) = explained(&pool).await;
+    assert!(unkept > before * 3, "the dead are in the way: {before}, {unkept}");
+    store.look_after_lanes(false).await.unwrap();
+    let (_, kept) = explained(&pool).await;
+    assert!(kept < before * 3 / 2 + 300, "{before}, {kept}");
+}
