@@ -1,6 +1,6 @@
 //! Logs and metrics of the process itself.
 
-use std::io::IsTerminal;
+use std::{io::IsTerminal, time::Duration};
 
 use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandle};
 use tracing_subscriber::{EnvFilter, layer::SubscriberExt, util::SubscriberInitExt};
@@ -51,7 +51,24 @@ const SECONDS: [f64; 17] = [
     86_400.0,
 ];
 
-/// Starts to collect the metrics of this process; the handle renders them for Prometheus.
+/// How often the values of histograms are summed up.
+const SUM_UP: Duration = Duration::from_secs(5);
+
+/// Sums up the values of histograms at intervals, without end: each value is kept by itself until then, or until somebody
+/// reads the metrics, which may be never.
+pub async fn sum_up(metrics: PrometheusHandle) {
+    at_intervals(|| metrics.run_upkeep()).await;
+}
+
+async fn at_intervals(act: impl Fn()) {
+    let mut interval = tokio::time::interval(SUM_UP);
+    loop {
+        interval.tick().await;
+        act();
+    }
+}
+
+/// Starts to collect the metrics of this process; the handle renders them for Prometheus. [`sum_up`] must run beside.
 ///
 /// # Errors
 /// When a recorder is installed already.
@@ -62,4 +79,23 @@ pub fn start_metrics() -> Result<PrometheusHandle, BuildError> {
             &SECONDS,
         )?
         .install_recorder()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn values_are_summed_up_though_nobody_reads_them() {
+        let times = AtomicU32::new(0);
+        let minute = Duration::from_secs(60);
+        let counted = at_intervals(|| {
+            times.fetch_add(1, Ordering::Relaxed);
+        });
+        let over = tokio::time::timeout(minute, counted).await;
+        assert!(over.is_err(), "it goes on");
+        assert!(times.into_inner() >= 12);
+    }
 }

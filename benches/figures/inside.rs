@@ -43,6 +43,7 @@ impl Inside {
             .get_or_try_init(async || telemetry::start_metrics())
             .await?
             .clone();
+        tokio::spawn(telemetry::sum_up(metrics.clone()));
         let health = HealthState::new(store.clone(), Readiness::default(), metrics);
         let blobs = Blobs::from_url(&contexts.path().display().to_string())?;
         let keys = Keyring::from_settings(&KEY.to_owned().into())?;

@@ -53,6 +53,14 @@ pub(super) async fn serve(args: ServeArgs) -> Result<()> {
         readiness = readiness.with("launcher", watched);
         work = Some((launcher, condition));
     }
+    let tokens = shutdown.tokens();
+    shutdown.spawn("metrics", {
+        let (metrics, soft) = (metrics.clone(), tokens.soft.clone());
+        async move {
+            // Without an end of its own, it ends here.
+            soft.run_until_cancelled(telemetry::sum_up(metrics)).await;
+        }
+    });
     let health = HealthState::new(store.clone(), readiness, metrics);
     let prepared = Arc::new(SetOnce::new());
     if args.role != Role::Api {
@@ -70,7 +78,6 @@ pub(super) async fn serve(args: ServeArgs) -> Result<()> {
             )
         }
     };
-    let tokens = shutdown.tokens();
     shutdown.spawn(
         "http",
         api::serve(

@@ -108,7 +108,7 @@ async fn what_the_cluster_ends_ends_with_its_reason() {
     };
     let hungry = with(&world, "hungry", json!({ "resources": { "memory": "256Mi" } }));
     let hungry = world.submit(0, &hungry).await;
-    let late = with(&world, "long", json!({ "timeout_seconds": 6 }));
+    let late = with(&world, "long", json!({ "timeout_seconds": 20 }));
     let late = world.submit(0, &late).await;
     let huge = with(&world, "quick", json!({ "resources": { "cpu": "500" } }));
     let huge = world.submit(0, &huge).await;

@@ -129,7 +129,7 @@ async fn memory_beyond_the_limit_ends_the_build() {
 #[ignore = "needs a cluster: make test-cluster"]
 async fn a_build_ends_at_its_timeout_and_its_log_stays() {
     let mut world = World::new().await;
-    let rest = json!({ "timeout_seconds": 6 });
+    let rest = json!({ "timeout_seconds": 20 });
     let order = world
         .volume_order(&step("echo before; /bin/busybox sleep 600"), rest)
         .await;

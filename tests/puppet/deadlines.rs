@@ -50,10 +50,10 @@ async fn a_pod_past_its_deadline_is_not_tried_again(_: PgPoolOptions, database: 
 #[sqlx::test(migrations = false)]
 #[ignore = "needs a cluster: make test-cluster"]
 async fn a_job_past_its_own_deadline_has_timed_out(_: PgPoolOptions, database: PgConnectOptions) {
-    // Twice the timeout and the time to wait, as the manifest has it: 4 s.
-    let at_once = |setup: &mut Setup| setup.kubernetes.pending_seconds = 1;
+    // Twice the timeout and the time to wait, as the manifest has it: 12 s, in which the pod begins to run.
+    let soon = |setup: &mut Setup| setup.kubernetes.pending_seconds = 5;
     let request = || json!({ "timeout_seconds": 1, "max_retries": 0 });
-    story(database, at_once, async |world| {
+    story(database, soon, async |world| {
         let running = async {
             let (id, pod) = world.running_build(request()).await;
             world.kubelet.prints(&pod, Recorded::load("job-deadline").log());
