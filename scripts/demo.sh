@@ -8,6 +8,8 @@ set -euo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 if [[ -n "${CLUSTER:-}" ]]; then WHERE=cluster; else WHERE=engine; fi
+# Where cargo leaves what it compiles.
+BINARY=${CARGO_TARGET_DIR:-target}/debug/slipway
 STATE=$PWD/.local/demo
 [[ $WHERE == engine ]] || STATE+=-$WHERE
 for part in output processes packages postgres "$WHERE" archive registry builds push endpoint "on-$WHERE"; do
@@ -83,12 +85,12 @@ start_service() {
   place_settings
   secret_key
   unset SLIPWAY_SECRET_KEY
-  shown "target/debug/slipway serve --secret-key-file ${SECRET_KEY#"$PWD/"} --callback-allow $ADDRESS/32"
+  shown "$BINARY serve --secret-key-file ${SECRET_KEY#"$PWD/"} --callback-allow $ADDRESS/32"
   SLIPWAY_SECRET_KEY_FILE=$SECRET_KEY SLIPWAY_CALLBACK_ALLOW=$ADDRESS/32 SLIPWAY_EXTERNAL_URL=$API \
     SLIPWAY_DATABASE_URL=$DATABASE SLIPWAY_LISTEN=$ADDRESS:$port \
     SLIPWAY_EXECUTOR_IMAGE=$EXECUTOR SLIPWAY_INSECURE_REGISTRIES=$REGISTRY \
     SLIPWAY_CONTEXT_STORE=$STATE/contexts SLIPWAY_LOG_FORMAT=pretty \
-    spawn service target/debug/slipway serve
+    spawn service "$BINARY" serve
   wait_until 60 service curl --silent --fail "$API/readyz"
   info "it answers on $API; its log: ${STATE#"$PWD/"}/service.log"
 }
@@ -98,7 +100,7 @@ make_token() {
   TOKEN_FILE=$STATE/token-header
   shown "slipway token create --name demo --scope admin"
   local token
-  token=$(SLIPWAY_DATABASE_URL=$DATABASE target/debug/slipway token create --name demo --scope admin --expires 7d 2>/dev/null) ||
+  token=$(SLIPWAY_DATABASE_URL=$DATABASE "$BINARY" token create --name demo --scope admin --expires 7d 2>/dev/null) ||
     fail "no token could be made"
   # In a file, for what stands on a command line every user of this machine can read.
   (umask 077 && printf 'Authorization: Bearer %s\n' "$token" >"$TOKEN_FILE" && printf '%s\n' "$token" >"$STATE/token-text")
@@ -136,9 +138,9 @@ stay() {
   A few lines to try:
 
   export SLIPWAY_SERVER=$API SLIPWAY_TOKEN=\$(cat ${STATE#"$PWD/"}/token-text)
-  target/debug/slipway builds
-  target/debug/slipway logs -f $FIRST_BUILD
-  target/debug/slipway rebuild $FIRST_BUILD --follow
+  $BINARY builds
+  $BINARY logs -f $FIRST_BUILD
+  $BINARY rebuild $FIRST_BUILD --follow
   curl -sS -H "Authorization: Bearer \$SLIPWAY_TOKEN" $API/api/v1/builds | jq '.builds[] | {id, state, digest}'
 
   A push, and what the receiver is told of it:

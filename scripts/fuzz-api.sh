@@ -7,6 +7,8 @@
 set -euo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
+# Where cargo leaves what it compiles.
+BINARY=${CARGO_TARGET_DIR:-target}/debug/slipway
 STATE=$PWD/.local/fuzz-api
 for part in output processes packages postgres; do
   # shellcheck source=/dev/null
@@ -33,11 +35,11 @@ start_service() {
   URL=http://127.0.0.1:$port
   rm -rf "$STATE/contexts"
   spawn slipway env SLIPWAY_DATABASE_URL="$DATABASE_URL" \
-    SLIPWAY_SECRET_KEY="$(printf '01%.0s' {1..32})" target/debug/slipway serve --launcher none \
+    SLIPWAY_SECRET_KEY="$(printf '01%.0s' {1..32})" "$BINARY" serve --launcher none \
     --listen "127.0.0.1:$port" --context-store "$STATE/contexts" --address-rate 0 --token-rate 0 --log warn \
     --callback-deny 0.0.0.0/0,::/0
   wait_until 60 slipway curl --silent --fail "$URL/readyz"
-  TOKEN=$(SLIPWAY_DATABASE_URL=$DATABASE_URL target/debug/slipway token create --name fuzz --scope admin 2>/dev/null) ||
+  TOKEN=$(SLIPWAY_DATABASE_URL=$DATABASE_URL "$BINARY" token create --name fuzz --scope admin 2>/dev/null) ||
     fail "no token could be made"
 }
 

@@ -2,7 +2,7 @@
 # The demo's last build: a push to a repository of its git host, whose hook calls a trigger.
 
 # The service's own command line, as the demo's administrator.
-slipway() { SLIPWAY_SERVER=$API SLIPWAY_TOKEN=$(<"$STATE/token-text") target/debug/slipway "$@" 9>&-; }
+slipway() { SLIPWAY_SERVER=$API SLIPWAY_TOKEN=$(<"$STATE/token-text") "$BINARY" "$@" 9>&-; }
 
 # git without anybody's settings, and without questions.
 plain_git() { GIT_CONFIG_GLOBAL=/dev/null GIT_TERMINAL_PROMPT=0 git "$@"; }
