@@ -191,8 +191,9 @@ mod tests {
             .expect("it can be written as JSON")
             + "\n";
         if std::env::var_os("SLIPWAY_UPDATE").is_some() {
-            fs::create_dir_all(Path::new(COMMITTED).parent().expect("it is in a folder")).unwrap();
-            fs::write(COMMITTED, &json).unwrap();
+            fs::create_dir_all(Path::new(COMMITTED).parent().expect("it is in a folder"))
+                .expect("the folder can be made");
+            fs::write(COMMITTED, &json).expect("the file can be written");
         }
         let committed = fs::read_to_string(COMMITTED).unwrap_or_default();
         assert!(
@@ -203,7 +204,7 @@ mod tests {
 
     #[test]
     fn every_reference_leads_somewhere() {
-        let json = serde_json::to_value(crate::api::openapi()).unwrap();
+        let json = serde_json::to_value(crate::api::openapi()).expect("it can be written as JSON");
         let text = json.to_string();
         let references: BTreeSet<&str> = text
             .split("\"$ref\":\"#")

@@ -99,10 +99,13 @@ mod tests {
     #[test]
     fn parameters_are_taken_by_name_and_none_is_left() {
         let mut given = query("a=1&state=x&state=y%2Cz&limit=7");
-        assert_eq!(given.one::<u8>("a").unwrap(), Some(1));
+        assert_eq!(given.one::<u8>("a").expect("it is given once"), Some(1));
         assert_eq!(given.all("state"), ["x", "y,z"]);
-        assert_eq!(given.number("limit", 1, 10, 5).unwrap(), 7);
-        assert_eq!(given.number("offset", 0, 10, 5).unwrap(), 5);
+        assert_eq!(
+            given.number("limit", 1, 10, 5).expect("it is within its bounds"),
+            7
+        );
+        assert_eq!(given.number("offset", 0, 10, 5).expect("it has a default"), 5);
         given.finish().expect("all were taken");
     }
 

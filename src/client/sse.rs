@@ -207,7 +207,10 @@ mod tests {
             .map(|piece| Ok::<_, std::io::Error>(Bytes::copy_from_slice(piece)))
             .collect();
         let events = events(stream::iter(pieces));
-        events.map(|event| event.unwrap().data).collect().await
+        events
+            .map(|event| event.expect("the stream is well-formed").data)
+            .collect()
+            .await
     }
 
     #[tokio::test]

@@ -35,7 +35,7 @@ mod tests {
         let bytes = b"step 1/7\n".repeat(1000);
         let packed = pack(&bytes);
         assert!(packed.len() < bytes.len() / 10);
-        assert_eq!(unpack(&packed, bytes.len()).unwrap(), bytes);
+        assert_eq!(unpack(&packed, bytes.len()).expect("it was packed whole"), bytes);
         assert!(unpack(&packed[..packed.len() / 2], bytes.len()).is_err());
         assert!(unpack(b"plain", 5).is_err());
     }

@@ -82,7 +82,10 @@ mod tests {
     #[test]
     fn the_database_and_the_api_write_the_same() {
         for provider in Provider::ALL {
-            assert_eq!(serde_json::to_value(provider).unwrap(), provider.as_str());
+            assert_eq!(
+                serde_json::to_value(provider).expect("a provider is a word"),
+                provider.as_str()
+            );
             assert_eq!(provider.as_str().parse(), Ok(provider));
         }
         assert!("GitHub".parse::<Provider>().is_err());

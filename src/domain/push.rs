@@ -89,7 +89,7 @@ mod tests {
             "refs/tags/v1.0",
             "refs/heads/refs/heads/x",
         ] {
-            assert_eq!(NamedRef::of_full(text).unwrap().full(), text);
+            assert_eq!(NamedRef::of_full(text).expect("a branch or a tag").full(), text);
         }
         for text in [
             "main",
@@ -107,8 +107,10 @@ mod tests {
     #[test]
     fn a_message_may_ask_not_to_be_built() {
         let push = |message: Option<&str>| Push {
-            reference: NamedRef::of_full("refs/heads/main").unwrap(),
-            commit: "0123456789abcdef0123456789abcdef01234567".parse().unwrap(),
+            reference: NamedRef::of_full("refs/heads/main").expect("a branch"),
+            commit: "0123456789abcdef0123456789abcdef01234567"
+                .parse()
+                .expect("a commit"),
             message: message.map(str::to_owned),
         };
         assert_eq!(push(Some("Fix it\n\n[Skip CI]")).skipped_by(), Some("[skip ci]"));

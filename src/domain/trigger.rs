@@ -241,7 +241,7 @@ mod tests {
 
     #[test]
     fn what_a_rule_leaves_out_has_its_default() {
-        let rule: Rule = serde_json::from_value(rule("main")).unwrap();
+        let rule: Rule = serde_json::from_value(rule("main")).expect("a rule");
         assert_eq!(rule.dockerfile.as_str(), "Dockerfile");
         assert!(rule.enabled && rule.docker_hub_args && !rule.cache.enabled);
         assert_eq!(rule.supersede, Supersede::None);

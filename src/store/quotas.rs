@@ -176,7 +176,7 @@ mod tests {
 
     #[test]
     fn a_refusal_names_the_limit_that_holds_longest_and_when_it_frees() {
-        let team: ProjectName = "team".parse().unwrap();
+        let team: ProjectName = "team".parse().expect("a project's name");
         let full = room().refusal(&team);
         assert_eq!(
             (full.limit, full.used, full.frees_at),

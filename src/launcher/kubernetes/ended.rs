@@ -271,7 +271,7 @@ mod tests {
                 "state": { "terminated": terminated },
             }] },
         }))
-        .unwrap();
+        .expect("a pod");
         is_settled(&pod, "a", words)
     }
 

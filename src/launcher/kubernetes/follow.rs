@@ -117,7 +117,7 @@ mod tests {
         let status: PodStatus = serde_json::from_value(json!({
             "initContainerStatuses": inits, "containerStatuses": [status(("kaniko".into(), &main))],
         }))
-        .unwrap();
+        .expect("a pod's status");
         readable(&Pod {
             status: Some(status),
             ..Pod::default()
@@ -151,7 +151,10 @@ mod tests {
     async fn a_log_is_taken_up_at_any_byte() {
         let pieces = || stream::iter(["abc", "def", "g"].map(|piece| Ok(Bytes::from(piece)))).boxed();
         for from in 0..9 {
-            let rest: Vec<Bytes> = skip(pieces(), from as u64).try_collect().await.unwrap();
+            let rest: Vec<Bytes> = skip(pieces(), from as u64)
+                .try_collect()
+                .await
+                .expect("no piece fails");
             assert_eq!(rest.concat(), "abcdefg".as_bytes()[from.min(7)..], "{from}");
         }
     }

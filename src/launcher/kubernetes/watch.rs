@@ -269,7 +269,7 @@ mod tests {
         };
         let complete = |jobs: bool| {
             let mut guard = watched.lock();
-            let mirrors = guard.as_mut().unwrap();
+            let mirrors = guard.as_mut().expect("the watch has begun");
             if jobs {
                 mirrors.jobs.apply(watcher::Event::InitDone);
             } else {
