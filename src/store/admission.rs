@@ -39,7 +39,7 @@ impl Store {
     /// Answers in their order, never [`Inserted::Limited`].
     pub(super) async fn insert_locked(&self, builds: &[NewBuild]) -> Result<Vec<Inserted>, StoreError> {
         // By the indexes, as claims: statistics of a queue are always out of date.
-        let mut db = begin::begin_with(&self.creating, claim::BEGIN).await?;
+        let mut db = begin::begin_with(self.creating.released(), claim::BEGIN).await?;
         let admitted = self.admit(&mut db, builds).await?;
         db.commit().await?;
         self.tell_superseded(&admitted);

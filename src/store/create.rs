@@ -1,6 +1,6 @@
 //! Creation: one task stores what waits, up to 64 builds with one statement, and answers after its commit.
 
-use std::error::Error;
+use std::{error::Error, time::Duration};
 
 use futures::future::BoxFuture;
 use tokio::sync::{mpsc, oneshot};
@@ -10,6 +10,8 @@ use crate::domain::{Build, NewBuild, quota::QuotaExceeded};
 
 /// Builds that one statement stores at most: more brings nothing, and makes everybody wait for the slowest.
 const BATCH: usize = 64;
+/// How long the connection is held without a creation.
+const HELD: Duration = Duration::from_millis(100);
 /// How often a build is tried whose project, or whose key's first use, appeared while it was being stored.
 const TRIES: usize = 5;
 
@@ -87,7 +89,7 @@ impl Store {
         let store = self.clone();
         let batcher = async move {
             let mut requests = Vec::with_capacity(BATCH);
-            while waiting.recv_many(&mut requests, BATCH).await > 0 {
+            while store.next_creations(&mut waiting, &mut requests).await {
                 if store.create_all(std::mem::take(&mut requests)).await.is_ok() {
                     continue;
                 }
@@ -96,8 +98,25 @@ impl Store {
                     let _ = request.answer.send(Err(not_stored()));
                 }
             }
+            store.creating.released();
         };
         (Creator { queue: sender }, Box::pin(batcher))
+    }
+
+    /// Waits for what is to be stored next, up to a batch; false when nothing will come any more.
+    async fn next_creations(
+        &self,
+        waiting: &mut mpsc::Receiver<Request>,
+        requests: &mut Vec<Request>,
+    ) -> bool {
+        let soon = tokio::time::timeout(HELD, waiting.recv_many(requests, BATCH)).await;
+        match soon {
+            Ok(many) => many > 0,
+            Err(_) => {
+                self.creating.released();
+                waiting.recv_many(requests, BATCH).await > 0
+            }
+        }
     }
 
     /// Answers all of them; an error when the database is away.

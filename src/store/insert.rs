@@ -73,9 +73,11 @@ impl Store {
     /// Answers in their order.
     pub(super) async fn insert(&self, builds: &[NewBuild]) -> Result<Vec<Inserted>, StoreError> {
         if !builds.iter().all(is_plain) {
-            return insert(&self.creating, builds, false).await;
+            return self.insert_others(builds).await;
         }
-        let mut answers = insert_plain(&self.creating, builds).await?;
+        let mut db = self.creating.take().await?;
+        let mut answers = insert_plain(&mut *db, builds).await?;
+        self.creating.hold(db);
         let left: Vec<&NewBuild> = builds
             .iter()
             .zip(&answers)
@@ -83,7 +85,7 @@ impl Store {
             .map(|(build, _)| build)
             .collect();
         if !left.is_empty() {
-            match insert(&self.creating, left, false).await {
+            match self.insert_others(left).await {
                 Ok(others) => {
                     let waiting = answers.iter_mut().filter(|answer| **answer == Inserted::NotYet);
                     waiting.zip(others).for_each(|(answer, other)| *answer = other);
@@ -96,6 +98,17 @@ impl Store {
             }
         }
         Ok(answers)
+    }
+
+    /// Stores builds that need more than their projects.
+    async fn insert_others(
+        &self,
+        builds: impl IntoIterator<Item = &NewBuild>,
+    ) -> Result<Vec<Inserted>, StoreError> {
+        let mut db = self.creating.take().await?;
+        let inserted = insert(&mut *db, builds, false).await?;
+        self.creating.hold(db);
+        Ok(inserted)
     }
 
     /// The build that a key was used for, and the request that it came with.

@@ -12,6 +12,7 @@ mod commit_statuses;
 mod contexts;
 mod counts;
 mod create;
+mod creating;
 mod deliver;
 mod deliveries;
 mod dispatchers;
@@ -90,7 +91,7 @@ pub struct Store {
     /// May go through a pooler that hands out connections by the transaction.
     pool: sqlx::PgPool,
     /// The batcher's own connection, so that creation waits for nobody's reading.
-    creating: sqlx::PgPool,
+    creating: creating::Creating,
     /// Deliveries that are stored at once: copies of one wait for each other, and must not do so on every connection.
     delivering: Arc<tokio::sync::Semaphore>,
     /// Straight to the database: for what lives as long as a session.

@@ -13,7 +13,7 @@ use tokio::sync::Semaphore;
 
 use crate::domain::quota::Quotas;
 
-use super::{Store, StoreError, counts::Folding, lanes::Upkeep, wakeups::Wakeups};
+use super::{Store, StoreError, counts::Folding, creating::Creating, lanes::Upkeep, wakeups::Wakeups};
 
 /// Every migration that this binary knows.
 static MIGRATIONS: Migrator = {
@@ -79,7 +79,7 @@ impl Store {
             options.notify,
         );
         if let Some(creating) = creating {
-            store.creating = pool(1).connect_lazy_with(creating);
+            store.creating = Creating::new(pool(1).connect_lazy_with(creating));
         }
         Ok(store)
     }
@@ -87,7 +87,7 @@ impl Store {
     /// A store over these pools.
     pub(super) fn over(pool: PgPool, direct: PgPool, notify: bool) -> Self {
         Self {
-            creating: pool.clone(),
+            creating: Creating::new(pool.clone()),
             delivering: Arc::new(Semaphore::new(
                 (pool.options().get_max_connections() as usize / 2).max(1),
             )),

@@ -152,3 +152,57 @@ async fn without_a_database_everybody_who_waits_is_told_at_once() {
         begun.elapsed()
     );
 }
+
+/// The way into the queue as the service has it, with one connection of its own.
+fn of_one_connection(pool: &PgPool) -> (Store, Creator) {
+    use sqlx::ConnectOptions;
+    let store = Store::connect(&StoreOptions {
+        url: pool.connect_options().to_url_lossy().to_string().into(),
+        direct_url: None,
+        max_connections: 2,
+        acquire_timeout: Duration::from_secs(10),
+        notify: false,
+    })
+    .unwrap();
+    let creator = creator(&store);
+    (store, creator)
+}
+
+#[sqlx::test]
+async fn the_batchers_connection_serves_what_needs_locks_too_and_is_given_back(pool: PgPool) {
+    sqlx::query("INSERT INTO projects (name, max_queued) VALUES ('limited', 10)")
+        .execute(&pool)
+        .await
+        .unwrap();
+    let (store, creator) = of_one_connection(&pool);
+    for project in ["plain", "limited", "plain", "plain", "limited", "limited"] {
+        creator.create(new_build(project)).await.unwrap();
+    }
+    creator.create(new_build("plain")).await.unwrap();
+    assert_eq!(store.creating.idle(), 0, "the next creation finds it at hand");
+    let given_back = async {
+        while store.creating.idle() == 0 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), given_back)
+        .await
+        .unwrap();
+}
+
+#[sqlx::test]
+async fn a_connection_that_broke_while_it_was_held_costs_one_batch(pool: PgPool) {
+    let (_store, creator) = of_one_connection(&pool);
+    creator.create(new_build("team")).await.unwrap();
+    sqlx::query(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+        WHERE datname = current_database() AND application_name = 'slipway'",
+    )
+    .execute(&pool)
+    .await
+    .unwrap();
+    let during = creator.create(new_build("team")).await;
+    let away = matches!(during, Err(CreateError::Store(StoreError::Unavailable(_))));
+    assert!(away || during.is_ok(), "{during:?}");
+    creator.create(new_build("team")).await.unwrap();
+}
