@@ -59,20 +59,9 @@ impl Dispatcher {
             self.0.gate.trip();
             return Next::After(backoff::delay(refusals));
         }
-        let now = Instant::now();
-        let leases = turn
-            .leases
-            .is_none_or(|looked| now.duration_since(looked) >= LEASES);
-        match self.claim(limit, leases).await {
-            Ok(claims) => {
-                *turn = Turn {
-                    failed: 0,
-                    more: claims.len() == limit as usize,
-                    leases: if leases { Some(now) } else { turn.leases },
-                };
-                for claim in claims {
-                    self.spawn_launch(claim).await;
-                }
+        match self.claim_in_turn(turn, limit).await {
+            Ok(()) => {
+                turn.failed = 0;
                 self.store().keep_lanes().await;
                 if turn.more { Next::Again } else { Next::WhenWoken }
             }
@@ -87,6 +76,30 @@ impl Dispatcher {
                 Next::After(backoff::delay(turn.failed))
             }
         }
+    }
+
+    /// Claims up to `limit` builds that are queued and, when it is time for that, such as were given up; spawns their
+    /// launches.
+    async fn claim_in_turn(&self, turn: &mut Turn, limit: u32) -> Result<(), StoreError> {
+        let now = Instant::now();
+        let due = turn
+            .leases
+            .is_none_or(|looked| now.duration_since(looked) >= LEASES);
+        // In a long queue they come first, or they would never have their turn; where nothing waited the last time,
+        // what was created just now does not wait for that look.
+        let first = due && turn.more;
+        let claims = self.claim(limit, first).await?;
+        let left = limit.saturating_sub(u32::try_from(claims.len()).unwrap_or(u32::MAX));
+        turn.more = left == 0;
+        self.spawn_launches(claims).await;
+        if due && !first && left > 0 {
+            let claims = self.store().claim_expired(self.options().lease, left).await?;
+            self.spawn_launches(counted(claims)).await;
+        } else if !first {
+            return Ok(());
+        }
+        turn.leases = Some(now);
+        Ok(())
     }
 
     /// Waits until something may be launched; answers how many builds may be claimed for it.
@@ -133,17 +146,18 @@ impl Dispatcher {
             true => store.claim(slots, lease, limit).await?,
             false => store.claim_queued(slots, lease, limit).await?,
         };
-        metrics::counter!("slipway_claims_total").increment(claims.len() as u64);
-        Ok(claims)
+        Ok(counted(claims))
     }
 
-    async fn spawn_launch(&self, claim: Claim) {
-        let permit = self.0.launches.clone().acquire_owned().await;
-        let this = self.clone();
-        self.0.tasks.spawn(async move {
-            this.launch(claim).await;
-            drop(permit);
-        });
+    async fn spawn_launches(&self, claims: Vec<Claim>) {
+        for claim in claims {
+            let permit = self.0.launches.clone().acquire_owned().await;
+            let this = self.clone();
+            self.0.tasks.spawn(async move {
+                this.launch(claim).await;
+                drop(permit);
+            });
+        }
     }
 
     /// Creates a claimed build's Job, and records what came of it.
@@ -292,6 +306,11 @@ impl Dispatcher {
             size: stored.size,
         })
     }
+}
+
+fn counted(claims: Vec<Claim>) -> Vec<Claim> {
+    metrics::counter!("slipway_claims_total").increment(claims.len() as u64);
+    claims
 }
 
 /// What the claim loop knows of its last claim.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde_json::value::RawValue;
-use sqlx::{Postgres, Transaction, types::Json};
+use sqlx::{PgExecutor, Postgres, Transaction, types::Json};
 use uuid::Uuid;
 
 use super::{
@@ -42,7 +42,7 @@ pub struct Slots {
 pub(super) const BEGIN: &str = "BEGIN; SET LOCAL idle_in_transaction_session_timeout = '30s';
     SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off;
     SET LOCAL jit = off; SET LOCAL plan_cache_mode = force_generic_plan";
-/// The claims' lock.
+/// The claims' lock, which the function claim_1 takes, too.
 const LOCK: i32 = 1;
 
 /// One look at the queue.
@@ -62,52 +62,60 @@ pub(super) struct ClaimedRow {
 
 impl Store {
     /// Claims as many queued builds as there are free slots, at most `limit`, and those launching builds whose lease
-    /// ran out. One short transaction, by the lanes as they are: whoever claims must also [`keep`](Store::keep_lanes)
+    /// ran out. Short transactions, by the lanes as they are: whoever claims must also [`keep`](Store::keep_lanes)
     /// them.
     pub async fn claim(&self, slots: Slots, lease: Duration, limit: u32) -> Result<Vec<Claim>, StoreError> {
-        self.claim_of(slots, lease, limit, true).await
+        let mut rows = self.take_expired(lease, limit).await?;
+        let left = limit.saturating_sub(u32::try_from(rows.len()).unwrap_or(u32::MAX));
+        if left > 0 {
+            self.take_queued(&mut rows, slots, lease, left).await?;
+        }
+        Ok(self.claims(rows).await)
     }
 
-    /// Likewise, of queued builds only. Leases run out seldom: to look for them once a second is enough, and costs as
-    /// much as a claim of ten builds.
+    /// Likewise, of queued builds only: one transaction in one round trip, nearly always.
     pub async fn claim_queued(
         &self,
         slots: Slots,
         lease: Duration,
         limit: u32,
     ) -> Result<Vec<Claim>, StoreError> {
-        self.claim_of(slots, lease, limit, false).await
+        let mut rows = Vec::new();
+        self.take_queued(&mut rows, slots, lease, limit).await?;
+        Ok(self.claims(rows).await)
     }
 
-    async fn claim_of(
+    /// Likewise, of launching builds whose lease ran out only. That is seldom: to look once a second is enough, and
+    /// costs as much as a claim of ten builds.
+    pub async fn claim_expired(&self, lease: Duration, limit: u32) -> Result<Vec<Claim>, StoreError> {
+        let rows = self.take_expired(lease, limit).await?;
+        Ok(self.claims(rows).await)
+    }
+
+    async fn take_expired(&self, lease: Duration, limit: u32) -> Result<Vec<ClaimedRow>, StoreError> {
+        let mut db = begin::begin_locked(&self.pool, BEGIN, LOCK).await?;
+        let rows = expired(&mut db, lease, limit).await?;
+        db.commit().await?;
+        Ok(rows)
+    }
+
+    async fn take_queued(
         &self,
+        rows: &mut Vec<ClaimedRow>,
         slots: Slots,
         lease: Duration,
         limit: u32,
-        and_expired: bool,
-    ) -> Result<Vec<Claim>, StoreError> {
-        // One claim at a time, in all replicas: slots are counted and taken by the same transaction. The lock comes
-        // before the query, whose snapshot then sees what the holder before committed.
-        let mut db = begin::begin_locked(&self.pool, BEGIN, LOCK).await?;
-        let mut rows = match and_expired {
-            true => expired(&mut db, lease, limit).await?,
-            false => Vec::new(),
-        };
-        let left = limit.saturating_sub(u32::try_from(rows.len()).unwrap_or(u32::MAX));
-        if left > 0 {
-            // Those lanes that come first by what is known of them hold the builds that come first, nearly always.
-            let look = take(&mut db, slots, lease, left, i64::from(left) * 2 + 64).await?;
-            let found = u32::try_from(look.claimed.len()).unwrap_or(u32::MAX);
-            rows.extend(look.claimed);
-            if look.more {
-                rows.extend(
-                    take(&mut db, slots, lease, left.saturating_sub(found), i64::MAX)
-                        .await?
-                        .claimed,
-                );
-            }
+    ) -> Result<(), StoreError> {
+        // Those lanes that come first by what is known of them hold the builds that come first, nearly always.
+        let look = take(&self.pool, slots, lease, limit, i64::from(limit) * 2 + 64).await;
+        if let Some(left) = rest(rows, look, limit)? {
+            rest(rows, take(&self.pool, slots, lease, left, i64::MAX).await, left)?;
         }
-        db.commit().await?;
+        Ok(())
+    }
+
+    /// Tells of what was claimed, and reads it.
+    async fn claims(&self, rows: Vec<ClaimedRow>) -> Vec<Claim> {
         let ids: Vec<BuildId> = rows.iter().map(|row| BuildId(row.id)).collect();
         self.builds_changed(&ids);
         if !ids.is_empty() {
@@ -117,7 +125,7 @@ impl Store {
         for row in rows {
             claims.extend(self.read(row).await);
         }
-        Ok(claims)
+        claims
     }
 
     /// Makes a claim of a row. What is stored and cannot be read must not keep the others from being launched.
@@ -138,6 +146,30 @@ impl Store {
                 }
                 None
             }
+        }
+    }
+}
+
+/// Adds what a look claimed; answers how many more may be claimed of lanes that it did not look at.
+///
+/// What was claimed before is committed and must be launched, or it would wait for its lease, whatever becomes of the
+/// rest: of that the next claim is told.
+fn rest(
+    rows: &mut Vec<ClaimedRow>,
+    look: Result<Look, sqlx::Error>,
+    most: u32,
+) -> Result<Option<u32>, StoreError> {
+    match look {
+        Ok(look) => {
+            let left = most.saturating_sub(u32::try_from(look.claimed.len()).unwrap_or(u32::MAX));
+            rows.extend(look.claimed);
+            Ok(look.more.then_some(left))
+        }
+        Err(error) if rows.is_empty() => Err(error.into()),
+        Err(error) => {
+            let error = &error as &dyn std::error::Error;
+            tracing::warn!(error, claimed = rows.len(), "no more builds can be claimed");
+            Ok(None)
         }
     }
 }
@@ -173,30 +205,34 @@ async fn expired(
 }
 
 /// Takes builds from the `lanes` that come first, in the order of held slots ÷ weight, priority and age, never more
-/// than there are free slots, in all and in each project.
+/// than there are free slots, in all and in each project. One claim at a time, in all replicas: slots are counted and
+/// taken by the same transaction.
 async fn take(
-    db: &mut Transaction<'_, Postgres>,
+    db: impl PgExecutor<'_>,
     slots: Slots,
     lease: Duration,
     limit: u32,
     lanes: i64,
 ) -> Result<Look, sqlx::Error> {
-    let rows = sqlx::query_file!(
-        "src/store/claim.sql",
+    let rows = sqlx::query!(
+        r#"
+        SELECT free AS "free!", seen AS "seen!", build_id, token, launches, spec AS "spec: Json<Box<RawValue>>"
+        FROM claim_1($1, $2, $3, $4, $5)
+        "#,
         i64::from(slots.total),
         i64::from(slots.per_project),
         i64::from(limit),
         lanes,
         lease.as_secs_f64()
     )
-    .fetch_all(&mut **db)
+    .fetch_all(db)
     .await?;
-    let (free, seen) = rows.first().map_or((0, 0), |row| (row.free, row.lanes));
+    let (free, seen) = rows.first().map_or((0, 0), |row| (row.free, row.seen));
     let claimed: Vec<_> = rows
         .into_iter()
         .filter_map(|row| {
             Some(ClaimedRow {
-                id: row.id?,
+                id: row.build_id?,
                 token: row.token?,
                 launches: row.launches?,
                 spec: row.spec?,

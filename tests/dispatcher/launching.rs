@@ -1,11 +1,15 @@
 //! From queued to running, whatever the cluster answers.
 
+use std::time::Duration;
+
 use serde_json::json;
 use slipway::{
+    dispatcher::Options,
     domain::{Actor, ContextId, ProjectName, ProjectTerms, Reason, State},
     store::Slots,
 };
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     cluster::Call,
@@ -130,12 +134,63 @@ async fn a_claim_that_was_not_followed_up_passes_on(_: PgPoolOptions, database: 
     assert!(
         !world
             .store
-            .release(id, late, std::time::Duration::ZERO)
+            .release(id, late, Duration::ZERO)
             .await
             .expect("it answers")
     );
     assert_eq!(world.build(id).await, before);
     assert_eq!(world.cluster.created(id), 1);
+}
+
+#[sqlx::test(migrations = false)]
+async fn a_claim_that_was_not_followed_up_has_its_turn_in_a_long_queue(
+    _: PgPoolOptions,
+    database: PgConnectOptions,
+) {
+    // Each claim takes all that it may, and there are more.
+    let plenty = Slots {
+        total: 1000,
+        per_project: 1000,
+    };
+    let options = Options {
+        slots: plenty,
+        launches: 1,
+        ..options()
+    };
+    let world = World::with(database, options.clone()).await;
+    let left = world.submit().await;
+    let claims = world.store.claim(plenty, options.lease, 1).await;
+    assert_eq!(
+        claims.expect("it answers").len(),
+        1,
+        "a dispatcher claims, and is killed"
+    );
+    world.time_passes().await;
+    for _ in 0..50 {
+        world.submit().await;
+    }
+    let soft = CancellationToken::new();
+    let dispatcher = world.dispatcher.clone();
+    let running = tokio::spawn(dispatcher.run(soft.clone(), CancellationToken::new()));
+    let launches = "SELECT build_id FROM build_events WHERE state = 'running' ORDER BY id";
+    let order = async {
+        loop {
+            let order: Vec<uuid::Uuid> = sqlx::query_scalar(launches)
+                .fetch_all(&world.sql)
+                .await
+                .expect("the events can be read");
+            if order.len() == 51 {
+                break order;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    let order = tokio::time::timeout(Duration::from_secs(60), order).await;
+    let order = order.expect("all are launched");
+    let turn = order.iter().position(|id| *id == left.0).expect("it is launched");
+    assert!(turn < 10, "it was the {turn}th of {}", order.len());
+    soft.cancel();
+    running.await.expect("it ends");
 }
 
 #[sqlx::test(migrations = false)]

@@ -28,6 +28,16 @@ async fn explained_claim(pool: &PgPool, most: i64) -> (String, i64) {
     (plan.to_string(), touched)
 }
 
+/// What is explained here is the text that the function has.
+#[sqlx::test]
+async fn claims_are_made_by_what_is_explained(pool: PgPool) {
+    let text: String = sqlx::query_scalar("SELECT prosrc FROM pg_proc WHERE proname = 'claim_1'")
+        .fetch_one(&pool)
+        .await
+        .unwrap();
+    assert!(text.contains(include_str!("../../claim.sql").trim()), "{text}");
+}
+
 #[sqlx::test]
 async fn a_claim_follows_the_index_and_does_not_grow_with_the_backlog(pool: PgPool) {
     let store = store(&pool);
