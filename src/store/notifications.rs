@@ -9,8 +9,8 @@ use super::{Store, wakeups::jittered};
 
 /// Where wake-ups of all kinds are notified.
 const CHANNEL: &str = "slipway";
-/// What is signalled within this time is notified together.
-const COALESCE: Duration = Duration::from_millis(10);
+/// What is signalled within this time of a notification is notified together.
+const COALESCE: Duration = Duration::from_millis(25);
 /// A listening connection that is silent this long is asked whether it lives, and has this long to answer.
 const PROBE: Duration = Duration::from_secs(5);
 
@@ -25,11 +25,11 @@ impl Store {
         }
     }
 
-    /// Tells other processes what was signalled here. A notification that cannot be sent is dropped: they poll.
+    /// Tells other processes what was signalled here: at once where nothing was for a while. A notification that cannot
+    /// be sent is dropped: they poll.
     async fn tell(&self) {
         loop {
             self.wakeups.outgoing.notified().await;
-            tokio::time::sleep(COALESCE).await;
             let payloads = self.wakeups.to_tell();
             let told = sqlx::query!(
                 "SELECT pg_notify($1, payload) FROM unnest($2::text[]) payload",
@@ -44,6 +44,7 @@ impl Store {
                 }
                 Err(_) => tracing::debug!("notifications were not taken in time; others find out by polling"),
             }
+            tokio::time::sleep(COALESCE).await;
         }
     }
 
