@@ -1,8 +1,7 @@
 -- Who goes next. $1: slots in all, $2: slots of a project that has no limit of its own, $3: builds at most,
 -- $4: lanes looked at, $5: the lease in seconds.
 WITH held AS MATERIALIZED (
-    SELECT project_id, count(*) AS n FROM builds
-    WHERE state IN ('launching', 'running', 'cancelling') GROUP BY project_id
+    SELECT project_id, count(*) AS n FROM held_slots GROUP BY project_id
 ), free AS MATERIALIZED (
     SELECT greatest(least($1::bigint - coalesce(sum(n), 0), $3::bigint), 0)::bigint AS n FROM held
 ), lane AS MATERIALIZED (
@@ -34,7 +33,7 @@ WITH held AS MATERIALIZED (
     SELECT b.id, p.turn FROM picked p JOIN builds b ON b.id = p.id
     WHERE b.state = 'queued' FOR UPDATE OF b SKIP LOCKED
 ), taken AS (
-    UPDATE builds b SET state = 'launching', claim_token = gen_random_uuid(),
+    UPDATE builds b SET state = 'launching', turn = nextval('claim_turns'), claim_token = gen_random_uuid(),
         lease_until = now() + make_interval(secs => $5), launches = b.launches + 1, version = b.version + 1
     FROM locked WHERE b.id = locked.id AND b.state = 'queued'
     RETURNING b.id, b.project_id, b.priority, b.claim_token, b.launches, locked.turn

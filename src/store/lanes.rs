@@ -1,4 +1,5 @@
-//! Keeping the lanes: their floors follow the oldest queued build, and those that stay empty go.
+//! Keeping the lanes: their floors follow the oldest queued build, and those that stay empty go; and the floor under
+//! the slots that are held.
 //!
 //! A claim begins its scan at a lane's floor, above the index entries that earlier claims left dead (under a long
 //! snapshot nothing else removes them). A floor may be too high: a creation commits late, below it. So it keeps ten
@@ -8,6 +9,8 @@ use std::{
     sync::Mutex,
     time::{Duration, Instant},
 };
+
+use sqlx::PgConnection;
 
 use super::{Store, StoreError, begin};
 
@@ -128,6 +131,7 @@ impl Store {
         )
         .fetch_all(&mut *db)
         .await?;
+        raise_held_floor(&mut db).await?;
         db.commit().await?;
         let full = i64::try_from(seen.len()).unwrap_or(LANES) == LANES;
         let last = seen
@@ -162,6 +166,7 @@ impl Store {
         )
         .execute(&mut *db)
         .await?;
+        sweep_held_floor(&mut db).await?;
         db.commit().await?;
         Ok(())
     }
@@ -175,4 +180,41 @@ impl Store {
             self.advance_lanes((i64::MIN, i16::MIN)).await
         }
     }
+}
+
+/// Slots are counted from the first build that holds one. Nothing below it ever will again: a build has its number from
+/// the claim that gave it its slot, and numbers grow from claim to claim.
+async fn raise_held_floor(db: &mut PgConnection) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "
+        SELECT setval('held_floor', turn) FROM (
+            SELECT turn FROM builds
+            WHERE state IN ('launching', 'running', 'cancelling')
+                AND turn >= (SELECT pg_sequence_last_value('held_floor'))
+            ORDER BY turn LIMIT 1
+        ) first
+        WHERE turn > pg_sequence_last_value('held_floor')
+        "
+    )
+    .fetch_optional(db)
+    .await?;
+    Ok(())
+}
+
+/// Sets the floor back to what holds a slot below it, which a restored backup may: its sequences are newer than its
+/// rows.
+async fn sweep_held_floor(db: &mut PgConnection) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "
+        SELECT setval('held_floor', turn) FROM (
+            SELECT turn FROM builds
+            WHERE state IN ('launching', 'running', 'cancelling') AND turn IS NOT NULL
+            ORDER BY turn LIMIT 1
+        ) first
+        WHERE turn < pg_sequence_last_value('held_floor')
+        "
+    )
+    .fetch_optional(db)
+    .await?;
+    Ok(())
 }

@@ -103,7 +103,7 @@ impl Store {
             "
             WITH changed AS (
                 UPDATE builds SET state = 'queued', run_at = now() + make_interval(secs => $3),
-                    lease_until = NULL, claim_token = NULL, version = version + 1
+                    turn = NULL, lease_until = NULL, claim_token = NULL, version = version + 1
                 WHERE id = $1 AND state = 'launching' AND claim_token = $2 RETURNING id, project_id, priority
             ), event AS (
                 INSERT INTO build_events (build_id, project_id, state, cause)

@@ -39,7 +39,7 @@ impl Store {
             SELECT count(*) FILTER (WHERE state = 'launching') AS "launching!",
                 count(*) FILTER (WHERE state = 'running') AS "running!",
                 count(*) FILTER (WHERE state = 'cancelling') AS "cancelling!"
-            FROM builds WHERE state IN ('launching', 'running', 'cancelling')
+            FROM held_slots
             "#
         )
         .fetch_one(&self.pool)

@@ -3,8 +3,7 @@
 WITH queued AS MATERIALIZED (
     SELECT project_id, sum(queued)::bigint AS n FROM lane_counts GROUP BY project_id
 ), held AS MATERIALIZED (
-    SELECT project_id, count(*) AS n FROM builds
-    WHERE state IN ('launching', 'running', 'cancelling') GROUP BY project_id
+    SELECT project_id, count(*) AS n FROM held_slots GROUP BY project_id
 ), shown AS MATERIALIZED (
     SELECT p.id, p.name, p.weight, p.max_running, coalesce(p.max_queued, $3::integer) AS max_queued,
         coalesce(p.max_per_hour, $4::integer) AS max_per_hour, coalesce(h.n, 0) AS held, coalesce(q.n, 0) AS queued

@@ -4,7 +4,7 @@ WITH low AS MATERIALIZED (
     SELECT project_id, priority, floor FROM lanes WHERE empty_since IS NULL ORDER BY floor LIMIT $1
 )
 SELECT (SELECT coalesce(sum(queued), 0)::bigint FROM lane_counts) AS "queued!",
-    (SELECT count(*) FROM builds WHERE state IN ('launching', 'running', 'cancelling')) AS "held!",
+    (SELECT count(*) FROM held_slots) AS "held!",
     (
         SELECT extract(epoch FROM now() - min(head.run_at))::float8 FROM low l CROSS JOIN LATERAL (
             SELECT run_at FROM builds b

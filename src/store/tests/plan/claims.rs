@@ -31,7 +31,7 @@ async fn explained_claim(pool: &PgPool, most: i64) -> (String, i64) {
 /// What is explained here is the text that the function has.
 #[sqlx::test]
 async fn claims_are_made_by_what_is_explained(pool: PgPool) {
-    let text: String = sqlx::query_scalar("SELECT prosrc FROM pg_proc WHERE proname = 'claim_1'")
+    let text: String = sqlx::query_scalar("SELECT prosrc FROM pg_proc WHERE proname = 'claim_2'")
         .fetch_one(&pool)
         .await
         .unwrap();
@@ -92,6 +92,35 @@ async fn what_was_claimed_before_costs_nothing_even_under_an_old_snapshot(pool: 
     .unwrap();
     let (_, unkept) = explained(&pool).await;
     assert!(unkept > before * 3, "the dead are in the way: {before}, {unkept}");
+    store.look_after_lanes(false).await.unwrap();
+    let (_, kept) = explained(&pool).await;
+    assert!(kept < before * 3 / 2 + 300, "{before}, {kept}");
+}
+
+#[sqlx::test]
+async fn builds_that_have_ended_cost_a_claim_nothing_even_under_an_old_snapshot(pool: PgPool) {
+    let store = store(&pool);
+    backlog(&pool, 20_000).await;
+    store.look_after_lanes(true).await.unwrap();
+    let mut old = pool
+        .begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT 1 FROM lanes")
+        .await
+        .unwrap();
+    sqlx::query("SELECT 1 FROM builds LIMIT 1")
+        .execute(&mut *old)
+        .await
+        .unwrap();
+    let (_, before) = explained(&pool).await;
+    for _ in 0..100 {
+        for claim in store.claim(PLENTY, LEASE, 100).await.unwrap() {
+            assert!(store.launched(claim.id, claim.token, "uid").await.unwrap());
+            let outcome = Outcome::Succeeded { digest: None };
+            assert!(store.finish(claim.id, &outcome, &[], 0).await.unwrap());
+        }
+    }
+    store.claim(PLENTY, LEASE, 10).await.unwrap();
+    let (_, unkept) = explained(&pool).await;
+    assert!(unkept > before * 2, "the dead are in the way: {before}, {unkept}");
     store.look_after_lanes(false).await.unwrap();
     let (_, kept) = explained(&pool).await;
     assert!(kept < before * 3 / 2 + 300, "{before}, {kept}");
