@@ -180,23 +180,9 @@ async fn expired(
     lease: Duration,
     limit: u32,
 ) -> Result<Vec<ClaimedRow>, sqlx::Error> {
-    sqlx::query_as!(
+    sqlx::query_file_as!(
         ClaimedRow,
-        r#"
-        WITH expired AS MATERIALIZED (
-            SELECT id FROM builds
-            WHERE state IN ('launching', 'running', 'cancelling') AND state = 'launching' AND lease_until < now()
-            ORDER BY lease_until LIMIT $1 FOR UPDATE SKIP LOCKED
-        ), taken AS (
-            UPDATE builds b SET claim_token = gen_random_uuid(), lease_until = now() + make_interval(secs => $2),
-                launches = b.launches + 1, version = b.version + 1
-            FROM expired WHERE b.id = expired.id AND b.state = 'launching'
-            RETURNING b.id, b.claim_token, b.launches
-        )
-        SELECT t.id, t.claim_token AS "token!", t.launches - 1 AS "launches!",
-            s.spec AS "spec: Json<Box<RawValue>>"
-        FROM taken t JOIN specs s ON s.build_id = t.id
-        "#,
+        "src/store/expired.sql",
         i64::from(limit),
         lease.as_secs_f64()
     )

@@ -10,11 +10,7 @@ async fn explained(pool: &PgPool) -> (String, i64) {
 /// The same for a claim of so many builds.
 async fn explained_claim(pool: &PgPool, most: i64) -> (String, i64) {
     let mut db = pool.begin_with(claim::BEGIN).await.unwrap();
-    let sql = format!(
-        "EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {}",
-        include_str!("../../claim.sql")
-    );
-    let plan: Value = sqlx::query_scalar(AssertSqlSafe(sql))
+    let plan: Value = sqlx::query_scalar(AssertSqlSafe(explain(include_str!("../../claim.sql"))))
         .bind(most)
         .bind(most)
         .bind(most)
@@ -23,9 +19,29 @@ async fn explained_claim(pool: &PgPool, most: i64) -> (String, i64) {
         .fetch_one(&mut *db)
         .await
         .unwrap();
+    (plan.to_string(), touched(&plan))
+}
+
+/// The pages that a look for leases touches that ran out.
+async fn explained_expired(pool: &PgPool) -> i64 {
+    let mut db = pool.begin_with(claim::BEGIN).await.unwrap();
+    let plan: Value = sqlx::query_scalar(AssertSqlSafe(explain(include_str!("../../expired.sql"))))
+        .bind(50_i64)
+        .bind(60.0_f64)
+        .fetch_one(&mut *db)
+        .await
+        .unwrap();
+    assert!(!plan.to_string().contains("Seq Scan"), "{plan}");
+    touched(&plan)
+}
+
+fn explain(sql: &str) -> String {
+    format!("EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {sql}")
+}
+
+fn touched(plan: &Value) -> i64 {
     let pages = |key: &str| plan[0]["Plan"][key].as_i64().unwrap();
-    let touched = pages("Shared Hit Blocks") + pages("Shared Read Blocks");
-    (plan.to_string(), touched)
+    pages("Shared Hit Blocks") + pages("Shared Read Blocks")
 }
 
 /// What is explained here is the text that the function has.
@@ -121,7 +137,13 @@ async fn builds_that_have_ended_cost_a_claim_nothing_even_under_an_old_snapshot(
     store.claim(PLENTY, LEASE, 10).await.unwrap();
     let (_, unkept) = explained(&pool).await;
     assert!(unkept > before * 2, "the dead are in the way: {before}, {unkept}");
+    let unkept = explained_expired(&pool).await;
     store.look_after_lanes(false).await.unwrap();
     let (_, kept) = explained(&pool).await;
     assert!(kept < before * 3 / 2 + 300, "{before}, {kept}");
+    let kept = explained_expired(&pool).await;
+    assert!(
+        kept < 200 && kept < unkept / 10,
+        "of leases that ran out: {unkept}, {kept}"
+    );
 }
