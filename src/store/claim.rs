@@ -42,7 +42,7 @@ pub struct Slots {
 pub(super) const BEGIN: &str = "BEGIN; SET LOCAL idle_in_transaction_session_timeout = '30s';
     SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off;
     SET LOCAL jit = off; SET LOCAL plan_cache_mode = force_generic_plan";
-/// The claims' lock, which the function claim_2 takes, too.
+/// The claims' lock, which the function claim_1 takes, too.
 const LOCK: i32 = 1;
 
 /// One look at the queue.
@@ -203,7 +203,7 @@ async fn take(
     let rows = sqlx::query!(
         r#"
         SELECT free AS "free!", seen AS "seen!", build_id, token, launches, spec AS "spec: Json<Box<RawValue>>"
-        FROM claim_2($1, $2, $3, $4, $5)
+        FROM claim_1($1, $2, $3, $4, $5)
         "#,
         i64::from(slots.total),
         i64::from(slots.per_project),

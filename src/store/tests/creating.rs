@@ -163,7 +163,7 @@ fn of_one_connection(pool: &PgPool) -> (Store, Creator) {
         acquire_timeout: Duration::from_secs(10),
         notify: false,
     })
-    .unwrap();
+    .expect("the address is valid");
     let creator = creator(&store);
     (store, creator)
 }
@@ -173,12 +173,12 @@ async fn the_batchers_connection_serves_what_needs_locks_too_and_is_given_back(p
     sqlx::query("INSERT INTO projects (name, max_queued) VALUES ('limited', 10)")
         .execute(&pool)
         .await
-        .unwrap();
+        .expect("it answers");
     let (store, creator) = of_one_connection(&pool);
     for project in ["plain", "limited", "plain", "plain", "limited", "limited"] {
-        creator.create(new_build(project)).await.unwrap();
+        creator.create(new_build(project)).await.expect("it is stored");
     }
-    creator.create(new_build("plain")).await.unwrap();
+    creator.create(new_build("plain")).await.expect("it is stored");
     assert_eq!(store.creating.idle(), 0, "the next creation finds it at hand");
     let given_back = async {
         while store.creating.idle() == 0 {
@@ -187,22 +187,22 @@ async fn the_batchers_connection_serves_what_needs_locks_too_and_is_given_back(p
     };
     tokio::time::timeout(Duration::from_secs(10), given_back)
         .await
-        .unwrap();
+        .expect("it is given back in time");
 }
 
 #[sqlx::test]
 async fn a_connection_that_broke_while_it_was_held_costs_one_batch(pool: PgPool) {
     let (_store, creator) = of_one_connection(&pool);
-    creator.create(new_build("team")).await.unwrap();
+    creator.create(new_build("team")).await.expect("it is stored");
     sqlx::query(
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
         WHERE datname = current_database() AND application_name = 'slipway'",
     )
     .execute(&pool)
     .await
-    .unwrap();
+    .expect("it answers");
     let during = creator.create(new_build("team")).await;
     let away = matches!(during, Err(CreateError::Store(StoreError::Unavailable(_))));
     assert!(away || during.is_ok(), "{during:?}");
-    creator.create(new_build("team")).await.unwrap();
+    creator.create(new_build("team")).await.expect("it is stored");
 }

@@ -6,6 +6,7 @@ mod creating;
 mod events;
 mod fairness;
 mod fencing;
+mod held;
 mod lifecycle;
 mod logs;
 mod places;

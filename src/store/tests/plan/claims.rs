@@ -35,6 +35,19 @@ async fn explained_expired(pool: &PgPool) -> i64 {
     touched(&plan)
 }
 
+/// A transaction that sees the database as it is now: nothing that dies from here on can be removed.
+async fn old_snapshot(pool: &PgPool) -> sqlx::Transaction<'static, sqlx::Postgres> {
+    let mut old = pool
+        .begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT 1 FROM lanes")
+        .await
+        .expect("it begins");
+    sqlx::query("SELECT 1 FROM builds LIMIT 1")
+        .execute(&mut *old)
+        .await
+        .expect("it answers");
+    old
+}
+
 fn explain(sql: &str) -> String {
     format!("EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {sql}")
 }
@@ -47,7 +60,7 @@ fn touched(plan: &Value) -> i64 {
 /// What is explained here is the text that the function has.
 #[sqlx::test]
 async fn claims_are_made_by_what_is_explained(pool: PgPool) {
-    let text: String = sqlx::query_scalar("SELECT prosrc FROM pg_proc WHERE proname = 'claim_2'")
+    let text: String = sqlx::query_scalar("SELECT prosrc FROM pg_proc WHERE proname = 'claim_1'")
         .fetch_one(&pool)
         .await
         .unwrap();
@@ -91,14 +104,7 @@ async fn what_was_claimed_before_costs_nothing_even_under_an_old_snapshot(pool: 
     backlog(&pool, 60_000).await;
     store.look_after_lanes(true).await.unwrap();
     let (_, before) = explained(&pool).await;
-    let mut old = pool
-        .begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT 1 FROM lanes")
-        .await
-        .unwrap();
-    sqlx::query("SELECT 1 FROM builds LIMIT 1")
-        .execute(&mut *old)
-        .await
-        .unwrap();
+    let _old = old_snapshot(&pool).await;
     sqlx::query(
         "UPDATE builds SET state = 'succeeded', finished_at = now()
         WHERE id IN (SELECT id FROM builds ORDER BY run_at LIMIT 50000)",
@@ -117,28 +123,31 @@ async fn what_was_claimed_before_costs_nothing_even_under_an_old_snapshot(pool: 
 async fn builds_that_have_ended_cost_a_claim_nothing_even_under_an_old_snapshot(pool: PgPool) {
     let store = store(&pool);
     backlog(&pool, 20_000).await;
-    store.look_after_lanes(true).await.unwrap();
-    let mut old = pool
-        .begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT 1 FROM lanes")
-        .await
-        .unwrap();
-    sqlx::query("SELECT 1 FROM builds LIMIT 1")
-        .execute(&mut *old)
-        .await
-        .unwrap();
+    store.look_after_lanes(true).await.expect("it answers");
+    let _old = old_snapshot(&pool).await;
     let (_, before) = explained(&pool).await;
     for _ in 0..100 {
-        for claim in store.claim(PLENTY, LEASE, 100).await.unwrap() {
-            assert!(store.launched(claim.id, claim.token, "uid").await.unwrap());
+        for claim in store.claim(PLENTY, LEASE, 100).await.expect("it answers") {
+            assert!(
+                store
+                    .launched(claim.id, claim.token, "uid")
+                    .await
+                    .expect("it answers")
+            );
             let outcome = Outcome::Succeeded { digest: None };
-            assert!(store.finish(claim.id, &outcome, &[], 0).await.unwrap());
+            assert!(
+                store
+                    .finish(claim.id, &outcome, &[], 0)
+                    .await
+                    .expect("it answers")
+            );
         }
     }
-    store.claim(PLENTY, LEASE, 10).await.unwrap();
+    store.claim(PLENTY, LEASE, 10).await.expect("it answers");
     let (_, unkept) = explained(&pool).await;
     assert!(unkept > before * 2, "the dead are in the way: {before}, {unkept}");
     let unkept = explained_expired(&pool).await;
-    store.look_after_lanes(false).await.unwrap();
+    store.look_after_lanes(false).await.expect("it answers");
     let (_, kept) = explained(&pool).await;
     assert!(kept < before * 3 / 2 + 300, "{before}, {kept}");
     let kept = explained_expired(&pool).await;

@@ -1,5 +1,11 @@
--- As claim_1, which older replicas go on with; the slots are counted from their floor. The text is src/store/claim.sql.
-CREATE FUNCTION claim_2(total bigint, per_project bigint, most bigint, lanes bigint, lease_seconds double precision)
+-- A claim is one round trip and one transaction of its own: each further one costs a build that is created in an idle
+-- queue as much as the wait for a processor. What a volatile function asks sees what was committed before it asks: so
+-- the query, whose snapshot comes after the lock, sees what the holder of the lock before it did.
+--
+-- The function's text is src/store/claim.sql, which a test compares; whoever changes that adds a function with a new
+-- name, for older replicas go on with theirs. The planner is told to follow the indexes: its statistics of a queue are
+-- always out of date.
+CREATE FUNCTION claim_1(total bigint, per_project bigint, most bigint, lanes bigint, lease_seconds double precision)
 RETURNS TABLE (free bigint, seen bigint, build_id uuid, token uuid, launches integer, spec jsonb)
 LANGUAGE plpgsql VOLATILE
 SET enable_seqscan = off

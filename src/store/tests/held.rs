@@ -1,0 +1,96 @@
+//! The floor above which slots are counted: all that are held, whatever it is.
+
+use super::*;
+
+/// So many slots there are, and all of them are held.
+async fn nothing_is_claimed_of(store: &Store, slots: u32) {
+    queued(store, "waiting", 0).await;
+    let slots = Slots {
+        total: slots,
+        per_project: slots,
+    };
+    let claims = store.claim(slots, LEASE, 10).await.expect("it answers");
+    assert!(claims.is_empty(), "{claims:?}");
+}
+
+/// The floor under the slots that are held, and the number of a build.
+async fn turns(pool: &PgPool, id: BuildId) -> (i64, Option<i64>) {
+    sqlx::query_as("SELECT pg_sequence_last_value('held_floor'), turn FROM builds WHERE id = $1")
+        .bind(id.0)
+        .fetch_one(pool)
+        .await
+        .expect("the build is there")
+}
+
+#[sqlx::test]
+async fn slots_are_counted_from_the_oldest_claim_that_still_holds_one(pool: PgPool) {
+    let store = store(&pool);
+    let (first, second, third) = (
+        running(&store, "p").await,
+        running(&store, "p").await,
+        running(&store, "p").await,
+    );
+    let ended = async |id| {
+        let outcome = Outcome::Succeeded { digest: None };
+        assert!(store.finish(id, &outcome, &[], 0).await.expect("it answers"));
+        store.look_after_lanes(false).await.expect("it answers");
+    };
+    // While the first one runs, the floor is below everything that does.
+    ended(second).await;
+    let (floor, of_first) = turns(&pool, first).await;
+    assert_eq!(Some(floor), of_first);
+    ended(first).await;
+    let (floor, of_third) = turns(&pool, third).await;
+    assert_eq!(Some(floor), of_third);
+    // Where nothing holds a slot, the next claim is above the floor all the same.
+    ended(third).await;
+    let next = running(&store, "p").await;
+    let (floor, of_next) = turns(&pool, next).await;
+    assert!(of_next.expect("it was claimed") > floor);
+    nothing_is_claimed_of(&store, 1).await;
+}
+
+#[sqlx::test]
+async fn whoever_comes_back_into_a_slot_is_counted_whatever_the_floor(pool: PgPool) {
+    let store = store(&pool);
+    let id = queued(&store, "p", 0).await;
+    let claim = store.claim(PLENTY, LEASE, 1).await.expect("it answers").remove(0);
+    // A launch that was put off may have made a Job: its cancel holds a slot until that is known.
+    assert!(
+        store
+            .release(id, claim.token, Duration::ZERO)
+            .await
+            .expect("it answers")
+    );
+    running(&store, "q").await;
+    store.look_after_lanes(false).await.expect("it answers");
+    store.cancel(id).await.expect("it answers");
+    nothing_is_claimed_of(&store, 2).await;
+}
+
+#[sqlx::test]
+async fn what_an_older_release_claimed_holds_its_slot(pool: PgPool) {
+    let store = store(&pool);
+    let old = running(&store, "p").await;
+    running(&store, "p").await;
+    sqlx::query("UPDATE builds SET turn = NULL WHERE id = $1")
+        .bind(old.0)
+        .execute(&pool)
+        .await
+        .expect("it can be changed");
+    store.look_after_lanes(false).await.expect("it answers");
+    nothing_is_claimed_of(&store, 2).await;
+}
+
+#[sqlx::test]
+async fn a_floor_above_what_holds_a_slot_is_set_back_by_the_sweep(pool: PgPool) {
+    let store = store(&pool);
+    let id = running(&store, "p").await;
+    sqlx::query("SELECT setval('held_floor', nextval('claim_turns'))")
+        .execute(&pool)
+        .await
+        .expect("it can be changed");
+    store.look_after_lanes(true).await.expect("it answers");
+    let (floor, of_build) = turns(&pool, id).await;
+    assert_eq!(Some(floor), of_build);
+}
