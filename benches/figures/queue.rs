@@ -35,7 +35,8 @@ WITH c AS MATERIALIZED (
 )
 INSERT INTO build_events (build_id, project_id, state, cause) SELECT id, 1, 'launching', 'claim' FROM u;
 WITH c AS MATERIALIZED (
-    SELECT id FROM builds WHERE state IN ('launching', 'running', 'cancelling') AND state = 'launching'
+    SELECT id FROM builds
+    WHERE CASE WHEN state IN ('launching', 'running', 'cancelling') THEN true ELSE false END AND state = 'launching'
     LIMIT 50 FOR UPDATE SKIP LOCKED
 ), u AS (
     UPDATE builds b SET state = 'running', phase = 'pending', waiting_since = now(), external_id = b.id,
@@ -44,7 +45,8 @@ WITH c AS MATERIALIZED (
 )
 INSERT INTO build_events (build_id, project_id, state, cause) SELECT id, 1, 'running', 'launch' FROM u;
 WITH c AS MATERIALIZED (
-    SELECT id FROM builds WHERE state IN ('launching', 'running', 'cancelling') AND state = 'running'
+    SELECT id FROM builds
+    WHERE CASE WHEN state IN ('launching', 'running', 'cancelling') THEN true ELSE false END AND state = 'running'
     LIMIT 50 FOR UPDATE SKIP LOCKED
 ), u AS (
     UPDATE builds b SET state = 'succeeded', finished_at = now(), started_at = now(), phase = NULL,
@@ -97,9 +99,7 @@ pub async fn drained(postgres: &Postgres, builds: u32) -> Result<f64> {
     postgres.sql("VACUUM ANALYZE builds; CHECKPOINT")?;
     let service = Service::dispatcher(&postgres.url(), &NO_LAUNCHER)?;
     // A sum of nothing is null: rows that come to 0 are put together and removed.
-    let left = "SELECT coalesce(sum(queued), 0) + (
-            SELECT count(*) FROM builds WHERE state IN ('launching', 'running', 'cancelling')
-        ) FROM lane_counts";
+    let left = "SELECT coalesce(sum(queued), 0) + (SELECT count(*) FROM held_slots) FROM lane_counts";
     let began = Instant::now();
     while postgres.number(left)? > 0.0 {
         ensure!(

@@ -1,6 +1,5 @@
 -- Ends builds, once each. $1 to $11: a column each; what is ended is answered by its number, counted from 1.
--- In the order of their ids, so that two replicas do not wait for each other. The coalesce() hides the states from the
--- planner: it would read all builds that hold slots, and what is dead of that index, instead of these by their ids.
+-- In the order of their ids, so that two replicas do not wait for each other.
 WITH input AS MATERIALIZED (
     SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::boolean[], $6::int[], $7::text[],
         $8::text[], $9::text[], $10::int[], $11::text[])
@@ -12,10 +11,9 @@ WITH input AS MATERIALIZED (
         retries = greatest(b.retries, i.retries), superseded_by = NULL, phase = NULL, waiting_since = NULL,
         waiting_reason = NULL, waiting_message = NULL, lease_until = NULL, claim_token = NULL, version = b.version + 1
     FROM input i
-    WHERE b.id = i.id AND coalesce(
+    WHERE b.id = i.id AND (
         b.state = 'running' AND (i.job IS NULL OR b.external_id = i.job)
-        OR b.state = 'cancelling' AND i.state = 'succeeded' AND (i.job IS NULL OR coalesce(b.external_id, i.job) = i.job),
-        false
+        OR b.state = 'cancelling' AND i.state = 'succeeded' AND (i.job IS NULL OR coalesce(b.external_id, i.job) = i.job)
     )
     RETURNING b.id, b.project_id, b.state, i.n
 ), event AS (

@@ -188,10 +188,7 @@ async fn raise_held_floor(db: &mut PgConnection) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "
         SELECT setval('held_floor', turn) FROM (
-            SELECT turn FROM builds
-            WHERE state IN ('launching', 'running', 'cancelling')
-                AND turn >= (SELECT pg_sequence_last_value('held_floor'))
-            ORDER BY turn LIMIT 1
+            SELECT min(turn) AS turn FROM held_slots
         ) first
         WHERE turn > pg_sequence_last_value('held_floor')
         "
@@ -208,7 +205,8 @@ async fn sweep_held_floor(db: &mut PgConnection) -> Result<(), sqlx::Error> {
         "
         SELECT setval('held_floor', turn) FROM (
             SELECT turn FROM builds
-            WHERE state IN ('launching', 'running', 'cancelling') AND turn IS NOT NULL
+            WHERE CASE WHEN state IN ('launching', 'running', 'cancelling') THEN true ELSE false END
+                AND turn IS NOT NULL
             ORDER BY turn LIMIT 1
         ) first
         WHERE turn < pg_sequence_last_value('held_floor')

@@ -30,8 +30,7 @@ impl Write for Launch {
         let tokens: Vec<Uuid> = launches.iter().map(|one| one.token.0).collect();
         let external_ids: Vec<String> = launches.iter().map(|one| one.external_id.clone()).collect();
         let mut db = begin::begin_with(&store.pool, claim::BEGIN).await?;
-        // As in finish.sql, the states are hidden from the planner. A build that is being cancelled learns its Job, and
-        // stays what it is.
+        // A build that is being cancelled learns its Job, and stays what it is.
         let changed = sqlx::query_scalar!(
             r#"
             WITH input AS MATERIALIZED (
@@ -43,8 +42,8 @@ impl Write for Launch {
                     phase = CASE b.state WHEN 'launching' THEN 'pending' ELSE b.phase END,
                     waiting_since = CASE b.state WHEN 'launching' THEN now() ELSE b.waiting_since END,
                     version = version + 1
-                FROM input i WHERE b.id = i.id
-                    AND coalesce(b.state IN ('launching', 'cancelling') AND b.claim_token = i.token, false)
+                FROM input i
+                WHERE b.id = i.id AND b.state IN ('launching', 'cancelling') AND b.claim_token = i.token
                 RETURNING b.id, b.project_id, b.state, i.n
             ), event AS (
                 INSERT INTO build_events (build_id, project_id, state, cause)

@@ -82,7 +82,7 @@ impl Store {
         sqlx::query_scalar!(
             r#"
             WITH active AS MATERIALIZED (
-                SELECT id, state FROM builds WHERE state IN ('launching', 'running', 'cancelling')
+                SELECT id, state FROM held_slots
             )
             SELECT s.build_id FROM active b JOIN specs s ON b.id = s.build_id
             WHERE ($1::text IS NULL OR s.project_id = (SELECT id FROM projects WHERE name = $1))

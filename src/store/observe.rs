@@ -66,8 +66,11 @@ impl Store {
     pub async fn live(&self, after: Option<BuildId>, limit: u32) -> Result<Vec<Live>, StoreError> {
         let rows = sqlx::query!(
             r#"
-            SELECT id, state AS "state: Named<State>", external_id, relaunches FROM builds
-            WHERE state IN ('launching', 'running', 'cancelling') AND id > $1 ORDER BY id LIMIT $2
+            WITH held AS MATERIALIZED (
+                SELECT id FROM held_slots WHERE id > $1 ORDER BY id LIMIT $2
+            )
+            SELECT b.id, b.state AS "state: Named<State>", b.external_id, b.relaunches
+            FROM held JOIN builds b ON b.id = held.id ORDER BY b.id
             "#,
             after.map_or(Uuid::nil(), |id| id.0),
             i64::from(limit)
@@ -88,11 +91,9 @@ impl Store {
     /// Builds that are cancelling, in the order of their ids, after `after`.
     pub async fn cancelling(&self, after: Option<BuildId>, limit: u32) -> Result<Vec<BuildId>, StoreError> {
         let ids = sqlx::query_scalar!(
-            "
-            SELECT id FROM builds
-            WHERE state IN ('launching', 'running', 'cancelling') AND state = 'cancelling' AND id > $1
-            ORDER BY id LIMIT $2
-            ",
+            r#"
+            SELECT id AS "id!" FROM held_slots WHERE state = 'cancelling' AND id > $1 ORDER BY id LIMIT $2
+            "#,
             after.map_or(Uuid::nil(), |id| id.0),
             i64::from(limit)
         )

@@ -211,7 +211,7 @@ impl Store {
         let busy = sqlx::query_scalar!(
             r#"
             SELECT EXISTS (SELECT FROM builds WHERE project_id = $1 AND state = 'queued') OR EXISTS (
-                SELECT FROM builds WHERE project_id = $1 AND state IN ('launching', 'running', 'cancelling')
+                SELECT FROM held_slots WHERE project_id = $1
             ) AS "busy!"
             "#,
             old.id

@@ -9,7 +9,7 @@ SELECT n.name AS "name!", quota.max_queued, quota.max_per_hour, used.queued AS "
             ORDER BY build_id DESC LIMIT 20
         ) latest
     ) / greatest((
-        SELECT count(*) FROM builds WHERE project_id = p.id AND state IN ('launching', 'running', 'cancelling')
+        SELECT count(*) FROM held_slots WHERE project_id = p.id
     ), 1) END::float8 AS next_in
 FROM unnest($1::text[]) n (name)
 LEFT JOIN projects p ON p.name = n.name

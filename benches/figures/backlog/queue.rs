@@ -130,7 +130,7 @@ impl Queue {
         wait(async || Ok(postgres.number(ended)? >= before + f64::from(builds))).await?;
         // Nothing is left half done: no more is claimed, and what was claimed ends.
         postgres.sql("UPDATE projects SET max_running = 0")?;
-        let held = "SELECT count(*) FROM builds WHERE state IN ('launching', 'running', 'cancelling')";
+        let held = "SELECT count(*) FROM held_slots";
         wait(async || Ok(postgres.number(held)? < 0.5)).await?;
         drop(service);
         postgres.sql("UPDATE projects SET max_running = NULL")?;

@@ -101,7 +101,7 @@ async fn builds_that_end_are_found_by_their_ids_and_not_among_all_that_hold_slot
         .unwrap();
     let plan = plan.to_string();
     assert!(
-        plan.contains("builds_pkey") && !plan.contains("builds_active"),
+        plan.contains("builds_pkey") && !plan.contains("builds_held"),
         "{plan}"
     );
 }
