@@ -10,7 +10,7 @@ use super::{Store, wakeups::jittered};
 /// Where wake-ups of all kinds are notified.
 const CHANNEL: &str = "slipway";
 /// What is signalled within this time of a notification is notified together.
-const COALESCE: Duration = Duration::from_millis(25);
+const COALESCE: Duration = Duration::from_millis(50);
 /// A listening connection that is silent this long is asked whether it lives, and has this long to answer.
 const PROBE: Duration = Duration::from_secs(5);
 
@@ -31,8 +31,10 @@ impl Store {
         loop {
             self.wakeups.outgoing.notified().await;
             let payloads = self.wakeups.to_tell();
+            // A notification outlives no crash in any case: its commit is not to take turns with theirs at the disk.
             let told = sqlx::query!(
-                "SELECT pg_notify($1, payload) FROM unnest($2::text[]) payload",
+                "SELECT pg_notify($1, payload)
+                FROM unnest($2::text[]) payload, set_config('synchronous_commit', 'off', true)",
                 CHANNEL,
                 &payloads
             )
