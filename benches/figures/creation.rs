@@ -74,13 +74,15 @@ async fn wake_ups(run: &mut Run, postgres: &Postgres) -> Result<()> {
     let telling = Service::start(&postgres.url(), &["--role=api"]).await?;
     let silent = Service::start(&postgres.url(), &["--role=api", "--database-notify=false"]).await?;
     let (mut with, mut without) = (Vec::new(), Vec::new());
-    for round in 1..=run.rounds {
-        run.says(&format!("round {round} of {}, wake-ups", run.rounds));
+    // What is looked for is less than what one round differs from the next.
+    let (rounds, seconds) = (2 * run.rounds, run.seconds.div_ceil(2));
+    for round in 1..=rounds {
+        run.says(&format!("round {round} of {rounds}, wake-ups"));
         let listening = Service::dispatcher(&postgres.url(), &["--launcher=none"])?;
         tokio::time::sleep(Duration::from_secs(1)).await;
-        with.push(telling.rate(32, run.seconds).await?);
+        with.push(telling.rate(32, seconds).await?);
         drop(listening);
-        without.push(silent.rate(32, run.seconds).await?);
+        without.push(silent.rate(32, seconds).await?);
     }
     run.figure(
         Figure::new(

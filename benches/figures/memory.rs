@@ -82,7 +82,7 @@ pub async fn at_rest(run: &mut Run, postgres: &Postgres, what: &str) -> Result<(
 /// Steady work, whose memory is to stay what it is.
 async fn steady(run: &mut Run, postgres: &Postgres) -> Result<()> {
     let minutes = std::env::var("MINUTES").ok().and_then(|text| text.parse().ok());
-    let minutes = minutes.unwrap_or(if run.quick { 0.2 } else { 3.0 });
+    let minutes = minutes.unwrap_or(if run.quick { 0.2 } else { 2.0 });
     let service = Service::start(&postgres.url(), &["--launcher=none"]).await?;
     let mut client = Client::connect(&service.address()).await?;
     let (began, mut points) = (Instant::now(), Vec::new());

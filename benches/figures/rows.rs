@@ -71,6 +71,8 @@ fn pieces(postgres: &Postgres, left: &AtomicU32, projects: u32) -> Result<()> {
 
 /// The statement that a creation makes, for many builds.
 fn piece(builds: u32, projects: u32) -> String {
+    // Neighbours belong together: the index of the queue is by project, and is to stay in memory while it grows.
+    let each = (builds / projects).max(1);
     // 20 bits count on within a millisecond: each statement's keys grow, as a creation's do.
     SAME_ROW
         .replace(
@@ -84,7 +86,7 @@ fn piece(builds: u32, projects: u32) -> String {
         )
         .replace(
             "::uuid, 1, 0)",
-            &format!("::uuid, 1 + n % {projects}, 0 FROM generate_series(1, {builds}) n"),
+            &format!("::uuid, 1 + n / {each} % {projects}, 0 FROM generate_series(1, {builds}) n"),
         )
         .replace("RETURNING id\n", "RETURNING id, project_id\n")
         .replace("VALUES (1, 0, 1)", "SELECT project_id, 0, count(*) FROM b GROUP BY 1")

@@ -154,9 +154,10 @@ async fn in_projects(run: &mut Run, short: &mut Queue, long: &mut Queue) -> Resu
     } else {
         &[(10_000, "10 k"), (1_000_000, "1 M"), (10_000_000, "10 M")]
     };
+    long.refill(run, sizes[0].0, PROJECTS)?;
     for (size, name) in sizes {
         let what = format!("{name} queued in 10,000 projects");
-        long.refill(run, *size, PROJECTS)?;
+        long.grow(run, *size)?;
         let rates = long.beside(short, run, &what).await?;
         claims(run, &what, rates, Goal::None);
     }

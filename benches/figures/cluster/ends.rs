@@ -53,7 +53,7 @@ impl Seen {
 
 /// Measures: the containers end one after the other, and each is waited for in three places.
 pub async fn measure(run: &mut Run, place: &Place) -> Result<()> {
-    let samples = if run.quick { 15 } else { 100 };
+    let samples = if run.quick { 15 } else { 60 };
     let postgres = Postgres::start()?;
     let kubelet = Kubelet::start(place).await?;
     let service = place.service(&postgres.url()).await?;

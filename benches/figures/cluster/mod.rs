@@ -51,6 +51,7 @@ pub async fn measure(run: &mut Run, is_named: bool) -> Result<()> {
             run.not_run(format!("{what}, which failed: {error:#}"));
         }
     }
+    run.says("everything is removed");
     place.remove().await
 }
 
