@@ -30,7 +30,7 @@ impl Run {
         Self {
             quick,
             rounds: if quick { 2 } else { 5 },
-            seconds: if quick { 2 } else { 4 },
+            seconds: if quick { 2 } else { 3 },
             name,
             began: Instant::now(),
             group: Group {

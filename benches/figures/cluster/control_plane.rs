@@ -1,7 +1,6 @@
 //! Kubernetes' control plane on this machine, for as long as the figures need it: it would take part in all others.
 
 use std::{
-    path::PathBuf,
     process::{Command, Stdio},
     time::Duration,
 };
@@ -13,33 +12,29 @@ use kube::{
 };
 
 const SCRIPTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/cluster");
+/// Where it lies, apart from the one that is developed with: thousands of Jobs go with their database.
+const HOME: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/.local/bench/cluster");
 
-/// The control plane; dropping it stops it, if it was not up before.
-pub struct ControlPlane {
-    home: PathBuf,
-    started: bool,
-}
+/// The control plane; dropping it stops it, and removes all that it kept.
+pub struct ControlPlane(());
 
 impl ControlPlane {
-    /// Brings it up, unless it is. Compiles it, unless that was done before.
+    /// Brings it up. Compiles it, unless that was done before.
     pub fn up() -> Result<Self> {
-        let home = std::env::var_os("SLIPWAY_CLUSTER_HOME").map_or_else(
-            || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/.local/cluster")),
-            PathBuf::from,
-        );
-        let started = !is_up();
+        // What a run left that was killed.
+        down();
+        let this = Self(());
         let up = script("up.sh")
             .arg("--control-plane")
             .stdout(Stdio::from(std::io::stderr()))
             .status()?;
-        let this = Self { home, started };
         ensure!(up.success(), "deploy/cluster/up.sh --control-plane failed");
         Ok(this)
     }
 
     /// An administrator's kubeconfig.
     pub fn kubeconfig(&self) -> String {
-        self.home.join("kubeconfig").display().to_string()
+        format!("{HOME}/kubeconfig")
     }
 
     /// The same, for a client.
@@ -51,13 +46,14 @@ impl ControlPlane {
 
 impl Drop for ControlPlane {
     fn drop(&mut self) {
-        if !self.started {
-            return;
-        }
-        let down = script("down.sh").stdout(Stdio::null()).status();
-        if !down.is_ok_and(|down| down.success()) {
-            eprintln!("the control plane stays up: make cluster-down ends it");
-        }
+        down();
+    }
+}
+
+fn down() {
+    let down = script("down.sh").arg("--purge").stdout(Stdio::null()).status();
+    if !down.is_ok_and(|down| down.success()) {
+        eprintln!("the control plane stays up: SLIPWAY_CLUSTER_HOME={HOME} make cluster-down ends it");
     }
 }
 
@@ -96,15 +92,12 @@ fn signal(what: &str) -> Result<()> {
     Ok(())
 }
 
-fn is_up() -> bool {
-    let status = script("component.sh").arg("status").output();
-    status.is_ok_and(|out| String::from_utf8_lossy(&out.stdout).contains("running"))
-}
-
-/// One of the cluster's scripts, for a cluster of our own: thousands of Jobs are nothing to do to another one.
+/// One of the cluster's scripts.
 fn script(name: &str) -> Command {
     let mut bash = Command::new("bash");
     bash.arg(format!("{SCRIPTS}/{name}"))
+        .env("SLIPWAY_CLUSTER_HOME", HOME)
+        .env_remove("SLIPWAY_CLUSTER_PORT")
         .env_remove("KUBECONFIG")
         .stdin(Stdio::null());
     bash

@@ -23,10 +23,7 @@ use slipway::{
 
 use tower::timeout::TimeoutLayer;
 
-use super::{
-    control_plane::ControlPlane,
-    puppet::{self, PUPPET},
-};
+use super::{control_plane::ControlPlane, puppet::PUPPET};
 use crate::{rows::REQUEST, service::Service};
 
 /// The namespace, and an administrator's client.
@@ -122,15 +119,6 @@ impl Place {
             quiet = if left.items.is_empty() { quiet + 1 } else { 0 };
             self.clear().await?;
         }
-        Ok(())
-    }
-
-    /// Removes everything, and does not wait until the controllers have.
-    pub async fn remove(&self) -> Result<()> {
-        self.clear().await?;
-        puppet::forget(&self.client, &self.name).await;
-        let namespaces: Api<Namespace> = Api::all(self.client.clone());
-        namespaces.delete(&self.name, &DeleteParams::background()).await?;
         Ok(())
     }
 }

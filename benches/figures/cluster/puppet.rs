@@ -14,7 +14,7 @@ use k8s_openapi::api::{
 };
 use kube::{
     Api, Client,
-    api::{DeleteParams, Patch, PatchParams, PostParams},
+    api::{Patch, PatchParams, PostParams},
     core::Status,
     runtime::{WatchStreamExt, watcher},
 };
@@ -203,15 +203,6 @@ async fn register(client: &Client, name: &str, port: u16) -> Result<Api<Lease>> 
     let patch = Patch::Strategic(json!({ "status": status }));
     nodes.patch_status(name, &PatchParams::default(), &patch).await?;
     Ok(leases)
-}
-
-/// The node is no more, and its lease.
-pub async fn forget(client: &Client, name: &str) {
-    // Where there was none, none needs to be removed.
-    let nodes: Api<Node> = Api::all(client.clone());
-    let _ = nodes.delete(name, &DeleteParams::default()).await;
-    let leases: Api<Lease> = Api::namespaced(client.clone(), "kube-node-lease");
-    let _ = leases.delete(name, &DeleteParams::default()).await;
 }
 
 fn described(version: &str, kind: &str, mut object: Value) -> Value {

@@ -62,11 +62,7 @@ pub async fn measure(run: &mut Run, place: &Place) -> Result<()> {
         )
         .beside("a bare client lists Jobs and pods", limits),
     );
-    run.says("the dispatcher stops");
-    after.stop().await?;
-    drop(kubelet);
-    // Everything is removed next.
-    Ok(())
+    after.stop().await
 }
 
 /// A dispatcher that runs in this process, as it does in the service.
