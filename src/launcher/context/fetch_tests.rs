@@ -28,16 +28,19 @@ fn archive() -> Vec<u8> {
     header.set_size(12);
     builder
         .append_data(&mut header, "Dockerfile", &b"FROM scratch"[..])
-        .unwrap();
+        .expect("memory takes it");
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-    encoder.write_all(&builder.into_inner().unwrap()).unwrap();
-    encoder.finish().unwrap()
+    let archive = builder.into_inner().expect("memory takes it");
+    encoder.write_all(&archive).expect("memory takes it");
+    encoder.finish().expect("memory takes it")
 }
 
 fn args(server: &MockServer, home: &TempDir, sha256: Option<String>) -> FetchContextArgs {
     // By way of the command line, as the manifest and the pod do.
     let vector = FetchContextArgs {
-        url: format!("{}/context", server.uri()).parse().unwrap(),
+        url: format!("{}/context", server.uri())
+            .parse()
+            .expect("a server has a URL"),
         dir: home.path().join("tree"),
         sha256,
         limits: Limits::default().into(),
@@ -51,6 +54,15 @@ async fn fetch_context(args: FetchContextArgs, token: Option<SecretString>) -> R
         .with_min_delay(Duration::from_millis(1))
         .with_max_times(2);
     fetch_patiently(args, token, waits).await
+}
+
+fn home() -> TempDir {
+    tempfile::tempdir().expect("there is room for temporary files")
+}
+
+/// How often the server was asked.
+async fn asked(server: &MockServer) -> usize {
+    server.received_requests().await.expect("it records them").len()
 }
 
 async fn serving(answers: ResponseTemplate) -> MockServer {
@@ -76,17 +88,17 @@ async fn a_context_is_fetched_with_its_token_and_unpacked() {
         .respond_with(ResponseTemplate::new(200).set_body_bytes(archive()))
         .mount(&server)
         .await;
-    let home = tempfile::tempdir().unwrap();
+    let home = self::home();
     let args = args(&server, &home, Some(sha256(&archive())));
     fetch_context(args, Some("t0ken".to_owned().into()))
         .await
-        .unwrap();
+        .expect("the token is the right one");
     assert_eq!(
-        fs::read_to_string(home.path().join("tree/Dockerfile")).unwrap(),
+        fs::read_to_string(home.path().join("tree/Dockerfile")).expect("it was unpacked"),
         "FROM scratch"
     );
     assert_eq!(
-        fs::read_dir(home.path()).unwrap().count(),
+        fs::read_dir(home.path()).expect("the folder is there").count(),
         1,
         "the download is gone"
     );
@@ -101,29 +113,35 @@ async fn a_server_that_fails_once_is_asked_again() {
         .with_priority(1)
         .mount(&server)
         .await;
-    let home = tempfile::tempdir().unwrap();
-    fetch_context(args(&server, &home, None), None).await.unwrap();
-    assert_eq!(server.received_requests().await.unwrap().len(), 2);
+    let home = self::home();
+    fetch_context(args(&server, &home, None), None)
+        .await
+        .expect("the second answer is the archive");
+    assert_eq!(asked(&server).await, 2);
 }
 
 #[tokio::test]
 async fn what_is_refused_is_not_asked_for_again() {
     let server = serving(ResponseTemplate::new(404)).await;
-    let home = tempfile::tempdir().unwrap();
-    let error = fetch_context(args(&server, &home, None), None).await.unwrap_err();
+    let home = self::home();
+    let error = fetch_context(args(&server, &home, None), None)
+        .await
+        .expect_err("it is refused");
     assert!(
         matches!(&error, FetchError::Invalid(words) if words.contains("404")),
         "{error}"
     );
     assert_eq!(error.exit_code(), 65);
-    assert_eq!(server.received_requests().await.unwrap().len(), 1);
+    assert_eq!(asked(&server).await, 1);
 }
 
 #[tokio::test]
 async fn a_hostile_archive_is_invalid() {
     let server = serving(ResponseTemplate::new(200).set_body_bytes(&b"no archive"[..])).await;
-    let home = tempfile::tempdir().unwrap();
-    let error = fetch_context(args(&server, &home, None), None).await.unwrap_err();
+    let home = self::home();
+    let error = fetch_context(args(&server, &home, None), None)
+        .await
+        .expect_err("it is refused");
     assert_eq!(error.exit_code(), 65);
     assert!(
         error
@@ -136,10 +154,10 @@ async fn a_hostile_archive_is_invalid() {
 #[tokio::test]
 async fn an_archive_beyond_the_limit_is_not_stored() {
     let server = serving(ResponseTemplate::new(200).set_body_bytes(vec![0; 4096])).await;
-    let home = tempfile::tempdir().unwrap();
+    let home = self::home();
     let mut args = args(&server, &home, None);
     args.limits.max_bytes = 1000;
-    let error = fetch_context(args, None).await.unwrap_err();
+    let error = fetch_context(args, None).await.expect_err("it is too long");
     assert!(
         matches!(&error, FetchError::Invalid(words) if words.contains("1000 bytes")),
         "{error}"
@@ -149,12 +167,12 @@ async fn an_archive_beyond_the_limit_is_not_stored() {
 #[tokio::test]
 async fn another_archive_than_the_granted_one_is_never_unpacked() {
     let server = serving(ResponseTemplate::new(200).set_body_bytes(archive())).await;
-    let home = tempfile::tempdir().unwrap();
+    let home = self::home();
     let error = fetch_context(args(&server, &home, Some(sha256(b"other"))), None)
         .await
-        .unwrap_err();
+        .expect_err("it is another one");
     assert_eq!(error.exit_code(), 75);
     assert!(error.to_string().contains("SHA-256"), "{error}");
-    assert_eq!(server.received_requests().await.unwrap().len(), 3);
+    assert_eq!(asked(&server).await, 3);
     assert!(!home.path().join("tree").exists());
 }

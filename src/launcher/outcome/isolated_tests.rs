@@ -29,11 +29,11 @@ fn look(build: &Value, push: &Value, phase: &str, log: &str) -> Sighting {
             "initContainerStatuses": [status("build", build)], "containerStatuses": [status("push", push)],
         },
     }))
-    .unwrap();
+    .expect("it is a pod");
     let job = serde_json::from_value(json!({
         "metadata": { "name": "build-1", "uid": "u" }, "spec": { "backoffLimit": 3, "template": {} },
     }))
-    .unwrap();
+    .expect("it is a Job");
     let log = PodLog {
         pod: "p",
         text: log.as_bytes(),
@@ -83,7 +83,7 @@ fn the_container_tells_the_phase() {
     assert!(between.attempts[0].running && between.attempts[0].exit_code.is_none());
     let pushing = look(&built, &running(6), "Running", "");
     assert_eq!(phase(&pushing), Phase::Pushing);
-    let started = pushing.attempts[0].started_at.unwrap();
+    let started = pushing.attempts[0].started_at.expect("it has begun");
     assert_eq!(started.to_string(), "2026-11-23T06:00:01Z", "with the build");
 }
 
@@ -110,7 +110,7 @@ fn what_is_built_and_pushed_has_the_digest_of_what_was_built() {
     assert_eq!(
         gone.outcome,
         Outcome::Succeeded {
-            digest: Some(DIGEST.parse().unwrap())
+            digest: Some(DIGEST.parse().expect("it is a digest"))
         }
     );
 }
@@ -125,7 +125,7 @@ fn sighting_of_gone(built: &Value) -> Sighting {
             "containerStatuses": [status("push", &ended(0, "Completed", None))],
         },
     }))
-    .unwrap();
+    .expect("it is a pod");
     sighting(&Evidence {
         job: None,
         pods: &[pod],
@@ -142,7 +142,7 @@ fn a_failed_build_is_the_builds_failure() {
         ended(137, "ContainerStatusUnknown", None),
     ] {
         let seen = look(&ended(7, "Error", None), &push, "Failed", RUN_FAILED);
-        let failure = seen.attempts[0].failure.clone().unwrap();
+        let failure = seen.attempts[0].failure.clone().expect("it has failed");
         assert_eq!(
             (failure.reason, failure.exit_code),
             (Reason::BuildStepFailed, Some(7))
@@ -155,7 +155,7 @@ fn a_failed_build_is_the_builds_failure() {
         "Failed",
         "INFO[0000] RUN make\n",
     );
-    let failure = seen.attempts[0].failure.clone().unwrap();
+    let failure = seen.attempts[0].failure.clone().expect("it has failed");
     assert_eq!(failure.reason, Reason::OutOfMemory);
     assert!(failure.message.contains("2Gi"), "{}", failure.message);
 }
@@ -168,8 +168,11 @@ fn a_failed_push_is_the_registrys_answer() {
         (UNAUTHORIZED, Reason::RegistryUnauthorized),
     ] {
         let seen = look(&built, &ended(1, "Error", None), "Failed", log);
-        let failure = seen.attempts[0].failure.clone().unwrap();
+        let failure = seen.attempts[0].failure.clone().expect("it has failed");
         assert_eq!((failure.reason, failure.exit_code), (reason, Some(1)), "{log}");
-        assert!(!failure.log_snippet.unwrap().contains("Usage"), "{log}");
+        assert!(
+            !failure.log_snippet.expect("there is a log").contains("Usage"),
+            "{log}"
+        );
     }
 }
