@@ -14,7 +14,10 @@ use sqlx::{
     PgPool,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
-use tokio::{io::AsyncWriteExt, net::TcpListener};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpListener,
+};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
@@ -456,13 +459,20 @@ async fn a_client_that_reads_nothing_is_cut_off(_: PgPoolOptions, database: PgCo
     let mut client = tokio::net::TcpStream::connect(place).await.unwrap();
     let asked = format!("GET {} HTTP/1.1\r\nHost: x\r\n\r\n", path(id, "?follow=true"));
     client.write_all(asked.as_bytes()).await.unwrap();
-    let free = async || {
+    // Nothing else asks until then: whoever did would hold the only stream, or come when it is free again.
+    let mut head = [0; 12];
+    client.read_exact(&mut head).await.unwrap();
+    assert_eq!(&head, b"HTTP/1.1 200", "it has the only stream");
+    eventually(async || {
         let asked = request(Method::GET, &path(id, "?follow=true"))
             .body(Body::empty())
             .unwrap();
         service.app.clone().oneshot(asked).await.unwrap().status() == StatusCode::OK
-    };
-    eventually(async || !free().await).await;
-    eventually(free).await;
+    })
+    .await;
+    let mut taken = Vec::new();
+    // Whether it ends or is reset, what was not sent by then is not sent any more.
+    let _ = client.read_to_end(&mut taken).await;
+    assert!(taken.len() < 16 << 20, "cut off, not served to its end");
     stop.cancel();
 }
