@@ -84,17 +84,26 @@ impl Queue {
         self.postgres.sql("VACUUM ANALYZE builds; ANALYZE; CHECKPOINT")
     }
 
-    /// Builds claimed a second, the lanes' upkeep included, from this queue and, in turns, from another; each is brought
-    /// to its end outside of the measured time.
-    pub async fn beside(&mut self, other: &mut Self, run: &Run, what: &str) -> Result<(Vec<f64>, Vec<f64>)> {
+    /// Builds claimed a second, the lanes' upkeep included, from this queue and, in turns, from another, so many rounds;
+    /// each is brought to its end outside of the measured time.
+    pub async fn beside(
+        &mut self,
+        other: &mut Self,
+        run: &Run,
+        (what, rounds): (&str, usize),
+    ) -> Result<(Vec<f64>, Vec<f64>)> {
         let batches = if run.quick { 20 } else { 60 };
         let (mut own, mut others) = (Vec::new(), Vec::new());
         for queue in [&mut *self, &mut *other] {
             queue.claim_some(10).await?;
         }
-        for round in 1..=run.rounds {
-            run.says(&format!("round {round} of {}, claims, {what}", run.rounds));
-            for (queue, rates) in [(&mut *self, &mut own), (&mut *other, &mut others)] {
+        for round in 1..=rounds {
+            run.says(&format!("round {round} of {rounds}, claims, {what}"));
+            let mut sides = [(&mut *self, &mut own), (&mut *other, &mut others)];
+            if round % 2 == 0 {
+                sides.reverse();
+            }
+            for (queue, rates) in sides {
                 queue.top_up()?;
                 let (claimed, spent) = queue.claim_some(batches).await?;
                 rates.push(f64::from(claimed) / spent.as_secs_f64());

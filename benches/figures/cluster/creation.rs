@@ -35,7 +35,7 @@ use crate::{
 };
 
 /// Calls that are under way at once, and Jobs that are made so in one round.
-const CONCURRENCY: [(usize, usize); 3] = [(1, 100), (8, 400), (32, 800)];
+const CONCURRENCY: [(usize, usize); 3] = [(1, 200), (8, 400), (32, 800)];
 
 /// Measures.
 pub async fn measure(run: &mut Run, place: &Place) -> Result<()> {
