@@ -8,7 +8,9 @@ use crate::store::{Store, StoreError, begin};
 /// The advisory lock of claims: one at a time, so that the bound on each target holds over all replicas.
 const LOCK: i32 = 90;
 
-const BEGIN: &str = "BEGIN; SET LOCAL enable_seqscan = off; SET LOCAL enable_hashjoin = off;
+/// By the indexes, whatever the statistics say.
+pub(in crate::store) const BEGIN: &str =
+    "BEGIN; SET LOCAL enable_seqscan = off; SET LOCAL enable_hashjoin = off;
     SET LOCAL enable_mergejoin = off; SET LOCAL enable_bitmapscan = off; SET LOCAL jit = off";
 
 /// What a claim may take.

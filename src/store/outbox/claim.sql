@@ -1,6 +1,8 @@
 -- Claims notifications that are due. $1: tries of one target at once; $2: at most so many now; $3: the lease in seconds.
 -- Targets are found by a loose scan, so that one with a long backlog costs the others nothing, and each is given its
 -- first before any is given its second. One that an earlier one of its build goes before is put off until that is due.
+-- That one is asked for by finished_at, which says the same as its state: by the state, and without statistics, the
+-- planner takes notifications_waiting, and walks through the target's whole backlog for each.
 WITH RECURSIVE target AS (
     (SELECT target, endpoint_id FROM notifications WHERE state = 'waiting' ORDER BY target LIMIT 1)
     UNION ALL
@@ -18,7 +20,7 @@ WITH RECURSIVE target AS (
 ), due AS MATERIALIZED (
     SELECT d.id, o.free, (
         SELECT b.next_try_at FROM notifications b
-        WHERE b.build_id = d.build_id AND b.target = o.target AND b.state = 'waiting' AND b.id < d.id
+        WHERE b.build_id = d.build_id AND b.target = o.target AND b.finished_at IS NULL AND b.id < d.id
         ORDER BY b.id LIMIT 1
     ) AS behind
     FROM open o CROSS JOIN LATERAL (

@@ -5,7 +5,7 @@
 //! has come, and whoever comes late has no token that counts. Of one build and target, a later notification waits for
 //! the earlier one.
 
-mod claim;
+pub(super) mod claim;
 mod list;
 mod load;
 mod record;

@@ -2,6 +2,7 @@
 
 mod changes;
 mod claims;
+mod notifications;
 mod questions;
 
 use serde_json::Value;
@@ -54,4 +55,14 @@ fn walked_in(node: &Value) -> Vec<String> {
         .into_iter()
         .flat_map(|fields| fields.values().flat_map(walked));
     own.into_iter().chain(below).collect()
+}
+
+fn explain(sql: &str) -> String {
+    format!("EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {sql}")
+}
+
+/// The pages that it touched.
+fn touched(plan: &Value) -> i64 {
+    let pages = |key: &str| plan[0]["Plan"][key].as_i64().unwrap();
+    pages("Shared Hit Blocks") + pages("Shared Read Blocks")
 }

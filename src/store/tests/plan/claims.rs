@@ -48,15 +48,6 @@ async fn old_snapshot(pool: &PgPool) -> sqlx::Transaction<'static, sqlx::Postgre
     old
 }
 
-fn explain(sql: &str) -> String {
-    format!("EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {sql}")
-}
-
-fn touched(plan: &Value) -> i64 {
-    let pages = |key: &str| plan[0]["Plan"][key].as_i64().unwrap();
-    pages("Shared Hit Blocks") + pages("Shared Read Blocks")
-}
-
 /// What is explained here is the text that the function has.
 #[sqlx::test]
 async fn claims_are_made_by_what_is_explained(pool: PgPool) {
