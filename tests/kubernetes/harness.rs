@@ -5,7 +5,7 @@ use std::{fs, sync::Arc, time::Duration};
 
 use backon::{ExponentialBuilder, Retryable};
 use futures::{StreamExt, TryStreamExt};
-use kube::Client;
+use kube::{Client, Config};
 use serde_json::{Value, json};
 use slipway::{
     domain::{BuildId, Outcome, Sighting, outcome::Advice},
@@ -151,10 +151,14 @@ pub fn config_on_a_claim(options: &mut KubernetesOptions) {
 }
 
 /// With the rights that deploy/kubernetes/rbac.yaml grants, and no others.
-async fn dispatchers_client() -> Client {
+pub async fn dispatchers_config() -> Config {
     let mut config = cluster::config().await;
     config.auth_info.impersonate = Some("system:serviceaccount:slipway:slipway".into());
-    Client::try_from(config).unwrap()
+    config
+}
+
+async fn dispatchers_client() -> Client {
+    Client::try_from(dispatchers_config().await).unwrap()
 }
 
 /// An attempt's log to its end, as text.

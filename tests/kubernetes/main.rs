@@ -8,9 +8,9 @@ mod cluster;
 mod registry;
 
 mod builds;
+mod calls;
 mod disruptions;
 mod harness;
 mod isolated;
 mod refusals;
-mod speed;
 mod uploads;
