@@ -138,9 +138,11 @@ async fn watches_that_are_cut_are_taken_up_again() {
 async fn watches_break(act: Act) {
     let mut world = World::new(1).await;
     world.up().await;
-    let (lost, ends) = (world.create(0, "slow").await, world.create(0, "slow").await);
+    // However long the other takes to begin, it is at work when it is lost.
+    let (lost, ends) = (world.create(0, "long").await, world.create(0, "slow").await);
     world.until_building(lost).await;
     world.until_building(ends).await;
+    world.shorten("long");
     world.delete_job(lost).await;
     let jobs = world.place.api::<Job>();
     let now = jobs
@@ -172,9 +174,10 @@ async fn watches_break(act: Act) {
 async fn watches_on_which_nothing_comes_any_more_are_given_up() {
     let mut world = World::new(1).await;
     world.up().await;
-    let (lost, ends) = (world.create(0, "slow").await, world.create(0, "slow").await);
+    let (lost, ends) = (world.create(0, "long").await, world.create(0, "slow").await);
     world.until_building(lost).await;
     world.until_building(ends).await;
+    world.shorten("long");
     // And so is the first try to begin them anew.
     world.proxy(0).set_times(Calls::Watch, 3, Act::Hang);
     world.proxy(0).freeze_watches();

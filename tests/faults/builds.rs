@@ -50,7 +50,7 @@ async fn a_job_deleted_by_hand_is_made_again_until_that_is_pointless() {
     let mut world = World::new(2).await;
     world.up().await;
     let id = world.create(0, "long").await;
-    let once = world.create(1, "slow").await;
+    let once = world.create(1, "patient").await;
     for jobs in 1..=4 {
         let runs = async || {
             let made = world.ledger.jobs(id).len() == jobs;
@@ -59,6 +59,7 @@ async fn a_job_deleted_by_hand_is_made_again_until_that_is_pointless() {
         world.until(&format!("Job {jobs}"), SOON, runs).await;
         if jobs == 1 {
             world.until_building(once).await;
+            world.shorten("patient");
             world.delete_job(once).await;
         }
         world.until_building(id).await;
