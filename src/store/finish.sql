@@ -15,18 +15,18 @@ WITH input AS MATERIALIZED (
         b.state = 'running' AND (i.job IS NULL OR b.external_id = i.job)
         OR b.state = 'cancelling' AND i.state = 'succeeded' AND (i.job IS NULL OR coalesce(b.external_id, i.job) = i.job)
     )
-    RETURNING b.id, b.project_id, b.state, i.n
+    RETURNING b.id, b.project_id, b.state, i.n, i.cause, i.digest, i.reason, i.message, i.exit_code, i.log_snippet
 ), event AS (
     INSERT INTO build_events (build_id, project_id, state, cause, reason, message)
-    SELECT c.id, c.project_id, c.state, i.cause, i.reason, i.message FROM changed c JOIN input i USING (n)
+    SELECT id, project_id, state, cause, reason, message FROM changed
 ), result AS (
     INSERT INTO results (build_id, digest, reason, message, exit_code, log_snippet, project_id, repository,
         held_seconds)
-    SELECT c.id, i.digest, i.reason, i.message, i.exit_code, i.log_snippet, c.project_id, s.repository,
-        CASE WHEN i.state = 'succeeded' THEN (
+    SELECT c.id, c.digest, c.reason, c.message, c.exit_code, c.log_snippet, c.project_id, s.repository,
+        CASE WHEN c.state = 'succeeded' THEN (
             SELECT extract(epoch FROM clock_timestamp() - max(e.at)) FROM build_events e
             WHERE e.build_id = c.id AND e.cause = 'claim' AND e.at < clock_timestamp()
         ) END
-    FROM changed c JOIN input i USING (n) JOIN specs s ON s.build_id = c.id
+    FROM changed c JOIN specs s ON s.build_id = c.id
 )
 SELECT n AS "n!" FROM changed
