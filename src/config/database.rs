@@ -20,7 +20,7 @@ pub struct DatabaseArgs {
     #[arg(long, env = "SLIPWAY_DATABASE_DIRECT_URL", hide_env_values = true, value_parser = value::database_url, value_name = "URL")]
     pub database_direct_url: Option<SecretString>,
 
-    /// Connections that this process keeps at most
+    /// Connections that this process keeps at most, beside up to nine that each serve one thing only
     #[arg(long, env = "SLIPWAY_DATABASE_CONNECTIONS", default_value_t = 20, value_parser = clap::value_parser!(u32).range(2..=1000), value_name = "N")]
     pub database_connections: u32,
 

@@ -107,11 +107,18 @@ impl Store {
         limit: u32,
     ) -> Result<(), StoreError> {
         // Those lanes that come first by what is known of them hold the builds that come first, nearly always.
-        let look = take(&self.pool, slots, lease, limit, i64::from(limit) * 2 + 64).await;
+        let look = self.look(slots, lease, limit, i64::from(limit) * 2 + 64).await;
         if let Some(left) = rest(rows, look, limit)? {
-            rest(rows, take(&self.pool, slots, lease, left, i64::MAX).await, left)?;
+            rest(rows, self.look(slots, lease, left, i64::MAX).await, left)?;
         }
         Ok(())
+    }
+
+    async fn look(&self, slots: Slots, lease: Duration, limit: u32, lanes: i64) -> Result<Look, sqlx::Error> {
+        let mut connection = self.claiming.take().await?;
+        let look = take(&mut *connection, slots, lease, limit, lanes).await?;
+        self.claiming.keep(connection);
+        Ok(look)
     }
 
     /// Tells of what was claimed, and reads it.

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use sqlx::{Postgres, Transaction};
+use sqlx::{Connection, Postgres, Transaction};
 use uuid::Uuid;
 
 use super::{
-    OfJob, Store, StoreError, Topic, attempts, begin, claim,
+    OfJob, Store, StoreError, Topic, attempts, claim,
     rows::{Named, column},
     together::{self, Waiting, Write},
 };
@@ -49,7 +49,8 @@ impl Write for End {
     async fn make(store: &Store, ends: &[Self]) -> Result<Vec<bool>, StoreError> {
         let mut columns = Columns::default();
         ends.iter().for_each(|end| columns.push(end));
-        let mut db = begin::begin_with(&store.pool, claim::BEGIN).await?;
+        let mut connection = store.ending.take().await?;
+        let mut db = connection.begin_with(claim::BEGIN).await?;
         let numbers = end(&mut db, &columns).await?;
         let ended = together::took_place(ends.len(), &numbers);
         let changed: Vec<&Self> = ends
@@ -67,6 +68,7 @@ impl Write for End {
             cut_off(&mut db, &ids).await?;
         }
         db.commit().await?;
+        store.ending.keep(connection);
         if !changed.is_empty() {
             let ids: Vec<BuildId> = changed.iter().map(|end| end.build).collect();
             store.builds_changed(&ids);

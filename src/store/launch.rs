@@ -3,11 +3,11 @@
 use std::{sync::Arc, time::Duration};
 
 use serde_json::value::RawValue;
-use sqlx::types::Json;
+use sqlx::{Connection, types::Json};
 use uuid::Uuid;
 
 use super::{
-    Claim, ClaimToken, OfJob, Store, StoreError, Topic, begin,
+    Claim, ClaimToken, OfJob, Store, StoreError, Topic,
     claim::{self, ClaimedRow},
     together::{self, Waiting, Write},
 };
@@ -29,7 +29,8 @@ impl Write for Launch {
         let ids: Vec<Uuid> = launches.iter().map(|one| one.id.0).collect();
         let tokens: Vec<Uuid> = launches.iter().map(|one| one.token.0).collect();
         let external_ids: Vec<String> = launches.iter().map(|one| one.external_id.clone()).collect();
-        let mut db = begin::begin_with(&store.pool, claim::BEGIN).await?;
+        let mut connection = store.launching.take().await?;
+        let mut db = connection.begin_with(claim::BEGIN).await?;
         // A build that is being cancelled learns its Job, and stays what it is.
         let changed = sqlx::query_scalar!(
             r#"
@@ -58,6 +59,7 @@ impl Write for Launch {
         .fetch_all(&mut *db)
         .await?;
         db.commit().await?;
+        store.launching.keep(connection);
         let ids: Vec<BuildId> = launches.iter().map(|one| one.id).collect();
         store.builds_changed(&ids);
         Ok(together::took_place(launches.len(), &changed))

@@ -12,7 +12,6 @@ mod commit_statuses;
 mod contexts;
 mod counts;
 mod create;
-mod creating;
 mod deliver;
 mod deliveries;
 mod dispatchers;
@@ -32,6 +31,7 @@ mod notifications;
 mod observe;
 mod of_job;
 mod outbox;
+mod own;
 mod pool;
 mod projects;
 mod queue;
@@ -91,7 +91,11 @@ pub struct Store {
     /// May go through a pooler that hands out connections by the transaction.
     pool: sqlx::PgPool,
     /// The batcher's own connection, so that creation waits for nobody's reading.
-    creating: creating::Creating,
+    creating: own::Own,
+    /// Those of the dispatcher's statements that each build needs.
+    claiming: own::Own,
+    launching: own::Own,
+    ending: own::Own,
     /// Deliveries that are stored at once: copies of one wait for each other, and must not do so on every connection.
     delivering: Arc<tokio::sync::Semaphore>,
     /// Straight to the database: for what lives as long as a session.

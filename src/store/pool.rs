@@ -13,7 +13,7 @@ use tokio::sync::Semaphore;
 
 use crate::domain::quota::Quotas;
 
-use super::{Store, StoreError, counts::Folding, creating::Creating, lanes::Upkeep, wakeups::Wakeups};
+use super::{Store, StoreError, counts::Folding, lanes::Upkeep, own::Own, wakeups::Wakeups};
 
 /// Every migration that this binary knows.
 static MIGRATIONS: Migrator = {
@@ -74,12 +74,15 @@ impl Store {
                 })
         };
         let mut store = Self::over(
-            pool(options.max_connections).connect_lazy_with(url),
+            pool(options.max_connections).connect_lazy_with(url.clone()),
             pool(DIRECT_CONNECTIONS).connect_lazy_with(direct),
             options.notify,
         );
         if let Some(creating) = creating {
-            store.creating = Creating::new(pool(1).connect_lazy_with(creating));
+            store.creating = Own::alone(pool(1).connect_lazy_with(creating));
+        }
+        for own in [&mut store.claiming, &mut store.launching, &mut store.ending] {
+            *own = Own::alone(pool(1).connect_lazy_with(url.clone()));
         }
         Ok(store)
     }
@@ -87,7 +90,10 @@ impl Store {
     /// A store over these pools.
     pub(super) fn over(pool: PgPool, direct: PgPool, notify: bool) -> Self {
         Self {
-            creating: Creating::new(pool.clone()),
+            creating: Own::shared(pool.clone()),
+            claiming: Own::shared(pool.clone()),
+            launching: Own::shared(pool.clone()),
+            ending: Own::shared(pool.clone()),
             delivering: Arc::new(Semaphore::new(
                 (pool.options().get_max_connections() as usize / 2).max(1),
             )),

@@ -18,7 +18,8 @@ pub(super) trait Write: Send + Sync + Sized + 'static {
     /// Those of this kind that wait.
     fn waiting(store: &Store) -> &Arc<Waiting<Self>>;
 
-    /// Makes all of them in one transaction; says of each, in their order, whether it took place.
+    /// Makes all of them in one transaction; says of each, in their order, whether it took place. Runs in a task of its own,
+    /// to its end: so that a connection that is [kept](super::own::Own::keep) is never left within a transaction.
     fn make(store: &Store, writes: &[Self]) -> impl Future<Output = Result<Vec<bool>, StoreError>> + Send;
 }
 

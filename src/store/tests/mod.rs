@@ -9,6 +9,7 @@ mod fencing;
 mod held;
 mod lifecycle;
 mod logs;
+mod own;
 mod places;
 mod plan;
 mod quotas;
