@@ -17,8 +17,8 @@ use crate::{
     store::{Claim, StoreError, Topic},
 };
 
-/// The most builds that one claim takes.
-const BATCH: u32 = 64;
+/// The most builds that one claim takes. Claims of 64 end a seventh less of a long queue.
+const BATCH: u32 = 128;
 /// How often a launch that the API server refuses is tried in all: a quota or a webhook may let the next one pass.
 const REFUSALS: u32 = 3;
 /// How long the launcher's other side may take to say that it is there.
@@ -109,7 +109,7 @@ impl Dispatcher {
     async fn room(&self, more: bool) -> u32 {
         let launches = &self.0.launches;
         if more {
-            let half = u32::try_from(self.options().launches).unwrap_or(BATCH);
+            let half = u32::try_from(underway(self.options().launches) / 2).unwrap_or(BATCH);
             // Slow ones do not hold up the others.
             drop(tokio::time::timeout(HALF, launches.acquire_many(half)).await);
         }
@@ -306,6 +306,12 @@ impl Dispatcher {
             size: stored.size,
         })
     }
+}
+
+/// How many builds may be under way from their claim until their launch is recorded, of which so many are being asked
+/// for: the next are claimed, and the last recorded, meanwhile.
+pub(super) const fn underway(launches: usize) -> usize {
+    4 * launches
 }
 
 fn counted(claims: Vec<Claim>) -> Vec<Claim> {

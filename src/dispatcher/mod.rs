@@ -51,7 +51,7 @@ pub struct Options {
     pub slots: Slots,
     /// How long a launch may take before another replica takes it over.
     pub lease: Duration,
-    /// Launches that this process asks for at once. As many again are claimed, or recorded, meanwhile.
+    /// Launches that this process asks for at once. Three times as many again are claimed, or recorded, meanwhile.
     pub launches: usize,
     /// How long a build may wait for a container to start.
     pub pending_deadline: Duration,
@@ -109,7 +109,7 @@ impl Dispatcher {
         Self(Arc::new(Inner {
             store,
             launcher,
-            launches: Arc::new(Semaphore::new(2 * options.launches)),
+            launches: Arc::new(Semaphore::new(launching::underway(options.launches))),
             calls: Semaphore::new(options.launches),
             options,
             gate: Gate::default(),

@@ -18,8 +18,8 @@ use crate::{
 const LOCK_INTERVAL: Duration = Duration::from_secs(2);
 /// How soon a Job whose launch is not recorded yet is looked at again.
 const LAUNCH_RECHECK: Duration = Duration::from_secs(1);
-/// Looks that are under way at once.
-const LOOKS: usize = 64;
+/// Looks that are under way at once: their ends are recorded together.
+const LOOKS: usize = 128;
 
 impl Dispatcher {
     /// Observes whenever no other replica does, until `soft`.

@@ -10,8 +10,8 @@ use tokio::sync::oneshot;
 
 use super::{Store, StoreError};
 
-/// Writes that one statement makes at most: more brings nothing, and makes everybody wait for the slowest.
-pub(super) const MOST: usize = 64;
+/// Writes that one statement makes at most: more brings little, and makes everybody wait for the slowest.
+pub(super) const MOST: usize = 128;
 
 /// A write of a kind that can be made together with others of its kind.
 pub(super) trait Write: Send + Sync + Sized + 'static {
