@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
+use sqlx::{Connection, PgConnection};
 
 use super::{
     postgres::Postgres,
@@ -99,9 +100,11 @@ pub async fn drained(postgres: &Postgres, builds: u32) -> Result<f64> {
     postgres.sql("VACUUM ANALYZE builds; CHECKPOINT")?;
     let service = Service::dispatcher(&postgres.url(), &NO_LAUNCHER)?;
     // A sum of nothing is null: rows that come to 0 are put together and removed.
-    let left = "SELECT coalesce(sum(queued), 0) + (SELECT count(*) FROM held_slots) FROM lane_counts";
+    let left = "SELECT coalesce(sum(queued), 0)::bigint + (SELECT count(*) FROM held_slots) FROM lane_counts";
+    // Over one connection: a new process and a new session each time would take a tenth of the processors.
+    let mut db = PgConnection::connect(&postgres.url()).await?;
     let began = Instant::now();
-    while postgres.number(left)? > 0.0 {
+    while sqlx::query_scalar::<_, i64>(left).fetch_one(&mut db).await? > 0 {
         ensure!(
             began.elapsed() < PATIENCE,
             "the queue is not drained after {PATIENCE:?}"
