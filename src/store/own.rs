@@ -14,6 +14,8 @@ use sqlx::{PgPool, Postgres, pool::PoolConnection};
 
 /// A connection that was held for longer, unused, is asked by its pool whether it is well.
 const UNASKED: Duration = Duration::from_secs(1);
+/// One that was held for so long in all goes back to its pool, which closes it when it is too old.
+const HELD: Duration = Duration::from_secs(60);
 
 /// A pool, and the connection of it that is held. Cheap to clone.
 #[derive(Clone)]
@@ -21,7 +23,14 @@ pub(super) struct Own {
     pool: PgPool,
     /// Nobody else takes connections from the pool.
     alone: bool,
-    held: Arc<Mutex<Option<Held>>>,
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Default)]
+struct State {
+    held: Option<Held>,
+    /// When the pool gave the last connection.
+    given: Option<Instant>,
 }
 
 struct Held {
@@ -35,7 +44,7 @@ impl Own {
         Self {
             pool,
             alone: true,
-            held: Arc::default(),
+            state: Arc::default(),
         }
     }
 
@@ -50,12 +59,14 @@ impl Own {
     /// The connection, for one statement or transaction: to be [held](Self::hold) or [kept](Self::keep) again when that
     /// went well. One that is dropped instead is asked by the pool whether it is well.
     pub(super) async fn take(&self) -> Result<PoolConnection<Postgres>, sqlx::Error> {
-        let held = self.held().take();
+        let held = self.state().held.take();
         match held {
             Some(held) if held.used.elapsed() < UNASKED => Ok(held.connection),
             stale => {
                 drop(stale);
-                self.pool.acquire().await
+                let connection = self.pool.acquire().await?;
+                self.state().given = Some(Instant::now());
+                Ok(connection)
             }
         }
     }
@@ -63,7 +74,10 @@ impl Own {
     /// Holds the connection until it is taken or [released](Self::released), which is up to the caller.
     pub(super) fn hold(&self, connection: PoolConnection<Postgres>) {
         let used = Instant::now();
-        *self.held() = Some(Held { connection, used });
+        let mut state = self.state();
+        if state.given.is_some_and(|given| used.duration_since(given) < HELD) {
+            state.held = Some(Held { connection, used });
+        }
     }
 
     /// Holds the connection for as long as nobody takes it, unless others might need it.
@@ -75,7 +89,7 @@ impl Own {
 
     /// The pool, with the held connection given back to it: it may be the only one.
     pub(super) fn released(&self) -> &PgPool {
-        drop(self.held().take());
+        drop(self.state().held.take());
         &self.pool
     }
 
@@ -86,13 +100,20 @@ impl Own {
 
     /// As if the held connection had been used that much earlier.
     #[cfg(test)]
-    pub(super) fn age(&self, by: Duration) {
-        let mut held = self.held();
-        let held = held.as_mut().expect("one is held");
-        held.used = held.used.checked_sub(by).expect("this machine was up by then");
+    pub(super) fn unused_for(&self, time: Duration) {
+        let mut state = self.state();
+        let held = state.held.as_mut().expect("one is held");
+        held.used = held.used.checked_sub(time).expect("this machine was up by then");
     }
 
-    fn held(&self) -> MutexGuard<'_, Option<Held>> {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    /// As if the pool had given the connection that much earlier.
+    #[cfg(test)]
+    pub(super) fn held_for(&self, time: Duration) {
+        let given = self.state().given.expect("one was given");
+        self.state().given = given.checked_sub(time);
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

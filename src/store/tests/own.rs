@@ -2,7 +2,7 @@
 
 use sqlx::ConnectOptions;
 
-use super::*;
+use super::{sessions::eventually, *};
 use crate::store::{StoreOptions, own::Own};
 
 const SUCCEEDED: Outcome = Outcome::Succeeded { digest: None };
@@ -103,7 +103,22 @@ async fn one_that_was_kept_unused_for_long_is_asked_before_it_is_used(pool: PgPo
     one_build(&store).await.expect("it answers");
     end(sessions(&store).await, &pool).await;
     for own in [&store.claiming, &store.launching, &store.ending] {
-        own.age(Duration::from_secs(2));
+        own.unused_for(Duration::from_secs(2));
     }
     one_build(&store).await.expect("all of them are new");
+}
+
+#[sqlx::test]
+async fn one_that_is_in_use_all_the_time_goes_back_to_its_pool_at_times(pool: PgPool) {
+    let store = connected(&pool);
+    one_build(&store).await.expect("it answers");
+    let own = [&store.claiming, &store.launching, &store.ending];
+    own.iter().for_each(|own| own.held_for(Duration::from_secs(61)));
+    one_build(&store).await.expect("it answers");
+    eventually("the pools to have them", async || {
+        own.iter().all(|own| own.idle() == 1)
+    })
+    .await;
+    one_build(&store).await.expect("it answers");
+    assert_eq!(own.map(Own::idle), [0; 3], "and are kept again");
 }
