@@ -17,6 +17,8 @@ mod input;
 mod listener;
 mod logs;
 mod outages;
+#[path = "../support/port.rs"]
+mod port;
 mod projects;
 mod queue;
 mod quotas;

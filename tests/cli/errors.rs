@@ -1,26 +1,22 @@
 //! What goes wrong, and what is said of it.
 
-use std::net::TcpListener;
-
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use wiremock::{
     Mock, MockServer, ResponseTemplate,
     matchers::{header, path},
 };
 
-use crate::world::{Idle, cli};
+use crate::{
+    port::Port,
+    world::{Idle, cli},
+};
 
 const NOBODY: &str = "01890a5d-ac96-774b-bcce-b302099a8057";
 
-/// An address that nobody listens at.
-fn closed() -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
-    format!("http://{}", listener.local_addr().expect("it has an address"))
-}
-
 #[tokio::test]
 async fn a_service_that_is_not_there_is_named_with_what_to_do() {
-    let server = closed();
+    let nobody = Port::reserve();
+    let server = format!("http://127.0.0.1:{nobody}");
     for args in [
         &["builds"][..],
         &["show", NOBODY],
@@ -41,7 +37,8 @@ async fn a_service_that_is_not_there_is_named_with_what_to_do() {
 
 #[tokio::test]
 async fn what_makes_no_sense_is_refused_before_anything_is_sent() {
-    let server = closed();
+    let nobody = Port::reserve();
+    let server = format!("http://127.0.0.1:{nobody}");
     for (args, said) in [
         (&["build", "."][..], "--tag"),
         (

@@ -1,5 +1,7 @@
 //! The command line as people use it: the real binary, against a service.
 
+#[path = "../support/port.rs"]
+mod port;
 #[path = "../support/service.rs"]
 mod service;
 

@@ -1,7 +1,7 @@
 //! What the stories need: the binary, a service that builds nothing, and one whose builds a test plays.
 
 use std::{
-    net::SocketAddr,
+    net::{Ipv4Addr, SocketAddr},
     path::Path,
     process::{Child, Command, Output, Stdio},
     time::Duration,
@@ -19,7 +19,7 @@ use tempfile::TempDir;
 use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
-use crate::service::Service;
+use crate::{port::Port, service::Service};
 
 /// Long enough for a busy machine; what takes longer has failed.
 pub const PATIENCE: Duration = Duration::from_secs(60);
@@ -71,6 +71,7 @@ impl Idle {
 pub struct Stage {
     pub store: Store,
     pub address: SocketAddr,
+    _port: Port,
     folder: TempDir,
     serving: Option<(JoinHandle<()>, CancellationToken)>,
 }
@@ -86,10 +87,13 @@ impl Stage {
         })
         .expect("the address is valid");
         store.migrate().await.expect("the migrations apply");
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
+        let port = Port::reserve();
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port.number()));
+        let listener = TcpListener::bind(address).await.expect("the port is ours");
         let mut stage = Self {
             store,
-            address: listener.local_addr().expect("it has an address"),
+            address,
+            _port: port,
             folder: tempfile::tempdir().expect("a folder can be made"),
             serving: None,
         };

@@ -9,8 +9,9 @@ use crate::{
     cluster,
     expected::{failed, succeeded},
     git::GitHost,
+    port::Port,
     refusing::Refusing,
-    registry::{Registry, free_port},
+    registry::Registry,
     report::not_run,
     world::World,
 };
@@ -26,7 +27,8 @@ async fn what_is_wrong_with_a_dockerfile(_: PgPoolOptions, database: PgConnectOp
     let world = World::with(&database, &[]).await;
     let three = || json!({ "max_retries": 3 });
     let nowhere = format!("FROM {}/team/absent:1\n", world.registry.host);
-    let away = format!("FROM {}:{}/team/app:1\n", cluster::host(), free_port());
+    let nobody = Port::reserve();
+    let away = format!("FROM {}:{nobody}/team/app:1\n", cluster::host());
     world
         .run(vec![
             world.case(
@@ -89,7 +91,8 @@ async fn what_is_wrong_with_a_source(_: PgPoolOptions, database: PgConnectOption
     };
     let three = || json!({ "max_retries": 3 });
     let once = || json!({ "max_retries": 1 });
-    let away = json!({ "git": { "url": format!("http://{}:{}/app.git", cluster::host(), free_port()) } });
+    let nobody = Port::reserve();
+    let away = json!({ "git": { "url": format!("http://{}:{nobody}/app.git", cluster::host()) } });
     let mut cases = vec![
         world.case_from(
             "git: a repository that does not exist",
@@ -148,7 +151,8 @@ async fn what_is_wrong_with_a_destination(_: PgPoolOptions, database: PgConnectO
         let destinations: Vec<String> = hosts.iter().map(|host| format!("{host}/team/app:1")).collect();
         json!({ "destinations": destinations, "max_retries": retries })
     };
-    let away = format!("{}:{}", cluster::host(), free_port());
+    let nobody = Port::reserve();
+    let away = format!("{}:{nobody}", cluster::host());
     let good = world.registry.host.as_str();
     let simple = "FROM BASE\nCOPY Dockerfile /\n";
     let case =

@@ -11,7 +11,7 @@ use tempfile::TempDir;
 
 use crate::{
     cluster::{self, Place},
-    registry::{Registry, free_port},
+    registry::Registry,
     service::Service,
 };
 
@@ -124,13 +124,12 @@ pub fn service(
 ) -> Service {
     let path = |name: &str| home.join(name).to_str().expect("a path is text").to_owned();
     // Pods fetch uploaded contexts from it.
-    let listen = format!("{}:{}", cluster::host(), free_port());
+    let host = cluster::host().parse().expect("the host is an address");
     let mut settings = vec![
         ("SLIPWAY_DATABASE_URL", url(database)),
         // Few, for a connection takes a debug build long, and patience, for the machine is busy.
         ("SLIPWAY_DATABASE_CONNECTIONS", "4".to_owned()),
         ("SLIPWAY_DATABASE_ACQUIRE_TIMEOUT", "60s".to_owned()),
-        ("SLIPWAY_LISTEN", listen),
         ("SLIPWAY_NAMESPACE", namespace.to_owned()),
         ("SLIPWAY_EXECUTOR_IMAGE", cluster::executor_image()),
         ("SLIPWAY_FETCHER_IMAGE", cluster::fetcher_image()),
@@ -151,7 +150,7 @@ pub fn service(
         .iter()
         .map(|(key, value)| (*key, value.as_str()))
         .collect();
-    Service::new(name, &settings)
+    Service::on(host, name, &settings)
 }
 
 /// A gzipped archive of these files.

@@ -16,12 +16,7 @@ use slipway::{
     launcher::{LaunchError, Launcher, engine::Options},
 };
 
-use crate::{
-    digest, failure,
-    registry::{self, free_port},
-    world::World,
-    world_or_skip,
-};
+use crate::{digest, failure, port::Port, registry, world::World, world_or_skip};
 
 #[tokio::test]
 async fn credentials_open_a_locked_registry_and_without_them_it_stays_shut() {
@@ -148,7 +143,8 @@ impl Clock for Hands {
 #[tokio::test]
 async fn an_engine_that_does_not_answer_is_unavailable() {
     let world = world_or_skip!(open);
-    let away = world.with_options(|options| options.host = Some(format!("tcp://127.0.0.1:{}", free_port())));
+    let nobody = Port::reserve();
+    let away = world.with_options(|options| options.host = Some(format!("tcp://127.0.0.1:{nobody}")));
     assert!(away.ready().await.is_err());
     let order = world.order("FROM BASE\n", json!({}));
     assert!(matches!(

@@ -1,5 +1,7 @@
 //! The engine launcher on a real engine, with kaniko where its image is at hand, else with the stand-in.
 
+#[path = "../support/port.rs"]
+mod port;
 #[path = "../support/registry.rs"]
 mod registry;
 
@@ -22,7 +24,7 @@ use wiremock::{
     matchers::{header, method},
 };
 
-use crate::{registry::free_port, world::World};
+use crate::{port::Port, world::World};
 
 /// A world, or the end of the test where this machine has no engine.
 #[macro_export]
@@ -186,7 +188,8 @@ async fn a_step_that_fails_is_not_tried_again() {
 #[tokio::test]
 async fn an_unreachable_registry_is_tried_again_and_then_named() {
     let world = world_or_skip!(open);
-    let nobody = format!("127.0.0.1:{}/team/app:1", free_port());
+    let port = Port::reserve();
+    let nobody = format!("127.0.0.1:{port}/team/app:1");
     let order = world.order(
         "FROM BASE\n",
         json!({ "max_retries": 1, "destinations": [nobody] }),

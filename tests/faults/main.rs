@@ -3,6 +3,8 @@
 
 #[path = "../support/cluster.rs"]
 mod cluster;
+#[path = "../support/port.rs"]
+mod port;
 #[path = "../support/postgres.rs"]
 mod postgres;
 #[path = "../support/registry.rs"]

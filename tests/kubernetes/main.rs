@@ -4,6 +4,8 @@
 
 #[path = "../support/cluster.rs"]
 mod cluster;
+#[path = "../support/port.rs"]
+mod port;
 #[path = "../support/registry.rs"]
 mod registry;
 

@@ -2,7 +2,6 @@
 
 use std::{
     fs,
-    net::TcpListener,
     os::unix::fs::chown,
     path::{Path, PathBuf},
     process::{Command, Stdio},
@@ -10,11 +9,13 @@ use std::{
 
 use tempfile::TempDir;
 
-/// A server in a temporary folder, on a free port of loopback. Stopped when dropped.
+use super::port::Port;
+
+/// A server in a temporary folder, on a port of its own of loopback. Stopped when dropped.
 pub struct PrivatePostgres {
     dir: TempDir,
     programs: PathBuf,
-    port: u16,
+    port: Port,
 }
 
 impl PrivatePostgres {
@@ -24,15 +25,10 @@ impl PrivatePostgres {
             .prefix("slipway-pg")
             .tempdir()
             .expect("a temporary folder");
-        // A port that was free a moment ago.
-        let port = TcpListener::bind("127.0.0.1:0")
-            .and_then(|socket| socket.local_addr())
-            .expect("a port")
-            .port();
         let postgres = Self {
             dir,
             programs: programs(),
-            port,
+            port: Port::reserve(),
         };
         if is_root() {
             let id = |flag: &str| {

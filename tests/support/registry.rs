@@ -5,7 +5,7 @@
 use std::{
     fs,
     io::Write,
-    net::{TcpListener, TcpStream},
+    net::TcpStream,
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
@@ -15,6 +15,8 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
+
+use super::port::Port;
 
 /// Who may use a registry that asks for credentials: `builder`, with this password.
 pub const PASSWORD: &str = "correct-horse";
@@ -34,9 +36,9 @@ const MANIFESTS: &str =
 /// How long a registry may take to answer, on a machine that is busy.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Docker's registry, on a free port of every address. Stopped when dropped.
+/// Docker's registry, on a port of its own of every address. Stopped when dropped.
 pub struct Registry {
-    port: u16,
+    port: Port,
     /// Its address as others reach it: `host:port`.
     pub host: String,
     http: reqwest::Client,
@@ -62,10 +64,11 @@ impl Registry {
 
     fn on(data: TempDir, address: &str, configuration: &str) -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let (process, port) = serve(&data, configuration);
+        let port = Port::reserve();
+        let process = serve(&data, &port, configuration);
         Self {
-            port,
             host: format!("{address}:{port}"),
+            port,
             http: reqwest::Client::builder()
                 .no_proxy()
                 .build()
@@ -100,7 +103,7 @@ impl Registry {
 
     /// The port that it has on all addresses of this machine.
     pub fn port(&self) -> u16 {
-        self.port
+        self.port.number()
     }
 
     /// The base image's name: a shell and a few commands.
@@ -214,33 +217,29 @@ impl Drop for Registry {
     }
 }
 
-/// A registry's process that answers, and its port. The port was free a moment ago: if another took it meanwhile, the
-/// process ends, and the next port is tried.
-fn serve(data: &TempDir, configuration: &str) -> (Child, u16) {
+/// A registry's process that answers on a port.
+fn serve(data: &TempDir, port: &Port, configuration: &str) -> Child {
     let config = data.path().join("config.yml");
     let storage = data.path().join("data");
-    for _ in 0..5 {
-        let port = free_port();
-        let text = format!(
-            "version: 0.1\nlog:\n  level: error\n  accesslog:\n    disabled: true\nstorage:\n  filesystem:\n    \
-             rootdirectory: {}\nhttp:\n  addr: 0.0.0.0:{port}\n{configuration}",
-            storage.display()
-        );
-        fs::write(&config, text).expect("the configuration can be written");
-        let mut process = Command::new("docker-registry")
-            .arg("serve")
-            .arg(&config)
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("docker-registry is installed");
-        if answers(&mut process, port) {
-            return (process, port);
-        }
+    let text = format!(
+        "version: 0.1\nlog:\n  level: error\n  accesslog:\n    disabled: true\nstorage:\n  filesystem:\n    \
+         rootdirectory: {}\nhttp:\n  addr: 0.0.0.0:{port}\n{configuration}",
+        storage.display()
+    );
+    fs::write(&config, text).expect("the configuration can be written");
+    let mut process = Command::new("docker-registry")
+        .arg("serve")
+        .arg(&config)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("docker-registry is installed");
+    if !answers(&mut process, port.number()) {
         let _ = process.kill();
         let _ = process.wait();
+        panic!("the registry does not answer");
     }
-    panic!("the registry does not answer");
+    process
 }
 
 fn answers(process: &mut Child, port: u16) -> bool {
@@ -252,12 +251,6 @@ fn answers(process: &mut Child, port: u16) -> bool {
         std::thread::sleep(Duration::from_millis(20));
     }
     false
-}
-
-/// A port that was free a moment ago, on all addresses.
-pub fn free_port() -> u16 {
-    let listener = TcpListener::bind("0.0.0.0:0").expect("a free port");
-    listener.local_addr().expect("it is bound").port()
 }
 
 fn digest(bytes: &[u8]) -> String {

@@ -4,7 +4,7 @@
 
 use std::{
     fs::File,
-    net::{SocketAddr, TcpListener},
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     time::Duration,
@@ -13,6 +13,8 @@ use std::{
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::sync::OnceCell;
+
+use super::port::Port;
 
 /// How long a service may take until it is ready, on a machine that is busy.
 const READY: Duration = Duration::from_secs(120);
@@ -24,6 +26,8 @@ pub struct Service {
     name: String,
     settings: Vec<(String, String)>,
     address: SocketAddr,
+    /// The address' own: while it is down, nobody answers there.
+    _port: Port,
     http: reqwest::Client,
     home: TempDir,
     process: Option<Child>,
@@ -32,24 +36,26 @@ pub struct Service {
 
 impl Service {
     /// A service that is not started yet. `settings` are its environment: it inherits nothing else of ours that it
-    /// would read. It answers on loopback; `SLIPWAY_LISTEN` may say otherwise, with a port.
+    /// would read. It answers on loopback.
     pub fn new(name: &str, settings: &[(&str, &str)]) -> Self {
+        Self::on(Ipv4Addr::LOCALHOST.into(), name, settings)
+    }
+
+    /// The same, answering on this address of the machine.
+    pub fn on(host: IpAddr, name: &str, settings: &[(&str, &str)]) -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let given = settings.iter().find(|(key, _)| *key == "SLIPWAY_LISTEN");
-        let address = given.map_or_else(free_address, |(_, value)| {
-            value.parse().expect("SLIPWAY_LISTEN is an address and a port")
-        });
+        let port = Port::reserve();
+        let address = SocketAddr::new(host, port.number());
         let mut settings: Vec<(String, String)> = settings
             .iter()
             .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
             .collect();
-        if given.is_none() {
-            settings.push(("SLIPWAY_LISTEN".into(), address.to_string()));
-        }
+        settings.push(("SLIPWAY_LISTEN".into(), address.to_string()));
         Self {
             name: name.to_owned(),
             settings,
             address,
+            _port: port,
             http: reqwest::Client::builder()
                 .no_proxy()
                 .timeout(Duration::from_secs(60))
@@ -317,11 +323,4 @@ async fn read(answer: reqwest::Response) -> reqwest::Result<(u16, Value)> {
         status,
         value.unwrap_or_else(|_| Value::String(String::from_utf8_lossy(&body).into_owned())),
     ))
-}
-
-/// An address on loopback that was free a moment ago.
-fn free_address() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0")
-        .and_then(|socket| socket.local_addr())
-        .expect("a port")
 }
