@@ -1,6 +1,6 @@
 //! Creation: batches, keys, contexts.
 
-use futures::future::join_all;
+use futures::{FutureExt, future::join_all};
 
 use super::*;
 use crate::domain::ContextId;
@@ -113,12 +113,7 @@ async fn creation_wakes_whoever_waits_for_the_queue(pool: PgPool) {
     let store = store(&pool);
     let mut wakeup = store.wakeup(Topic::Queue);
     created(&store, new_build("team")).await;
-    let begun = std::time::Instant::now();
-    wakeup.wait().await;
-    assert!(
-        begun.elapsed() < Duration::from_millis(400),
-        "it was woken, and did not poll"
-    );
+    assert!(wakeup.wait().now_or_never().is_some());
 }
 
 #[tokio::test]

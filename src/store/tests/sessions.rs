@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use futures::FutureExt;
 use tokio_util::sync::CancellationToken;
 
 use super::*;
@@ -124,9 +125,7 @@ async fn a_wake_between_the_look_and_the_wait_is_not_lost(pool: PgPool) {
     let mut wakeup = store.wakeup(Topic::Queue);
     store.wake(Topic::Queue);
     store.wake(Topic::Cancel);
-    let begun = Instant::now();
-    wakeup.wait().await;
-    assert!(begun.elapsed() < Duration::from_millis(450));
+    assert!(wakeup.wait().now_or_never().is_some());
 }
 
 #[sqlx::test]
