@@ -47,8 +47,7 @@ async fn an_outage(act: Act) {
     let mut world = World::with(2, &[("SLIPWAY_PENDING_DEADLINE", PENDING_DEADLINE)]).await;
     world.up().await;
     // Outlasts the outage, however long it takes until that begins.
-    let running = world.create(0, "patient").await;
-    world.until_building(running).await;
+    let running = world.at_work(0, "patient").await;
     // The last that is seen of this one is that it has no container yet.
     let mut held: Vec<_> = (0..2)
         .map(|replica| world.proxy(replica).hold(Calls::Create, true))
@@ -138,10 +137,8 @@ async fn watches_that_are_cut_are_taken_up_again() {
 async fn watches_break(act: Act) {
     let mut world = World::new(1).await;
     world.up().await;
-    // However long the other takes to begin, it is at work when it is lost.
-    let (lost, ends) = (world.create(0, "long").await, world.create(0, "slow").await);
-    world.until_building(lost).await;
-    world.until_building(ends).await;
+    let lost = world.at_work(0, "long").await;
+    let ends = world.at_work(0, "patient").await;
     world.shorten("long");
     world.delete_job(lost).await;
     let jobs = world.place.api::<Job>();
@@ -174,9 +171,8 @@ async fn watches_break(act: Act) {
 async fn watches_on_which_nothing_comes_any_more_are_given_up() {
     let mut world = World::new(1).await;
     world.up().await;
-    let (lost, ends) = (world.create(0, "long").await, world.create(0, "slow").await);
-    world.until_building(lost).await;
-    world.until_building(ends).await;
+    let lost = world.at_work(0, "long").await;
+    let ends = world.at_work(0, "patient").await;
     world.shorten("long");
     // And so is the first try to begin them anew.
     world.proxy(0).set_times(Calls::Watch, 3, Act::Hang);

@@ -49,19 +49,16 @@ fn has_ended(job: &Job) -> bool {
 async fn a_job_deleted_by_hand_is_made_again_until_that_is_pointless() {
     let mut world = World::new(2).await;
     world.up().await;
+    let once = world.at_work(1, "patient").await;
+    world.shorten("patient");
+    world.delete_job(once).await;
     let id = world.create(0, "long").await;
-    let once = world.create(1, "patient").await;
     for jobs in 1..=4 {
         let runs = async || {
             let made = world.ledger.jobs(id).len() == jobs;
             (made && world.state(id).await == Some(Running)).then_some(())
         };
         world.until(&format!("Job {jobs}"), SOON, runs).await;
-        if jobs == 1 {
-            world.until_building(once).await;
-            world.shorten("patient");
-            world.delete_job(once).await;
-        }
         world.until_building(id).await;
         world.delete_job(id).await;
     }
@@ -79,8 +76,7 @@ async fn a_job_deleted_by_hand_is_made_again_until_that_is_pointless() {
 async fn a_pod_deleted_by_hand_costs_a_retry() {
     let mut world = World::new(2).await;
     world.up().await;
-    let id = world.create(0, "slow").await;
-    world.until_building(id).await;
+    let id = world.at_work(0, "slow").await;
     assert!(world.delete_pods(id).await);
     let build = world.ended(0, id).await;
     assert_eq!(build["state"], "succeeded", "{build:#}");
@@ -136,8 +132,7 @@ async fn what_the_cluster_ends_ends_with_its_reason() {
 async fn a_job_that_somebody_replaced_by_its_like_is_taken_for_what_it_is() {
     let mut world = World::new(1).await;
     world.up().await;
-    let id = world.create(0, "slow").await;
-    world.until_building(id).await;
+    let id = world.at_work(0, "slow").await;
     world.kill(0);
     let jobs = world.place.api::<Job>();
     let mut copy = jobs.get(&id.job_name()).await.expect("it is there");

@@ -63,8 +63,7 @@ async fn id(answer: reqwest::Response) -> BuildId {
 async fn postgres_crashes_under_load_and_no_accepted_request_is_lost() {
     let mut world = World::new(2).await;
     world.up().await;
-    let running = world.create(0, "slow").await;
-    world.until_building(running).await;
+    let running = world.at_work(0, "slow").await;
     let client = Arc::new(Client::of(&world, "absent").await);
     let accepted = Arc::new(Mutex::new(Vec::new()));
     let refused = Arc::new(Mutex::new(Vec::new()));

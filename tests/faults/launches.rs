@@ -140,8 +140,7 @@ async fn stopped_past_its_lease_and_continued_a_replica_changes_nothing() {
 async fn stopped_while_another_made_the_job_anew_an_observer_ends_nothing() {
     let mut world = World::new(2).await;
     world.start(0).await;
-    let id = world.create(0, "long").await;
-    world.until_building(id).await;
+    let id = world.at_work(0, "long").await;
     world.service(0).pause();
     world.start(1).await;
     let replica = &world.replicas[1].service;

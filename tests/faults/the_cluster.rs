@@ -17,8 +17,7 @@ async fn a_drained_node_costs_no_retry() {
     }
     let mut world = World::alone(2, &[]).await;
     world.up().await;
-    let id = world.create(0, "slow").await;
-    world.until_building(id).await;
+    let id = world.at_work(0, "slow").await;
     let nodes: Api<Node> = Api::all(world.place.client.clone());
     let node = nodes.list(&Default::default()).await.expect("it answers").items[0].name_any();
     nodes.cordon(&node).await.expect("it is cordoned");
@@ -52,8 +51,7 @@ async fn an_api_server_that_is_stopped_and_started_and_paused_fails_nothing() {
     let mut world = World::alone(2, &[]).await;
     world.up().await;
     for (away, back) in [("stop", "start"), ("pause", "continue")] {
-        let running = world.create(0, "slow").await;
-        world.until_building(running).await;
+        let running = world.at_work(0, "slow").await;
         component(away).await;
         let waiting = world.create(1, "quick").await;
         let degraded = async || {

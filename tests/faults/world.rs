@@ -273,10 +273,23 @@ impl World {
         .await;
     }
 
-    /// Waits until the build's step is at work.
+    /// Waits until the build's step is at work. One that ended by then was too short for what is asked of it.
     pub async fn until_building(&self, id: BuildId) {
-        let building = async || (self.phase(id).await.as_deref() == Some("building")).then_some(());
-        self.until("a step that runs", SOON, building).await;
+        let building = async || {
+            let state = self.state(id).await;
+            let building = self.phase(id).await.as_deref() == Some("building");
+            (building || state.is_some_and(State::is_terminal)).then_some(building)
+        };
+        let building = self.until("a step that runs", SOON, building).await;
+        assert!(building, "{id} is not seen at work\n{}", self.account().await);
+    }
+
+    /// A build is asked for, accepted, and at work. Of several, those that are to be at work together are the longer
+    /// the earlier they are asked for.
+    pub async fn at_work(&mut self, replica: usize, kind: &str) -> BuildId {
+        let id = self.create(replica, kind).await;
+        self.until_building(id).await;
+        id
     }
 
     /// Waits for a build's end: the build as it is answered.
