@@ -34,7 +34,7 @@ const MANIFESTS: &str =
     "application/vnd.docker.distribution.manifest.v2+json, application/vnd.oci.image.manifest.v1+json";
 
 /// How long a registry may take to answer, on a machine that is busy.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(100);
 
 /// Docker's registry, on a port of its own of every address. Stopped when dropped.
 pub struct Registry {
