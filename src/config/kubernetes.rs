@@ -135,6 +135,10 @@ pub struct KubernetesArgs {
     /// Disk, likewise: the unpacked base image, the stages, the layers
     #[arg(long, env = "SLIPWAY_DISK", default_value_t = defaults(|r| (&r.disk_request, &r.disk_limit)), value_name = "REQUEST:LIMIT")]
     pub disk: String,
+
+    /// How long the API server lets a watch last, in seconds. Hidden: only tests of broken watches shorten it
+    #[arg(long, env = "SLIPWAY_WATCH_SECONDS", hide = true, default_value_t = KubernetesOptions::default().watch_seconds, value_parser = clap::value_parser!(u32).range(1..=290), value_name = "SECONDS")]
+    pub watch_seconds: u32,
 }
 
 fn defaults(pick: impl Fn(&ResourceOptions) -> (&String, &String)) -> String {
@@ -180,6 +184,7 @@ impl KubernetesArgs {
             seccomp: self.seccomp,
             privilege_escalation: self.privilege_escalation,
             pending_seconds: u32::try_from(pending).unwrap_or(u32::MAX),
+            watch_seconds: self.watch_seconds,
             ..KubernetesOptions::default()
         }
     }

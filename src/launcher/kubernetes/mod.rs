@@ -261,7 +261,13 @@ impl Launcher for Kubernetes {
     }
 
     fn changes(&self) -> BoxStream<'static, Change> {
-        watch::changes(&self.jobs, &self.pods, &self.events, &self.watched)
+        watch::changes(
+            &self.jobs,
+            &self.pods,
+            &self.events,
+            &self.watched,
+            self.options.watch_seconds,
+        )
     }
 
     async fn stop_retrying(&self, id: BuildId) -> Result<(), LauncherError> {

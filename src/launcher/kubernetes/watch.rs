@@ -27,9 +27,6 @@ use crate::{
     },
 };
 
-/// How long the API server lets a watch last; one on which nothing comes for somewhat longer is dead.
-const WATCH_SECONDS: u32 = 60;
-
 /// What there is of one build.
 pub(super) struct Seen {
     pub(super) job: Option<Arc<Job>>,
@@ -140,12 +137,13 @@ pub(super) fn changes(
     pods: &Api<Pod>,
     events: &Api<Event>,
     watched: &Arc<Watched>,
+    watch_seconds: u32,
 ) -> BoxStream<'static, Change> {
     let ends = Ends {
         watched: Arc::clone(watched),
         watch: watched.begin(),
     };
-    let watch = watcher::Config::default().timeout(WATCH_SECONDS);
+    let watch = watcher::Config::default().timeout(watch_seconds);
     let ours = watch.clone().labels(&selector());
     // What goes well is seen in the objects themselves.
     let warnings = watch.fields("type=Warning");

@@ -59,6 +59,9 @@ pub struct KubernetesOptions {
     pub pending_seconds: u32,
     /// After how many seconds Kubernetes deletes a finished Job that we did not delete.
     pub ttl_seconds: u32,
+    /// How long the API server lets a watch last, in seconds, before it is begun anew. A watch on which nothing comes
+    /// for 5 s longer is taken for dead (kube-runtime's `WATCH_IDLE_TIMEOUT_MARGIN`).
+    pub watch_seconds: u32,
 }
 
 impl Default for KubernetesOptions {
@@ -89,6 +92,7 @@ impl Default for KubernetesOptions {
             privilege_escalation: false,
             pending_seconds: 600,
             ttl_seconds: 86_400,
+            watch_seconds: 60,
         }
     }
 }
