@@ -8,11 +8,9 @@ set -euo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 if [[ -n "${CLUSTER:-}" ]]; then WHERE=cluster; else WHERE=engine; fi
-# Where cargo leaves what it compiles.
-BINARY=${CARGO_TARGET_DIR:-target}/debug/slipway
 STATE=$PWD/.local/demo
 [[ $WHERE == engine ]] || STATE+=-$WHERE
-for part in output processes packages postgres "$WHERE" archive registry builds push endpoint "on-$WHERE"; do
+for part in output processes packages program postgres "$WHERE" archive registry builds push endpoint "on-$WHERE"; do
   # shellcheck source=/dev/null
   source "scripts/lib/$part.sh"
 done
@@ -68,7 +66,7 @@ start_git_host() {
 
 compile() {
   step "Compiling the service (the first time takes some minutes)"
-  SQLX_OFFLINE=true cargo build --locked --bin slipway 9>&-
+  program_build
 }
 
 # What secrets are sealed with in the database, and therefore kept as long as that is. Whole or not there.

@@ -3,14 +3,13 @@
 # of its own, with a launcher that lets every build succeed at once.
 #
 # No answer may be a 5xx, or outside the description: its status, content type, headers and body. SECONDS_EACH bounds
-# the run (150 by default), SEED repeats one, LEAVE_OUT names checks of schemathesis that are not made. The closing lines say what was asked, how often, and what was not.
+# the run (150 by default), SEED repeats one, LEAVE_OUT names checks of schemathesis that are not made. The closing
+# lines say what was asked, how often, and what was not. With --install it only installs schemathesis.
 set -euo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
-# Where cargo leaves what it compiles.
-BINARY=${CARGO_TARGET_DIR:-target}/debug/slipway
 STATE=$PWD/.local/fuzz-api
-for part in output processes packages postgres; do
+for part in output processes packages program postgres; do
   # shellcheck source=/dev/null
   source "scripts/lib/$part.sh"
 done
@@ -69,6 +68,10 @@ closing_lines() {
   printf 'repeat with: SEED=%s bash scripts/fuzz-api.sh\n' "$SEED"
 }
 
+if [[ "${1:-}" == --install ]]; then
+  install_tool || fail "schemathesis cannot be installed from $REQUIREMENTS"
+  exit
+fi
 lock_state
 stop slipway
 postgres_stop postgres
@@ -79,7 +82,7 @@ step "What the fuzzing needs"
 need curl=curl jq=jq postgres=postgresql
 need_rust
 install_tool || fail "schemathesis cannot be installed from $REQUIREMENTS"
-SQLX_OFFLINE=true cargo build --quiet --locked 9>&-
+program_build
 postgres_for_tests
 start_service
 

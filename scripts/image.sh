@@ -2,14 +2,14 @@
 # Our own image, compiled by the cargo at hand: the same as the Dockerfile's, for where no registry has its first stage.
 #
 # IMAGE is its name; ARCHIVE=FILE writes an archive in place of loading it into the container engine.
-# IMAGE_PROFILE=dev takes the program that `cargo build` makes for the demo and the tests, with this machine's libraries:
-# nothing is compiled for the image alone.
+# IMAGE_PROFILE=dev takes the program of the demo and the tests, with this machine's libraries: nothing is compiled for
+# the image alone.
 set -euo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 STATE=$(mktemp --directory)
 trap 'rm -rf "$STATE"' EXIT
-for part in output packages archive; do
+for part in output packages program archive; do
   # shellcheck source=/dev/null
   source "scripts/lib/$part.sh"
 done
@@ -17,20 +17,19 @@ IMAGE=${IMAGE:-slipway:dev}
 CERTIFICATES=${SSL_CERT_FILE:-/etc/ssl/certs/ca-certificates.crt}
 ROOTFS=$STATE/root
 
-compile() { SQLX_OFFLINE=true cargo build --locked --bin slipway "$@" 9>&- >&2; }
-
 # In a folder of its own, since other flags would have everything else compiled again.
 static_program() {
   local target
   target=$(rustc -vV | sed -n 's/^host: //p')
-  RUSTFLAGS="-C target-feature=+crt-static" CARGO_TARGET_DIR=target/image compile --release --target "$target"
+  RUSTFLAGS="-C target-feature=+crt-static" SQLX_OFFLINE=true CARGO_TARGET_DIR=target/image \
+    cargo build --locked --bin slipway --release --target "$target" 9>&- >&2
   install -D -m 755 "target/image/$target/release/slipway" "$ROOTFS/slipway"
 }
 
 shared_program() {
   local library
-  compile
-  install -D -m 755 "${CARGO_TARGET_DIR:-target}/debug/slipway" "$ROOTFS/slipway"
+  program_build
+  install -D -m 755 "$BINARY" "$ROOTFS/slipway"
   strip --strip-debug "$ROOTFS/slipway"
   while read -r library; do
     install -D -m 755 "$library" "$ROOTFS$library"

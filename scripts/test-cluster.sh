@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # The tests on a real cluster: builds as Jobs, the failures that Kubernetes has in store, and faults of every part.
 #
-# The arguments go to `cargo test`; with a --test among them, only the named ones run. The cluster is the one of
-# `make cluster`; what this script started ends with it, unless KEEP=1. The closing lines say what was not run.
+# The arguments go to `cargo test`: a name's beginning runs those tests alone (`puppet::logs`). The suites run beside
+# each other; the stories of `the_cluster` run last and alone. The cluster is the one of `make cluster`; what this
+# script started ends with it, unless KEEP=1. The closing lines say what was not run.
 #
 # What the tests find in their environment:
 #   SLIPWAY_TEST_KUBECONFIG       a kubeconfig of an administrator
@@ -17,30 +18,24 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 # shellcheck disable=SC2034 # what is sourced reads it
 STATE=$PWD/.local/test-cluster
-for part in output processes packages postgres cluster; do
+for part in output processes packages program postgres cluster; do
   # shellcheck source=/dev/null
   source "scripts/lib/$part.sh"
 done
-RAN=() NOT_RUN=() STORIES=
+RAN=() NOT_RUN=()
+# The tests wait for pods and for time-outs most of the time.
+THREADS=${RUST_TEST_THREADS:-8}
 # Where the cases' test leaves its table: cargo's folder for tests.
 CASES=${CARGO_TARGET_DIR:-target}/tmp/cluster-cases.txt
 
-# Every test program that has tests for a cluster.
-test_programs() { grep --recursive --files-with-matches 'needs a cluster: make test-cluster' tests | cut -d/ -f2 | sort --unique; }
-
-# What is named twice on cargo's command line runs once; what is named nowhere does not run.
+# What comes before the `--` is cargo's, what comes after it the test program's.
 choose_tests() {
-  local program
   CARGO_ARGUMENTS=() TEST_ARGUMENTS=(--ignored --show-output)
   while (($#)) && [[ "$1" != -- ]]; do
     CARGO_ARGUMENTS+=("$1")
     shift
   done
   TEST_ARGUMENTS+=("${@:2}")
-  [[ " ${CARGO_ARGUMENTS[*]}" != *" --test"* ]] || return 0
-  for program in $(test_programs); do
-    if [[ "$program" == faults ]]; then STORIES=1; else CARGO_ARGUMENTS+=(--test "$program"); fi
-  done
 }
 
 describe_cluster() {
@@ -73,6 +68,8 @@ closing_lines() {
     step "The cases: what must come of each, what was seen, how long it took"
     cat "$CASES"
   fi
+  step "The slowest tests"
+  slowest_tests 20 "$STATE/output"
   for line in "${RAN[@]}"; do printf 'ran: %s\n' "$line"; done
   # What the tests themselves say, some of them twice.
   sed -n 's/^\(SLIPWAY_TEST_SEED=.*\)/ran: faults with \1/p' "$STATE/output" | sort --unique
@@ -93,21 +90,12 @@ postgres_for_tests
 cluster_ensure
 describe_cluster
 
-# run_tests THREADS CARGO_ARGUMENT…
-run_tests() {
-  local threads=$1
-  shift
-  step "cargo test $* -- ${TEST_ARGUMENTS[*]}"
-  RUST_TEST_THREADS=$threads SQLX_OFFLINE=true \
-    cargo test --locked --no-fail-fast "$@" -- "${TEST_ARGUMENTS[@]}" 2>&1 9>&- |
-    tee --append "$STATE/output" || status=$?
-}
-
+step "cargo test --test cluster ${CARGO_ARGUMENTS[*]} -- ${TEST_ARGUMENTS[*]}, $THREADS at once"
+timed_tests
 status=0
-: >"$STATE/output"
 rm -f "$CASES"
-run_tests "${RUST_TEST_THREADS:-$(nproc)}" "${CARGO_ARGUMENTS[@]}"
-# The stories of faults wait most of the time, each on a namespace and a Postgres of its own.
-[[ -z "$STORIES" ]] || run_tests "${RUST_TEST_THREADS:-8}" --test faults
+RUST_TEST_THREADS=$THREADS SQLX_OFFLINE=true \
+  cargo test --locked --no-fail-fast --test cluster "${CARGO_ARGUMENTS[@]}" -- "${TEST_ARGUMENTS[@]}" 2>&1 9>&- |
+  tee "$STATE/output" || status=$?
 closing_lines
 exit "$status"

@@ -1,20 +1,46 @@
 #!/usr/bin/env bash
-# All tests, on a Postgres of their own and on a container engine, with kaniko or the stand-in.
+# All tests that need no cluster, on a Postgres of their own and on a container engine, with kaniko or the stand-in.
 #
-# The arguments go to `cargo test`. The closing lines say what was not run.
+# The arguments go to `cargo test`: a name's beginning runs those tests alone (`api::builds`), `--lib` the library's own
+# and `--test local` all others. The engine is left out where such names are given and none of them is the engine's.
+# The closing lines say what was not run.
 set -euo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 # shellcheck disable=SC2034 # what is sourced reads it
 STATE=$PWD/.local/test
-for part in output processes packages postgres engine; do
+for part in output processes packages program postgres engine; do
   # shellcheck source=/dev/null
   source "scripts/lib/$part.sh"
 done
-NOT_RUN=()
+NOT_RUN=() PROGRAMS=(--lib --test local) NAMES=()
+
+# What of the arguments are names, and whether they name the programs themselves.
+read_arguments() {
+  local argument
+  for argument in "$@"; do
+    case $argument in
+      --) break ;;
+      --lib | --test | --test=* | --tests | --all-targets) PROGRAMS=() ;;
+      local) ;;
+      -*) ;;
+      *) NAMES+=("$argument") ;;
+    esac
+  done
+}
+
+# wants_engine: whether what is run has tests that need one.
+wants_engine() {
+  ((${#NAMES[@]})) || return 0
+  [[ " ${NAMES[*]}" == *" engine"* ]]
+}
 
 # Without an engine its tests say that they did not run; with one, they must.
 start_engine() {
+  if ! wants_engine; then
+    NOT_RUN+=("builds on a container engine: they were not named (make test ARGS=engine::)")
+    return
+  fi
   if ! engine_ensure; then
     NOT_RUN+=("builds on a container engine: none answers (start Docker, or run as root on Debian)")
     return
@@ -40,11 +66,14 @@ stop_everything() {
 
 closing_lines() {
   local line
+  step "The slowest tests"
+  slowest_tests 10 "$STATE/output"
   for line in "${NOT_RUN[@]}"; do printf 'not run: %s\n' "$line"; done
   printf 'not run: measurements: make bench\n'
   printf 'not run: builds as Jobs on a real cluster, faults of its parts, races of Job controllers: make test-cluster\n'
 }
 
+read_arguments "$@"
 lock_state
 postgres_stop postgres
 engine_stop
@@ -57,8 +86,11 @@ need_rust
 postgres_for_tests
 start_engine
 
-step "cargo test"
+step "cargo test ${PROGRAMS[*]} $*"
+timed_tests
 status=0
-SQLX_OFFLINE=true cargo test --locked --no-fail-fast "$@" 9>&- || status=$?
+# Most of them wait for Postgres most of the time.
+RUST_TEST_THREADS=${RUST_TEST_THREADS:-$(($(nproc) * 2))} SQLX_OFFLINE=true \
+  cargo test --locked --no-fail-fast "${PROGRAMS[@]}" "$@" 2>&1 9>&- | tee "$STATE/output" || status=$?
 closing_lines
 exit "$status"

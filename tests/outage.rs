@@ -1,14 +1,12 @@
 //! Postgres goes away and comes back: said at once, nothing lost, no help needed.
 
-mod support;
-
 use std::time::{Duration, Instant};
 
+use crate::support::postgres::PrivatePostgres;
 use slipway::{
     domain::{BuildId, NewBuild},
     store::{CreateError, Created, Slots, Store, StoreError, StoreOptions, Topic},
 };
-use support::postgres::PrivatePostgres;
 use tokio_util::sync::CancellationToken;
 
 fn store(postgres: &PrivatePostgres) -> Store {

@@ -1,5 +1,9 @@
-//! Things that are done to the cluster itself, while no other story uses it. The last module by its name: what begins
-//! earlier would keep all others waiting.
+//! Stories in which the cluster itself is drained, stopped or paused, while no other test uses it ([`Place::alone`]).
+//!
+//! The last module by its name: tests begin in the order of their names, and one that waits for the cluster keeps all
+//! that begin after it waiting.
+//!
+//! [`Place::alone`]: crate::support::cluster::Place::alone
 
 use std::process::Command;
 
@@ -7,7 +11,7 @@ use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::{Api, ResourceExt, api::EvictParams};
 use slipway::domain::State::{self, Launching, Queued, Running};
 
-use crate::world::{SOON, World};
+use crate::faults::world::{SOON, World};
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs a cluster: make test-cluster"]
@@ -19,11 +23,12 @@ async fn a_drained_node_costs_no_retry() {
     world.up().await;
     let id = world.at_work(0, "slow").await;
     let nodes: Api<Node> = Api::all(world.place.client.clone());
-    let node = nodes.list(&Default::default()).await.expect("it answers").items[0].name_any();
-    nodes.cordon(&node).await.expect("it is cordoned");
     let pods = world.place.api::<Pod>();
-    let first = world.ledger.pods(id)[0].last.name_any();
-    let evicted = pods.evict(&first, &EvictParams::default()).await;
+    let first = world.ledger.pods(id)[0].last.clone();
+    let node = first.spec.as_ref().and_then(|spec| spec.node_name.clone());
+    let node = node.expect("a pod at work is on a node");
+    nodes.cordon(&node).await.expect("it is cordoned");
+    let evicted = pods.evict(&first.name_any(), &EvictParams::default()).await;
     let waits = async || {
         let waiting = world.service(0).build(&id.to_string()).await["waiting"].clone();
         (waiting["reason"] == "unschedulable").then_some(())

@@ -3,11 +3,12 @@
 
 on_debian_as_root() { [[ $EUID -eq 0 ]] && command -v apt-get >/dev/null; }
 
-# need COMMAND=PACKAGE…: installs the packages of the commands that are missing, all at once.
+# need "COMMAND=PACKAGE…"…: installs the packages of the commands that are missing, all at once.
 need() {
   local pair packages=() commands=()
   for pair in "$@"; do
-    have "${pair%%=*}" || { commands+=("${pair%%=*}") packages+=("${pair#*=}"); }
+    # shellcheck disable=SC2206 # one word a package
+    have "${pair%%=*}" || { commands+=("${pair%%=*}") packages+=(${pair#*=}); }
   done
   ((${#packages[@]})) || return 0
   on_debian_as_root ||

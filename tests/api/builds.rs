@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use slipway::domain::{AttemptSeen, BuildId, Digest, Failure, Outcome, Reason};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 
-use crate::harness::{Answer, Harness, request, settled, wanted};
+use crate::api::harness::{Answer, Harness, request, settled, wanted};
 
 const BUILDS: &str = "/api/v1/builds";
 

@@ -10,8 +10,8 @@ use sqlx::{
 };
 
 use crate::{
-    harness::{Answer, Harness, request, settled, wanted},
-    tenancy::Key,
+    api::harness::{Answer, Harness, request, settled, wanted},
+    api::tenancy::Key,
 };
 
 const URL: &str = "https://ci.example.com/hook";

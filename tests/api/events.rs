@@ -8,8 +8,8 @@ use slipway::domain::{BuildId, Outcome};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 
 use crate::{
-    harness::{Harness, settled, wanted},
-    stream::{Event, Stream},
+    api::harness::{Harness, settled, wanted},
+    api::stream::{Event, Stream},
 };
 
 /// What a stream tells up to its end, which is the last: the states, and the end's data.

@@ -22,9 +22,9 @@ use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
 use crate::{
-    cut::Cut,
-    harness::{Harness, address, request, server, wanted},
-    logs::attempt,
+    api::cut::Cut,
+    api::harness::{Harness, address, request, server, wanted},
+    api::logs::attempt,
 };
 
 /// A build whose attempts run.

@@ -9,7 +9,7 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use tokio::net::TcpListener;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use crate::harness::{Harness, address, request, wanted};
+use crate::api::harness::{Harness, address, request, wanted};
 
 const BUILDS: &str = "/api/v1/builds";
 const PAGE: &str = "https://ci.example";
@@ -41,7 +41,7 @@ async fn listening(service: &Harness) -> (SocketAddr, DropGuard) {
 
 /// How many of 15 requests at once are heard that say they speak for this address; the last answer.
 async fn heard(address: SocketAddr, path: &str, speaks_for: &str) -> (usize, reqwest::Response) {
-    let _ = rustls::crypto::ring::default_provider().install_default();
+    crate::support::process::install_crypto_provider();
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
     let (mut heard, mut last) = (0, None);
     for _ in 0..15 {

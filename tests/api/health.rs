@@ -6,7 +6,7 @@ use serde_json::json;
 use slipway::api::{ApiOptions, Condition};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 
-use crate::harness::{Harness, address, request, wanted};
+use crate::api::harness::{Harness, address, request, wanted};
 
 #[sqlx::test(migrations = false)]
 async fn readiness_follows_the_database_and_the_launcher(_: PgPoolOptions, database: PgConnectOptions) {

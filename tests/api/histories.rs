@@ -11,8 +11,8 @@ use sqlx::{
 use uuid::Uuid;
 
 use crate::{
-    harness::Harness,
-    retention::{DAY, KEEP, sweep},
+    api::harness::Harness,
+    api::retention::{DAY, KEEP, sweep},
 };
 
 /// Numbers that look random, and are the same in every run.

@@ -18,7 +18,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::harness::{Harness, request, settled, wanted};
+use crate::api::harness::{Harness, request, settled, wanted};
 
 const BUILDS: &str = "/api/v1/builds";
 

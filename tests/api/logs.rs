@@ -4,7 +4,7 @@ use http::StatusCode;
 use slipway::domain::{AttemptSeen, BuildId, Outcome, Phase};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 
-use crate::harness::{Answer, Harness, wanted};
+use crate::api::harness::{Answer, Harness, wanted};
 
 pub fn attempt(name: &str) -> AttemptSeen {
     AttemptSeen {

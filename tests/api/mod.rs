@@ -17,15 +17,11 @@ mod input;
 mod listener;
 mod logs;
 mod outages;
-#[path = "../support/port.rs"]
-mod port;
 mod projects;
 mod queue;
 mod quotas;
 mod retention;
 mod security;
-#[path = "../support/service.rs"]
-mod service;
 mod statuses;
 mod stream;
 mod tenancy;

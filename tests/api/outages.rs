@@ -8,8 +8,8 @@ use slipway::{api::ApiOptions, domain::BuildId};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 
 use crate::{
-    cut::Cut,
-    harness::{Harness, address, server, wanted},
+    api::cut::Cut,
+    api::harness::{Harness, address, server, wanted},
 };
 
 #[sqlx::test(migrations = false)]

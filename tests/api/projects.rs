@@ -9,8 +9,8 @@ use slipway::domain::{Scope, TokenText};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 
 use crate::{
-    harness::{Answer, Harness, request, wanted},
-    tenancy::{Key, Two},
+    api::harness::{Answer, Harness, request, wanted},
+    api::tenancy::{Key, Two},
 };
 
 const PROJECTS: &str = "/api/v1/projects";

@@ -9,7 +9,7 @@ use slipway::{
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use uuid::Uuid;
 
-use crate::harness::{Harness, settled, wanted};
+use crate::api::harness::{Harness, settled, wanted};
 
 async fn build(service: &Harness, id: BuildId) -> Value {
     let answer = service.get(&format!("/api/v1/builds/{id}")).await;

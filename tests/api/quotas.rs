@@ -10,7 +10,7 @@ use sqlx::{
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 
-use crate::harness::{Harness, wanted};
+use crate::api::harness::{Harness, wanted};
 
 async fn limits(
     database: &PgConnectOptions,

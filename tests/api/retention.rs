@@ -17,8 +17,8 @@ use sqlx::{
 };
 
 use crate::{
-    harness::{Answer, Harness, request, storage, wanted},
-    logs::attempt,
+    api::harness::{Answer, Harness, request, storage, wanted},
+    api::logs::attempt,
 };
 
 pub const DAY: Duration = Duration::from_secs(86_400);

@@ -17,8 +17,8 @@ use tokio::{
 };
 
 use crate::{
-    harness::{Harness, address},
-    service::Service,
+    api::harness::{Harness, address},
+    support::service::Service,
 };
 
 /// Long enough for every machine; a test that waits this long has failed.
@@ -140,7 +140,9 @@ async fn fault_19_endless_deliveries_are_cut_off_at_the_cap_with_flat_memory(
         ("SLIPWAY_DATABASE_ACQUIRE_TIMEOUT", "60s"),
     ];
     let service = running(&database, &settings).await;
-    let (status, trigger) = service.post("api/v1/triggers", &crate::triggers::wanted()).await;
+    let (status, trigger) = service
+        .post("api/v1/triggers", &crate::api::triggers::wanted())
+        .await;
     assert_eq!(status, 201, "{trigger}");
     let path = trigger["hook_path"].as_str().expect("it has an address");
     let to = socket(&service);

@@ -8,9 +8,9 @@ use sqlx::{
 };
 
 use crate::{
-    harness::{Answer, Harness},
-    hooks::{COMMIT, SECRET, deliver, github_push},
-    triggers::{TRIGGERS, make, wanted},
+    api::harness::{Answer, Harness},
+    api::hooks::{COMMIT, SECRET, deliver, github_push},
+    api::triggers::{TRIGGERS, make, wanted},
 };
 
 const TOKEN: &str = "ghp_status-token-of-the-team";

@@ -8,7 +8,7 @@ use http::{Method, StatusCode};
 use serde_json::Value;
 use tower::ServiceExt;
 
-use crate::harness::{Harness, request};
+use crate::api::harness::{Harness, request};
 
 /// Long enough for every machine; a test that waits this long has failed.
 const PATIENCE: Duration = Duration::from_secs(30);

@@ -10,7 +10,7 @@ use slipway::domain::{Actor, BuildId, NewToken, ProjectName, Scope, Token, Token
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use tower::ServiceExt;
 
-use crate::harness::{Answer, Harness, request, wanted};
+use crate::api::harness::{Answer, Harness, request, wanted};
 
 /// A token as its owner has it.
 pub struct Key {

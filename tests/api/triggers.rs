@@ -10,9 +10,9 @@ use sqlx::{
 };
 
 use crate::{
-    harness::{Answer, Harness, request},
-    hooks::{self, COMMIT, deliver, github_push},
-    tenancy::Key,
+    api::harness::{Answer, Harness, request},
+    api::hooks::{self, COMMIT, deliver, github_push},
+    api::tenancy::Key,
 };
 
 pub const TRIGGERS: &str = "/api/v1/triggers";

@@ -7,7 +7,7 @@ use serde_json::Value;
 use slipway::{api::ApiOptions, domain::Outcome};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 
-use crate::harness::{Answer, Harness, address, wanted};
+use crate::api::harness::{Answer, Harness, address, wanted};
 
 fn etag(answer: &Answer) -> String {
     answer.header("etag").expect("it is tagged").to_owned()

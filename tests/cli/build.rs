@@ -5,7 +5,7 @@ use std::{fs, io::Read, path::Path};
 use serde_json::json;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 
-use crate::world::{Idle, cli};
+use crate::cli::world::{Idle, cli};
 
 const IMAGE: &str = "registry.example.com/team/app:1";
 

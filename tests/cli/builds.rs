@@ -3,7 +3,7 @@
 use serde_json::Value;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 
-use crate::world::{Idle, PATIENCE};
+use crate::cli::world::{Idle, PATIENCE};
 
 const REPOSITORY: &str = "https://git.example.com/team/app.git#main";
 const IMAGE: &str = "registry.example.com/team/app:1";

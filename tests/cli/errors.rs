@@ -7,8 +7,8 @@ use wiremock::{
 };
 
 use crate::{
-    port::Port,
-    world::{Idle, cli},
+    cli::world::{Idle, cli},
+    support::port::Port,
 };
 
 const NOBODY: &str = "01890a5d-ac96-774b-bcce-b302099a8057";

@@ -8,7 +8,7 @@ use std::{
 use slipway::domain::{BuildId, State};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 
-use crate::world::{PATIENCE, Stage, ended, interrupt};
+use crate::cli::world::{PATIENCE, Stage, ended, interrupt};
 
 const BUILD: [&str; 5] = [
     "build",
@@ -157,7 +157,7 @@ async fn ctrl_c_before_the_build_is_queued_ends_the_command() {
         .await
         .expect("a port is free");
     let server = format!("http://{}", listener.local_addr().expect("it has an address"));
-    let child = crate::world::cli(&server, &BUILD).start();
+    let child = crate::cli::world::cli(&server, &BUILD).start();
     let asked = tokio::time::timeout(PATIENCE, listener.accept()).await;
     let _connection = asked.expect("it asks in time").expect("it asks");
     interrupt(&child);

@@ -4,7 +4,7 @@ use std::process::{Command, Stdio};
 
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 
-use crate::world::{PATIENCE, Stage, ended};
+use crate::cli::world::{PATIENCE, Stage, ended};
 
 /// Whatever a container may write.
 const WILD: &[u8] = b"one \xff\xfe\x00 <script>\r\n\x1b[31mred\x1b[0m \x1b]0;title\x07\x1b[2Jend\n";

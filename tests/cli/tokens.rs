@@ -3,8 +3,8 @@
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 
 use crate::{
-    service::Service,
-    world::{address, cli},
+    cli::world::{address, cli},
+    support::service::Service,
 };
 
 /// A service that asks for tokens.
@@ -45,7 +45,7 @@ async fn the_first_token_is_made_on_the_database_and_the_rest_with_it(
             tokio::time::sleep(std::time::Duration::from_millis(50)).await;
         }
     };
-    let told = tokio::time::timeout(crate::world::PATIENCE, hint).await;
+    let told = tokio::time::timeout(crate::cli::world::PATIENCE, hint).await;
     told.expect("who starts it first is told how to go on");
     // And nothing has looked for tables before they were there.
     assert!(!service.log().contains("trying again"), "{}", service.log());

@@ -3,7 +3,7 @@
 use serde_json::json;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 
-use crate::world::{Idle, cli};
+use crate::cli::world::{Idle, cli};
 
 const SECRET: &str = "a-secret-of-ones-own";
 

@@ -19,7 +19,7 @@ use tempfile::TempDir;
 use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
-use crate::{port::Port, service::Service};
+use crate::{support::port::Port, support::service::Service};
 
 /// Long enough for a busy machine; what takes longer has failed.
 pub const PATIENCE: Duration = Duration::from_secs(60);

@@ -10,11 +10,11 @@ use slipway::domain::BuildId;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 
 use crate::{
-    case::{Case, within},
-    cluster,
-    expected::{Expected, failed, succeeded},
-    report::{Row, not_run},
-    world::World,
+    deployed::case::{Case, within},
+    deployed::expected::{Expected, failed, succeeded},
+    deployed::report::{Row, not_run},
+    deployed::world::World,
+    support::cluster,
 };
 
 /// Runs long enough for whatever is done to it.

@@ -8,9 +8,9 @@ use serde_json::{Value, json};
 use slipway::domain::BuildId;
 
 use crate::{
-    expected::{Expected, Verdict},
-    report::{Row, report},
-    world::World,
+    deployed::expected::{Expected, Verdict},
+    deployed::report::{Row, report},
+    deployed::world::World,
 };
 
 /// More than any build here takes, its place in the queue included.

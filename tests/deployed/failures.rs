@@ -6,14 +6,14 @@ use serde_json::json;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 
 use crate::{
-    cluster,
-    expected::{failed, succeeded},
-    git::GitHost,
-    port::Port,
-    refusing::Refusing,
-    registry::Registry,
-    report::not_run,
-    world::World,
+    deployed::expected::{failed, succeeded},
+    deployed::git::GitHost,
+    deployed::refusing::Refusing,
+    deployed::report::not_run,
+    deployed::world::World,
+    support::cluster,
+    support::port::Port,
+    support::registry::Registry,
 };
 
 /// Fills what memory there is. There may be no /dev/zero.

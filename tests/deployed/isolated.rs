@@ -6,13 +6,13 @@ use slipway::domain::BuildId;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 
 use crate::{
-    case::within,
-    cluster,
-    expected::{failed, succeeded},
-    refusing::Refusing,
-    registry::{self, Registry},
-    report::not_run,
-    world::World,
+    deployed::case::within,
+    deployed::expected::{failed, succeeded},
+    deployed::refusing::Refusing,
+    deployed::report::not_run,
+    deployed::world::World,
+    support::cluster,
+    support::registry::{self, Registry},
 };
 
 /// Looks where credentials are kept, into its environment, and into every file: for the password, written so that the

@@ -1,15 +1,6 @@
 //! The service as its users have it, on a real cluster: a process under the deployment's ServiceAccount, in a
 //! namespace made by the deployment's manifests. Run by `make test-cluster`.
 
-#[path = "../support/cluster.rs"]
-mod cluster;
-#[path = "../support/port.rs"]
-mod port;
-#[path = "../support/registry.rs"]
-mod registry;
-#[path = "../support/service.rs"]
-mod service;
-
 mod by_hand;
 mod case;
 mod expected;

@@ -7,11 +7,11 @@ use slipway::domain::BuildId;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 
 use crate::{
-    cluster::{self, object},
-    expected::succeeded,
-    registry::Registry,
-    report::not_run,
-    world::World,
+    deployed::expected::succeeded,
+    deployed::report::not_run,
+    deployed::world::World,
+    support::cluster::{self, object},
+    support::registry::Registry,
 };
 
 /// kaniko's seven capabilities by their numbers: CHOWN, DAC_OVERRIDE, FOWNER, KILL, SETGID, SETUID, SETFCAP.

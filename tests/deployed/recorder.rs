@@ -14,7 +14,7 @@ use axum::{
 use http::{Method, StatusCode};
 use kube::Client;
 
-use crate::cluster;
+use crate::support::cluster;
 
 /// What may be done, and with what: (`list`, `pods`).
 pub type Right = (String, String);

@@ -8,7 +8,7 @@ use wiremock::{
     matchers::{method, path, path_regex},
 };
 
-use crate::cluster;
+use crate::support::cluster;
 
 /// A registry that answers, and refuses. Stopped when dropped.
 pub struct Refusing {

@@ -6,11 +6,11 @@ use serde_json::json;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 
 use crate::{
-    cluster,
-    expected::{failed, succeeded},
-    registry::{self, Registry},
-    report::not_run,
-    world::World,
+    deployed::expected::{failed, succeeded},
+    deployed::report::not_run,
+    deployed::world::World,
+    support::cluster,
+    support::registry::{self, Registry},
 };
 
 /// Takes a private base image from the locked registry, and pushes there.

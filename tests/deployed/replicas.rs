@@ -6,9 +6,9 @@ use serde_json::json;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 
 use crate::{
-    case::within,
-    expected::succeeded,
-    world::{World, service},
+    deployed::case::within,
+    deployed::expected::succeeded,
+    deployed::world::{World, service},
 };
 
 #[sqlx::test(migrations = false)]

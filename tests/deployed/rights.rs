@@ -19,12 +19,12 @@ use slipway::domain::BuildId;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 
 use crate::{
-    case::within,
-    cluster,
-    expected::{failed, succeeded},
-    recorder::{Recorder, Right},
-    registry::Registry,
-    world::World,
+    deployed::case::within,
+    deployed::expected::{failed, succeeded},
+    deployed::recorder::{Recorder, Right},
+    deployed::world::World,
+    support::cluster,
+    support::registry::Registry,
 };
 
 const SLEEPING: &str = "FROM BASE\nRUN echo begun; sleep 600\n";

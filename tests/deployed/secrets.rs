@@ -12,7 +12,9 @@ use sqlx::{
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 
-use crate::{cluster, expected::succeeded, registry::Registry, world::World};
+use crate::{
+    deployed::expected::succeeded, deployed::world::World, support::cluster, support::registry::Registry,
+};
 
 /// One step uses the secret, another one prints it, and the next must not see it any more.
 const STEPS: &str = r#"FROM BASE

@@ -8,11 +8,11 @@ use serde_json::json;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 
 use crate::{
-    cluster,
-    expected::succeeded,
-    git::{self, GitHost},
-    registry::Registry,
-    world::{World, archive},
+    deployed::expected::succeeded,
+    deployed::git::{self, GitHost},
+    deployed::world::{World, archive},
+    support::cluster,
+    support::registry::Registry,
 };
 
 #[sqlx::test(migrations = false)]

@@ -10,11 +10,11 @@ use serde_json::json;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 
 use crate::{
-    cluster,
-    expected::{Expected, PENDING_DEADLINE, failed, waited},
-    registry::Registry,
-    report::not_run,
-    world::World,
+    deployed::expected::{Expected, PENDING_DEADLINE, failed, waited},
+    deployed::report::not_run,
+    deployed::world::World,
+    support::cluster,
+    support::registry::Registry,
 };
 
 const DEADLINE: (&str, &str) = ("SLIPWAY_PENDING_DEADLINE", PENDING_DEADLINE);

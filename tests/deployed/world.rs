@@ -10,9 +10,9 @@ use sqlx::postgres::PgConnectOptions;
 use tempfile::TempDir;
 
 use crate::{
-    cluster::{self, Place},
-    registry::Registry,
-    service::Service,
+    support::cluster::{self, Place},
+    support::registry::Registry,
+    support::service::Service,
 };
 
 /// The claim that holds contexts.

@@ -3,7 +3,7 @@
 use slipway::domain::{Reason, State, outcome::Advice};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 
-use crate::{cluster::Call, world::World};
+use crate::{dispatcher::cluster::Call, dispatcher::world::World};
 
 #[sqlx::test(migrations = false)]
 async fn a_queued_build_is_cancelled_at_once(_: PgPoolOptions, database: PgConnectOptions) {

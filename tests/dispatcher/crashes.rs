@@ -15,7 +15,7 @@ use slipway::{
 };
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 
-use crate::world::{World, options};
+use crate::dispatcher::world::{World, options};
 
 const SEEDS: u64 = 25;
 const STEPS: usize = 60;
@@ -160,7 +160,7 @@ impl<'a> History<'a> {
     async fn recovers(mut self, world: &World) {
         world
             .cluster
-            .set(|faults| *faults = crate::cluster::Faults::default());
+            .set(|faults| *faults = crate::dispatcher::cluster::Faults::default());
         let dispatcher = Dispatcher::new(world.store.clone(), world.cluster.clone(), options());
         for _ in 0..20 {
             world.time_passes().await;

@@ -15,7 +15,7 @@ use slipway::{
 };
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 
-use crate::world::{World, options};
+use crate::dispatcher::world::{World, options};
 
 const SECRET: &str = "hunter2/s3cr3t";
 const SHARED: &str = "everybody-knows";

@@ -12,8 +12,8 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    cluster::Call,
-    world::{World, options},
+    dispatcher::cluster::Call,
+    dispatcher::world::{World, options},
 };
 
 #[sqlx::test(migrations = false)]

@@ -4,8 +4,8 @@ use slipway::domain::{Reason, outcome::Advice};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 
 use crate::{
-    cluster::Call,
-    world::{World, options},
+    dispatcher::cluster::Call,
+    dispatcher::world::{World, options},
 };
 
 #[sqlx::test(migrations = false)]

@@ -7,8 +7,8 @@ use slipway::{
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 
 use crate::{
-    cluster::{Call, digest},
-    world::World,
+    dispatcher::cluster::{Call, digest},
+    dispatcher::world::World,
 };
 
 #[sqlx::test(migrations = false)]
@@ -203,8 +203,11 @@ async fn a_launcher_that_does_nothing_takes_builds_to_their_ends(
 ) {
     let world = World::new(database).await;
     let noop = std::sync::Arc::new(slipway::launcher::noop::Noop::default());
-    let dispatcher =
-        slipway::dispatcher::Dispatcher::new(world.store.clone(), noop.clone(), crate::world::options());
+    let dispatcher = slipway::dispatcher::Dispatcher::new(
+        world.store.clone(),
+        noop.clone(),
+        crate::dispatcher::world::options(),
+    );
     let (id, other) = (world.submit().await, world.submit().await);
     assert_eq!(dispatcher.claim_once().await.expect("it answers"), 2);
     world.cancel(other).await;

@@ -4,7 +4,7 @@ use slipway::domain::{BuildId, Reason, State};
 use slipway::launcher::Launcher;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 
-use crate::world::World;
+use crate::dispatcher::world::World;
 
 #[sqlx::test(migrations = false)]
 async fn what_the_watch_missed_is_found(_: PgPoolOptions, database: PgConnectOptions) {

@@ -12,7 +12,7 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::world::{World, options};
+use crate::dispatcher::world::{World, options};
 
 struct Replica {
     soft: CancellationToken,

@@ -6,7 +6,7 @@ use slipway::{
 };
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 
-use crate::world::{World, options};
+use crate::dispatcher::world::{World, options};
 
 #[sqlx::test(migrations = false)]
 async fn a_build_that_has_started_unseen_is_not_given_up(_: PgPoolOptions, database: PgConnectOptions) {

@@ -3,7 +3,7 @@
 use slipway::domain::{BuildId, Phase, Reason, outcome::Advice, queue::WaitingFor};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 
-use crate::world::{World, options};
+use crate::dispatcher::world::{World, options};
 
 /// The number, the instruction and whether its end was seen, for each step of an attempt.
 async fn steps(world: &World, id: BuildId, attempt: usize) -> Vec<(u32, String, bool)> {

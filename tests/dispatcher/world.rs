@@ -10,7 +10,7 @@ use slipway::{
 };
 use sqlx::{PgPool, postgres::PgConnectOptions};
 
-use crate::cluster::Cluster;
+use crate::dispatcher::cluster::Cluster;
 
 pub struct World {
     pub store: Store,

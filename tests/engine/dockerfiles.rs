@@ -6,7 +6,7 @@ use slipway::{
     launcher::{Launcher, kaniko_args::DEFAULT_IMAGE},
 };
 
-use crate::{digest, failure, world::not_run, world_or_skip};
+use crate::{engine::digest, engine::failure, engine::world::not_run, engine::world_or_skip};
 
 const STAGES: &str = r#"# syntax=docker/dockerfile:1
 ARG TAG=nothing

@@ -12,7 +12,7 @@ use slipway::{
     launcher::{LaunchError, Launcher, Order},
 };
 
-use crate::{digest, failure, world::World, world_or_skip};
+use crate::{engine::digest, engine::failure, engine::world::World, engine::world_or_skip};
 
 #[tokio::test]
 async fn a_build_that_takes_too_long_is_ended_even_by_a_restarted_service() {

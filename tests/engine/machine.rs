@@ -16,7 +16,10 @@ use slipway::{
     launcher::{LaunchError, Launcher, engine::Options},
 };
 
-use crate::{digest, failure, port::Port, registry, world::World, world_or_skip};
+use crate::{
+    engine::digest, engine::failure, engine::world::World, engine::world_or_skip, support::port::Port,
+    support::registry,
+};
 
 #[tokio::test]
 async fn credentials_open_a_locked_registry_and_without_them_it_stays_shut() {

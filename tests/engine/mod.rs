@@ -1,10 +1,5 @@
 //! The engine launcher on a real engine, with kaniko where its image is at hand, else with the stand-in.
 
-#[path = "../support/port.rs"]
-mod port;
-#[path = "../support/registry.rs"]
-mod registry;
-
 mod dockerfiles;
 mod lifecycle;
 mod machine;
@@ -24,18 +19,18 @@ use wiremock::{
     matchers::{header, method},
 };
 
-use crate::{port::Port, world::World};
+use crate::{engine::world::World, support::port::Port};
 
 /// A world, or the end of the test where this machine has no engine.
-#[macro_export]
 macro_rules! world_or_skip {
     ($kind:ident) => {
-        match $crate::world::World::$kind().await {
+        match $crate::engine::world::World::$kind().await {
             Some(world) => world,
             None => return,
         }
     };
 }
+use world_or_skip;
 
 fn failure(sighting: &Sighting) -> &Failure {
     match &sighting.outcome {

@@ -5,7 +5,7 @@ use bollard::query_parameters::InspectContainerOptions;
 use serde_json::json;
 use slipway::launcher::{LaunchError, Launcher};
 
-use crate::{digest, registry::PASSWORD, world_or_skip};
+use crate::{engine::digest, engine::world_or_skip, support::registry::PASSWORD};
 
 const VALUE: &str = "not-for-the-image-4711";
 

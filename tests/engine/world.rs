@@ -1,11 +1,6 @@
 //! A launcher on the machine's engine, with a registry and contexts of its own; everything goes away with it.
 
-use std::{
-    io::Write,
-    path::PathBuf,
-    sync::{Arc, Once},
-    time::Duration,
-};
+use std::{io::Write, path::PathBuf, sync::Arc, time::Duration};
 
 use bollard::Docker;
 use futures::StreamExt;
@@ -21,7 +16,7 @@ use slipway::{
 };
 use tempfile::TempDir;
 
-use crate::registry::Registry;
+use crate::support::registry::Registry;
 
 /// The stand-in executor, as `deploy/standin/build.sh` names it.
 const STANDIN: &str = "slipway/standin-executor:dev";
@@ -87,8 +82,7 @@ async fn look_around() -> Result<(Docker, String), String> {
 }
 
 fn http() -> reqwest::Client {
-    static PROVIDER: Once = Once::new();
-    PROVIDER.call_once(|| drop(rustls::crypto::ring::default_provider().install_default()));
+    crate::support::process::install_crypto_provider();
     reqwest::Client::builder().no_proxy().build().expect("a client")
 }
 

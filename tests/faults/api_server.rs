@@ -7,17 +7,16 @@ use kube::api::ListParams;
 use slipway::domain::State::{Launching, Queued, Running, Succeeded};
 
 use crate::{
-    proxy::{Act, Calls},
-    world::{SOON, World},
+    faults::proxy::{Act, Calls},
+    faults::world::{SOON, World},
 };
 
 /// Longer than the pending deadline and the lease together.
 const OUTAGE: Duration = Duration::from_secs(28);
 /// Time enough for a pod to start while other stories keep the node busy: four seconds were seen with a load of eight.
 const PENDING_DEADLINE: &str = "20s";
-/// A watch on which nothing comes is given up after a minute, and so is one that is not answered; and that twice, where
-/// one kind takes another's turn to hang.
-const GIVEN_UP: Duration = Duration::from_secs(3 * 66);
+/// The age at which a watch ends, in place of a minute.
+const WATCH_SECONDS: &str = "4";
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs a cluster: make test-cluster"]
@@ -169,7 +168,7 @@ async fn watches_break(act: Act) {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs a cluster: make test-cluster"]
 async fn watches_on_which_nothing_comes_any_more_are_given_up() {
-    let mut world = World::new(1).await;
+    let mut world = World::with(1, &[("SLIPWAY_WATCH_SECONDS", WATCH_SECONDS)]).await;
     world.up().await;
     let lost = world.at_work(0, "long").await;
     let ends = world.at_work(0, "patient").await;
@@ -180,9 +179,7 @@ async fn watches_on_which_nothing_comes_any_more_are_given_up() {
     world.delete_job(lost).await;
     for id in [ends, lost] {
         let ended = async || (world.state(id).await == Some(Succeeded)).then_some(());
-        world
-            .until(&format!("the end of {id}"), GIVEN_UP + SOON, ended)
-            .await;
+        world.until(&format!("the end of {id}"), SOON, ended).await;
     }
     world.hold().await;
     world.close().await;

@@ -5,7 +5,7 @@ use kube::ResourceExt;
 use serde_json::json;
 use slipway::domain::State::{Running, Succeeded};
 
-use crate::world::{SOON, World};
+use crate::faults::world::{SOON, World};
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs a cluster: make test-cluster"]

@@ -5,7 +5,7 @@ use std::time::Duration;
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use slipway::domain::State::{Cancelled, Cancelling, Succeeded};
 
-use crate::{proxy::Calls, world::World};
+use crate::{faults::proxy::Calls, faults::world::World};
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs a cluster: make test-cluster"]

@@ -12,9 +12,9 @@ use slipway::domain::{
 };
 
 use crate::{
-    proxy::{Act, Calls, Proxy},
-    wire::Wire,
-    world::{SOON, World},
+    faults::proxy::{Act, Calls, Proxy},
+    faults::wire::Wire,
+    faults::world::{SOON, World},
 };
 
 /// A client that asks for builds, each under a key of its own, and asks again until it is told.

@@ -8,8 +8,8 @@ use kube::{ResourceExt, api::ListParams};
 use slipway::domain::{BuildId, State};
 
 use crate::{
-    ledger::{Entry, finished_at, runs},
-    world::{MARKS, World},
+    faults::ledger::{Entry, finished_at, runs},
+    faults::world::{MARKS, World},
 };
 
 /// How long the last things may take: logs, and Jobs that nobody needs.

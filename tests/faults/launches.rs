@@ -6,8 +6,8 @@ use serde_json::json;
 use slipway::domain::State::{Cancelled, Launching, Queued, Running, Succeeded};
 
 use crate::{
-    proxy::{Act, Calls},
-    world::{SOON, World},
+    faults::proxy::{Act, Calls},
+    faults::world::{SOON, World},
 };
 
 #[tokio::test(flavor = "multi_thread")]

@@ -26,7 +26,7 @@ use tokio::{
     task::JoinHandle,
 };
 
-use crate::cluster;
+use crate::support::cluster;
 
 /// Which calls are meant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

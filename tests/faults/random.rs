@@ -6,8 +6,8 @@ use std::time::Duration;
 use rand::{Rng, SeedableRng, rngs::StdRng, seq::IndexedRandom};
 
 use crate::{
-    proxy::{Act, Calls},
-    world::World,
+    faults::proxy::{Act, Calls},
+    faults::world::World,
 };
 
 const REPLICAS: usize = 3;

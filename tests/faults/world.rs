@@ -14,11 +14,10 @@ use serde_json::{Value, json};
 use slipway::domain::{BuildId, State};
 use sqlx::PgPool;
 use tempfile::TempDir;
-use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use crate::{
-    cluster, cluster::Place, ledger::Ledger, postgres::PrivatePostgres, proxy::Proxy, registry::Registry,
-    service::Service,
+    faults::ledger::Ledger, faults::proxy::Proxy, support::cluster, support::cluster::Place,
+    support::postgres::PrivatePostgres, support::registry::Registry, support::service::Service,
 };
 
 /// How long a build may take that nothing is done to, on a node that has far too much to do.
@@ -51,14 +50,6 @@ const KINDS: [(&str, &str); 6] = [
     ),
 ];
 
-/// Held for reading by each story, and for writing by those that do something to the cluster itself.
-static CLUSTER: RwLock<()> = RwLock::const_new(());
-
-enum Turn {
-    Among(#[expect(dead_code, reason = "held")] RwLockReadGuard<'static, ()>),
-    Alone(#[expect(dead_code, reason = "held")] RwLockWriteGuard<'static, ()>),
-}
-
 /// A replica, and its way to the cluster.
 pub struct Replica {
     pub service: Service,
@@ -79,7 +70,6 @@ pub struct World {
     /// Builds whose pods somebody deleted, by hand or by a cancel: their logs may have gone with them.
     pub bereft: BTreeSet<BuildId>,
     home: TempDir,
-    _turn: Turn,
 }
 
 impl World {
@@ -90,8 +80,7 @@ impl World {
 
     /// With these settings in all replicas.
     pub async fn with(replicas: usize, settings: &[(&str, &str)]) -> Self {
-        let turn = Turn::Among(CLUSTER.read().await);
-        Self::make(replicas, settings, turn).await
+        Self::make(replicas, settings, Place::new().await).await
     }
 
     /// Whether things may be done to the cluster itself.
@@ -104,14 +93,12 @@ impl World {
         owns
     }
 
-    /// While no other story uses the cluster.
+    /// While no other test uses the cluster.
     pub async fn alone(replicas: usize, settings: &[(&str, &str)]) -> Self {
-        let turn = Turn::Alone(CLUSTER.write().await);
-        Self::make(replicas, settings, turn).await
+        Self::make(replicas, settings, Place::alone().await).await
     }
 
-    async fn make(count: usize, settings: &[(&str, &str)], turn: Turn) -> Self {
-        let mut place = Place::new().await;
+    async fn make(count: usize, settings: &[(&str, &str)], mut place: Place) -> Self {
         let ledger = Ledger::open(place.api::<Job>(), place.api::<Pod>());
         let home = tempfile::tempdir().expect("a temporary folder");
         let folder = home.path().join("volume");
@@ -146,7 +133,6 @@ impl World {
             deleted: BTreeMap::new(),
             bereft: BTreeSet::new(),
             home,
-            _turn: turn,
         }
     }
 

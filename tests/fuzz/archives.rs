@@ -10,7 +10,7 @@ use proptest::{collection::vec, prelude::*};
 use slipway::domain::archive::{Limits, Meta, Sink, link_stays_inside, read};
 use tar::{EntryType, Header};
 
-use crate::{fuzz, mutation::mutated};
+use crate::{fuzz::fuzz, fuzz::mutation::mutated};
 
 const LIMITS: Limits = Limits {
     expanded_bytes: 64 << 10,
@@ -122,7 +122,7 @@ fn archives() -> Vec<Vec<u8>> {
     .to_vec()
 }
 
-fn stays_within(archive: &[u8]) -> crate::Verdict {
+fn stays_within(archive: &[u8]) -> crate::fuzz::Verdict {
     let mut notes = Notes::default();
     let result = read(archive, &LIMITS, &mut notes);
     prop_assert!(notes.strayed.is_empty(), "{:?}", notes.strayed);

@@ -13,7 +13,7 @@ use slipway::{
     webhooks::{Call, Change, Content, read, verify},
 };
 
-use crate::{fuzz, mutation::mutated};
+use crate::{fuzz::fuzz, fuzz::mutation::mutated};
 
 const SECRET: &str = "it is a secret";
 

@@ -17,8 +17,9 @@ use slipway::{
 use tower::ServiceExt;
 
 use crate::{
-    Verdict, fuzz,
-    mutation::{mutated, mutated_text},
+    fuzz::Verdict,
+    fuzz::fuzz,
+    fuzz::mutation::{mutated, mutated_text},
 };
 
 struct Service {

@@ -12,7 +12,7 @@ use slipway::{
     },
 };
 
-use crate::{fuzz, mutation::mutated};
+use crate::{fuzz::fuzz, fuzz::mutation::mutated};
 
 const SECRET: &str = "hunter2-hunter2";
 

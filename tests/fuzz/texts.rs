@@ -9,7 +9,7 @@ use slipway::domain::{
     rule::{RefPattern, TagTemplate},
 };
 
-use crate::{fuzz, mutation::mutated_text};
+use crate::{fuzz::fuzz, fuzz::mutation::mutated_text};
 
 /// What no checked text may hold, whatever it is for.
 fn is_plain(text: &str) -> bool {

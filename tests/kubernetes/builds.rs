@@ -8,8 +8,8 @@ use slipway::{
 };
 
 use crate::{
-    cluster::host,
-    harness::{World, config_on_a_claim, read_log},
+    kubernetes::harness::{World, config_on_a_claim, read_log},
+    support::cluster::host,
 };
 
 const GOOD: &str =

@@ -11,8 +11,8 @@ use slipway::launcher::{Launcher, kubernetes::Kubernetes};
 use tower::util::MapRequestLayer;
 
 use crate::{
-    cluster::host,
-    harness::{World, dispatchers_config},
+    kubernetes::harness::{World, dispatchers_config},
+    support::cluster::host,
 };
 
 #[tokio::test]

@@ -8,7 +8,7 @@ use slipway::{
     launcher::{Launcher, Order},
 };
 
-use crate::harness::World;
+use crate::kubernetes::harness::World;
 
 /// A build that goes on until it is stopped.
 async fn sleeping(world: &mut World) -> Order {

@@ -18,8 +18,8 @@ use slipway::{
 use tempfile::TempDir;
 
 use crate::{
-    cluster::{self, Place},
-    registry::Registry,
+    support::cluster::{self, Place},
+    support::registry::Registry,
 };
 
 /// One test's world.

@@ -11,9 +11,9 @@ use slipway::{
 };
 
 use crate::{
-    cluster::{self, host},
-    harness::{World, read_log},
-    registry::{PASSWORD, Registry},
+    kubernetes::harness::{World, read_log},
+    support::cluster::{self, host},
+    support::registry::{PASSWORD, Registry},
 };
 
 const VALUE: &str = "not-for-the-image-4711";

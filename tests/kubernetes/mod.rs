@@ -2,13 +2,6 @@
 
 #![expect(clippy::unwrap_used, reason = "what goes wrong in the harness fails the test")]
 
-#[path = "../support/cluster.rs"]
-mod cluster;
-#[path = "../support/port.rs"]
-mod port;
-#[path = "../support/registry.rs"]
-mod registry;
-
 mod builds;
 mod calls;
 mod disruptions;

@@ -8,7 +8,7 @@ use slipway::{
     launcher::{LaunchError, Launcher, manifest::RegistryCredentials},
 };
 
-use crate::{cluster::host, harness::World};
+use crate::{kubernetes::harness::World, support::cluster::host};
 
 fn waits_for(reason: Reason) -> impl Fn(Option<&Sighting>) -> bool {
     move |seen| {

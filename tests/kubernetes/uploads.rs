@@ -11,8 +11,8 @@ use slipway::{
 use wiremock::{Mock, MockServer, ResponseTemplate, matchers::header};
 
 use crate::{
-    cluster::{fetcher_image, host},
-    harness::{World, read_log},
+    kubernetes::harness::{World, read_log},
+    support::cluster::{fetcher_image, host},
 };
 
 async fn world() -> World {

@@ -5,7 +5,7 @@ use std::{collections::HashMap, time::Duration};
 use slipway::store::{ClaimLimits, NotificationState, TryOutcome, TrySeen};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 
-use crate::{receiver::Receiver, world::World};
+use crate::{notifier::receiver::Receiver, notifier::world::World};
 
 const LIMITS: ClaimLimits = ClaimLimits {
     per_target: 4,

@@ -12,8 +12,8 @@ use slipway::{
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 
 use crate::{
-    receiver::Receiver,
-    world::{World, verifies},
+    notifier::receiver::Receiver,
+    notifier::world::{World, verifies},
 };
 
 #[sqlx::test(migrations = false)]

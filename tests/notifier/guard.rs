@@ -9,7 +9,7 @@ use slipway::{domain::inside::Reachable, store::NotificationState};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use tokio::net::TcpListener;
 
-use crate::{receiver::Receiver, world::World};
+use crate::{notifier::receiver::Receiver, notifier::world::World};
 
 const REFUSED: &str = "the address is not one that may be called from here";
 

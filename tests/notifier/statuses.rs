@@ -17,8 +17,8 @@ use slipway::{
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 
 use crate::{
-    receiver::{Heard, Receiver},
-    world::{World, project},
+    notifier::receiver::{Heard, Receiver},
+    notifier::world::{World, project},
 };
 
 const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";

@@ -11,8 +11,8 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    receiver::Receiver,
-    world::{Owned, World},
+    notifier::receiver::Receiver,
+    notifier::world::{Owned, World},
 };
 
 #[sqlx::test(migrations = false)]

@@ -34,12 +34,12 @@ pub struct Owned {
 
 impl Owned {
     /// Whether it is ours and whole, as the other implementation sees it.
-    pub fn verifies(&self, heard: &crate::receiver::Heard) -> bool {
+    pub fn verifies(&self, heard: &crate::notifier::receiver::Heard) -> bool {
         verifies(&self.secret, heard)
     }
 }
 
-pub fn verifies(secret: &SigningSecret, heard: &crate::receiver::Heard) -> bool {
+pub fn verifies(secret: &SigningSecret, heard: &crate::notifier::receiver::Heard) -> bool {
     standardwebhooks::Webhook::new(secret.text().expose_secret())
         .expect("the secret is one")
         .verify(&heard.body, &heard.headers)
@@ -48,8 +48,7 @@ pub fn verifies(secret: &SigningSecret, heard: &crate::receiver::Heard) -> bool 
 
 impl World {
     pub async fn new(database: PgConnectOptions) -> Self {
-        // Fails only where another test has done it.
-        let _ = rustls::crypto::ring::default_provider().install_default();
+        crate::support::process::install_crypto_provider();
         let store = connect(&database);
         store.migrate().await.expect("the migrations apply");
         let (creator, batcher) = store.creator(64);

@@ -3,7 +3,7 @@
 use serde_json::json;
 use slipway::domain::{Outcome, Reason, outcome::Advice};
 
-use crate::scene::{DIGEST, PUSH_DOWN, RUN_FAILED, Scene, running, terminated};
+use crate::outcome::scene::{DIGEST, PUSH_DOWN, RUN_FAILED, Scene, running, terminated};
 
 #[test]
 fn the_last_failed_pod_tells_why_the_build_failed() {

@@ -3,7 +3,7 @@
 use serde_json::json;
 use slipway::domain::{Outcome, Phase, Reason, outcome::Advice};
 
-use crate::scene::{PUSH_DOWN, RUN_FAILED, Scene, running};
+use crate::outcome::scene::{PUSH_DOWN, RUN_FAILED, Scene, running};
 
 #[test]
 fn what_ended_is_final_once_the_job_says_so() {

@@ -6,7 +6,7 @@ use slipway::{
     launcher::outcome::{EXIT_CONTEXT_INVALID, EXIT_FETCH_FAILED},
 };
 
-use crate::scene::{DIGEST, PUSH_DOWN, RUN_FAILED, Scene, terminated, waiting};
+use crate::outcome::scene::{DIGEST, PUSH_DOWN, RUN_FAILED, Scene, terminated, waiting};
 
 #[test]
 fn what_was_done_to_a_pod_is_read_before_its_containers() {

@@ -3,7 +3,7 @@
 use serde_json::json;
 use slipway::domain::{Outcome, Phase, Reason};
 
-use crate::scene::{PUSH_DOWN, Scene, running, waiting};
+use crate::outcome::scene::{PUSH_DOWN, Scene, running, waiting};
 
 #[test]
 fn a_running_pod_has_the_phase_of_its_log() {

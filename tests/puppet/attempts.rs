@@ -8,10 +8,10 @@ use slipway::domain::{AttemptState, Reason, State};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 
 use crate::{
-    logs::Fault,
-    node::now,
-    recorded::Recorded,
-    world::{end, story},
+    puppet::logs::Fault,
+    puppet::node::now,
+    puppet::recorded::Recorded,
+    puppet::world::{end, story},
 };
 
 #[sqlx::test(migrations = false)]

@@ -9,7 +9,7 @@ use serde_json::json;
 use slipway::domain::{BuildId, State};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 
-use crate::world::{TOO_MUCH_CPU, World, story};
+use crate::puppet::world::{TOO_MUCH_CPU, World, story};
 
 const RACES: u64 = 40;
 

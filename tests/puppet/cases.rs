@@ -8,11 +8,11 @@ use slipway::domain::{BuildId, State};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 
 use crate::{
-    deletions,
-    node::now,
-    recorded::Recorded,
-    waiting,
-    world::{World, end, story},
+    puppet::deletions,
+    puppet::node::now,
+    puppet::recorded::Recorded,
+    puppet::waiting,
+    puppet::world::{World, end, story},
 };
 
 /// How a case ends.
@@ -97,7 +97,7 @@ async fn play(world: &World, case: &Case) -> Option<String> {
         () = play_pods(world, id, &recorded, case.pods > 1) => unreachable!("there may always be another pod"),
     };
     // Once it has ended, so has its Job: no pod comes after this.
-    let failed_or_complete = |seen: &crate::chronicle::Seen| {
+    let failed_or_complete = |seen: &crate::puppet::chronicle::Seen| {
         let conditions = seen.job(id)?.status.as_ref()?.conditions.clone()?;
         conditions
             .iter()

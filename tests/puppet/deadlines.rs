@@ -5,10 +5,10 @@ use slipway::domain::{BuildId, State};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 
 use crate::{
-    kubelet::{container, terminated},
-    recorded::Recorded,
-    setup::Setup,
-    world::{World, end, story},
+    puppet::kubelet::{container, terminated},
+    puppet::recorded::Recorded,
+    puppet::setup::Setup,
+    puppet::world::{World, end, story},
 };
 
 #[sqlx::test(migrations = false)]

@@ -9,9 +9,9 @@ use slipway::domain::{BuildId, State};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 
 use crate::{
-    recorded::Recorded,
-    setup::Setup,
-    world::{World, end, story},
+    puppet::recorded::Recorded,
+    puppet::setup::Setup,
+    puppet::world::{World, end, story},
 };
 
 const DIGEST: &str = "sha256:3333333333333333333333333333333333333333333333333333333333333333";

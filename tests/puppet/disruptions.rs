@@ -10,9 +10,9 @@ use slipway::domain::{BuildId, Reason, State};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 
 use crate::{
-    chronicle::Seen,
-    kubelet::{container, terminated},
-    world::{World, end, story},
+    puppet::chronicle::Seen,
+    puppet::kubelet::{container, terminated},
+    puppet::world::{World, end, story},
 };
 
 pub const SUCCEEDED: (State, Option<&str>, Option<i32>) = (State::Succeeded, None, None);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use slipway::domain::{Attempt, Build, BuildId};
 
-use crate::{chronicle::PATIENCE, world::World};
+use crate::{puppet::chronicle::PATIENCE, puppet::world::World};
 
 impl World {
     /// Waits until a build's row is as expected.

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use slipway::domain::{BuildId, State};
 use sqlx::types::Uuid;
 
-use crate::{chronicle::Seen, world::World};
+use crate::{puppet::chronicle::Seen, puppet::world::World};
 
 /// What the tables say of one build.
 #[derive(Debug, sqlx::FromRow)]

@@ -19,9 +19,9 @@ use tokio::{
 };
 
 use crate::{
-    cluster::object,
-    logs::Logs,
-    node::{Node, now},
+    puppet::logs::Logs,
+    puppet::node::{Node, now},
+    support::cluster::object,
 };
 
 /// What a kubelet keeps of a log's end as the termination message.

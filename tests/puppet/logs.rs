@@ -27,7 +27,7 @@ use tokio::{
 };
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
-use crate::chronicle::PATIENCE;
+use crate::puppet::chronicle::PATIENCE;
 
 /// What is wrong with a container's log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

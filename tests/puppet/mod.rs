@@ -5,8 +5,6 @@ mod attempts;
 mod cancelling;
 mod cases;
 mod chronicle;
-#[path = "../support/cluster.rs"]
-mod cluster;
 mod deadlines;
 mod deletions;
 mod disruptions;

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use slipway::domain::{Clock, SystemClock};
 use tokio::task::JoinHandle;
 
-use crate::cluster::object;
+use crate::support::cluster::object;
 
 /// The label and the taint of such nodes; the value is the node's name.
 pub const PUPPET: &str = "slipway.dev/puppet";

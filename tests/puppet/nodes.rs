@@ -7,12 +7,12 @@ use slipway::domain::{Attempt, BuildId, Reason, State};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 
 use crate::{
-    disruptions::{SUCCEEDED, pod_is_deleted, second_succeeds},
-    kubelet::container,
-    node::Node,
-    recorded::Recorded,
-    setup::Setup,
-    world::{end, story},
+    puppet::disruptions::{SUCCEEDED, pod_is_deleted, second_succeeds},
+    puppet::kubelet::container,
+    puppet::node::Node,
+    puppet::recorded::Recorded,
+    puppet::setup::Setup,
+    puppet::world::{end, story},
 };
 
 #[sqlx::test(migrations = false)]
@@ -62,10 +62,13 @@ async fn a_container_that_its_node_forgot_is_tried_again(_: PgPoolOptions, datab
 /// Taints of nodes that are down are tolerated for five minutes, unless somebody says otherwise.
 fn impatient(setup: &mut Setup) {
     for taint in ["not-ready", "unreachable"] {
-        setup.kubernetes.tolerations.push(crate::cluster::object(json!({
-            "key": format!("node.kubernetes.io/{taint}"), "operator": "Exists", "effect": "NoExecute",
-            "tolerationSeconds": 0,
-        })));
+        setup
+            .kubernetes
+            .tolerations
+            .push(crate::support::cluster::object(json!({
+                "key": format!("node.kubernetes.io/{taint}"), "operator": "Exists", "effect": "NoExecute",
+                "tolerationSeconds": 0,
+            })));
     }
 }
 
@@ -85,7 +88,7 @@ async fn a_node_that_is_lost_keeps_its_build_until_it_is_known_to_be_down(
         )
         .await;
         let (id, pod) = world.running_build(json!({ "max_retries": 0 })).await;
-        world.kubelet.logs.fault(&pod, crate::logs::Fault::Silent);
+        world.kubelet.logs.fault(&pod, crate::puppet::logs::Fault::Silent);
         world.kubelet.freeze(true);
         world.kubelet.node.is_ready(false).await;
         world

@@ -10,9 +10,9 @@ use slipway::domain::{BuildId, State};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 
 use crate::{
-    chronicle::Seen,
-    recorded::Recorded,
-    world::{World, end, story},
+    puppet::chronicle::Seen,
+    puppet::recorded::Recorded,
+    puppet::world::{World, end, story},
 };
 
 const MANY: usize = 500;

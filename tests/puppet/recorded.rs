@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use slipway::domain::BuildId;
 
-use crate::node::now;
+use crate::puppet::node::now;
 
 pub struct Recorded {
     statuses: Vec<Value>,

@@ -12,9 +12,9 @@ use slipway::{
 use sqlx::postgres::PgConnectOptions;
 
 use crate::{
-    chronicle::PATIENCE,
-    cluster::{config, object},
-    node::PUPPET,
+    puppet::chronicle::PATIENCE,
+    puppet::node::PUPPET,
+    support::cluster::{config, object},
 };
 
 /// What a test changes before its world begins.

@@ -13,9 +13,9 @@ use slipway::domain::{BuildId, State};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 
 use crate::{
-    recorded::Recorded,
-    setup::Setup,
-    world::{TOO_MUCH_CPU, World, end, story},
+    puppet::recorded::Recorded,
+    puppet::setup::Setup,
+    puppet::world::{TOO_MUCH_CPU, World, end, story},
 };
 
 /// Case, reason, words of the cluster's that the message must have.

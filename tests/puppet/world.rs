@@ -20,11 +20,11 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    chronicle::Chronicle,
-    cluster::{Place, object},
-    invariants,
-    kubelet::Kubelet,
-    setup::{self, Setup},
+    puppet::chronicle::Chronicle,
+    puppet::invariants,
+    puppet::kubelet::Kubelet,
+    puppet::setup::{self, Setup},
+    support::cluster::{Place, object},
 };
 
 /// CPU that no node has.

@@ -23,6 +23,7 @@ use kube::{
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 use slipway::{domain::BuildId, launcher::manifest::build_selector};
+use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 /// What a user applies, but for the service itself, which runs as a process of the test's.
 const MANIFESTS: [&str; 4] = [
@@ -71,7 +72,7 @@ pub fn nodes_are_here() -> bool {
 
 /// An administrator's configuration.
 pub async fn config() -> Config {
-    let _ = rustls::crypto::ring::default_provider().install_default();
+    super::process::install_crypto_provider();
     Config::from_custom_kubeconfig(kubeconfig(), &KubeConfigOptions::default())
         .await
         .expect("the kubeconfig is usable")
@@ -91,6 +92,14 @@ pub fn object<K: DeserializeOwned>(body: Value) -> K {
     serde_json::from_value(body).expect("the object is of its kind")
 }
 
+/// Held for reading by each test that has a place, and for writing by those that do something to the cluster itself.
+static CLUSTER: RwLock<()> = RwLock::const_new(());
+
+enum Turn {
+    Among(#[expect(dead_code, reason = "held")] RwLockReadGuard<'static, ()>),
+    Alone(#[expect(dead_code, reason = "held")] RwLockWriteGuard<'static, ()>),
+}
+
 /// A builds' namespace of a test's own, made by the deployment's manifests.
 pub struct Place {
     /// An administrator's client.
@@ -98,11 +107,22 @@ pub struct Place {
     /// The builds' namespace.
     pub namespace: String,
     volumes: Vec<String>,
+    _turn: Turn,
 }
 
 impl Place {
-    /// Applies the manifests under a name of its own.
+    /// Applies the manifests under a name of its own. A test has one place: for a second one it might wait for a test
+    /// that waits for it.
     pub async fn new() -> Self {
+        Self::make(Turn::Among(CLUSTER.read().await)).await
+    }
+
+    /// The same, once no other test has a place; none gets one before this is gone.
+    pub async fn alone() -> Self {
+        Self::make(Turn::Alone(CLUSTER.write().await)).await
+    }
+
+    async fn make(turn: Turn) -> Self {
         let client = client().await;
         let namespace = format!("slipway-test-{}", BuildId::generate());
         for manifest in MANIFESTS {
@@ -112,6 +132,7 @@ impl Place {
             client,
             namespace,
             volumes: Vec::new(),
+            _turn: turn,
         };
         // Pods are refused until their ServiceAccount is there.
         let exists = |found: Option<&ServiceAccount>| found.is_some();

@@ -63,7 +63,7 @@ impl Registry {
     }
 
     fn on(data: TempDir, address: &str, configuration: &str) -> Self {
-        let _ = rustls::crypto::ring::default_provider().install_default();
+        super::process::install_crypto_provider();
         let port = Port::reserve();
         let process = serve(&data, &port, configuration);
         Self {

@@ -43,7 +43,7 @@ impl Service {
 
     /// The same, answering on this address of the machine.
     pub fn on(host: IpAddr, name: &str, settings: &[(&str, &str)]) -> Self {
-        let _ = rustls::crypto::ring::default_provider().install_default();
+        super::process::install_crypto_provider();
         let port = Port::reserve();
         let address = SocketAddr::new(host, port.number());
         let mut settings: Vec<(String, String)> = settings

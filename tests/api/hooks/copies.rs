@@ -13,9 +13,9 @@ use sqlx::{
 
 use super::{COMMIT, SECRET, builds, deliver, deliveries, github_push};
 use crate::{
-    harness::{Harness, address},
-    retention::{KEEP, sweep},
-    triggers::{make, wanted},
+    api::harness::{Harness, address},
+    api::retention::{KEEP, sweep},
+    api::triggers::{make, wanted},
 };
 
 #[sqlx::test(migrations = false)]

@@ -11,8 +11,8 @@ use serde_json::{Value, json};
 use sha2::Sha256;
 
 use crate::{
-    harness::{Answer, Harness, request},
-    triggers::TRIGGERS,
+    api::harness::{Answer, Harness, request},
+    api::triggers::TRIGGERS,
 };
 
 pub const SECRET: &str = "It's-a-Secret-to-Everybody";

@@ -6,8 +6,8 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 
 use super::{COMMIT, NONE, SECRET, builds, deliver, deliver_event, deliveries, github_push, send};
 use crate::{
-    harness::Harness,
-    triggers::{TRIGGERS, make, wanted},
+    api::harness::Harness,
+    api::triggers::{TRIGGERS, make, wanted},
 };
 
 #[sqlx::test(migrations = false)]

@@ -14,8 +14,8 @@ use sqlx::{
 
 use super::{COMMIT, SECRET, builds, deliver, deliveries, github_push, hex_hmac, send};
 use crate::{
-    harness::{Harness, address},
-    triggers::{TRIGGERS, make, wanted},
+    api::harness::{Harness, address},
+    api::triggers::{TRIGGERS, make, wanted},
 };
 
 #[sqlx::test(migrations = false)]
