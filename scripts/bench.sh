@@ -2,7 +2,8 @@
 # The figures of performance, each beside its limit in the same run. docs/performance explains them.
 #
 # The arguments are groups of figures (all of them when none is named); --help says which there are, and what the
-# environment may set.
+# environment may set. PROFILE=dev takes what the tests have compiled already in place of a release build: its ratios
+# mean something, its absolute figures do not.
 set -euo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -19,7 +20,8 @@ need_rust
 # A thousand followers are as many connections, on both sides.
 ulimit -n "$(ulimit -H -n)"
 
-step "The release build"
-SQLX_OFFLINE=true cargo bench --no-run --locked --bench figures
+PROFILE=${PROFILE:-bench}
+step "The build, in the profile $PROFILE"
+SQLX_OFFLINE=true cargo bench --no-run --locked --profile "$PROFILE" --bench figures
 step "The figures"
-SQLX_OFFLINE=true cargo bench --quiet --locked --bench figures -- "$@"
+SQLX_OFFLINE=true cargo bench --quiet --locked --profile "$PROFILE" --bench figures -- "$@"

@@ -1,5 +1,7 @@
 #!/usr/bin/env bash
-# Writes .sqlx anew, or with --check says whether it fits the queries. On a throw-away Postgres with our migrations.
+# Runs clippy with a database, so that the same run checks the code and describes each query: sqlx's macros ask a
+# throw-away Postgres with our migrations, and write what it answers. That becomes .sqlx; with --check, it must be what
+# .sqlx holds already.
 set -euo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -12,13 +14,42 @@ done
 trap 'postgres_stop postgres; rm -rf "$STATE"' EXIT
 trap 'exit 130' INT TERM HUP
 
-command -v cargo-sqlx >/dev/null ||
-  fail "cargo-sqlx was not found: cargo install sqlx-cli --no-default-features --features postgres"
-need postgres=postgresql
-folder=$(postgres_home "$STATE/postgres")
-postgres_init "$folder" sqlx
-port=$(free_port 5460)
-postgres_start postgres "$folder" "$port" fsync=off
-export DATABASE_URL=postgres://postgres:sqlx@127.0.0.1:$port/postgres
-cargo sqlx migrate run --source migrations
-cargo sqlx prepare "$@" -- --locked --all-targets
+CHECK=
+case ${1:-} in
+  '') ;;
+  --check) CHECK=yes ;;
+  *) fail "the argument must be --check, or absent, not $1" ;;
+esac
+
+need postgres=postgresql psql=postgresql-client
+need_rust
+postgres_for_tests
+# sqlx makes this table when it migrates, and one of our queries reads it.
+mkdir "$STATE/sqlx"
+cat >"$STATE/sqlx/_sqlx_migrations.sql" <<'SQL'
+CREATE TABLE _sqlx_migrations (
+    version bigint PRIMARY KEY, description text NOT NULL, installed_on timestamptz NOT NULL DEFAULT now(),
+    success boolean NOT NULL, checksum bytea NOT NULL, execution_time bigint NOT NULL
+);
+SQL
+for file in "$STATE"/sqlx/*.sql migrations/*.sql; do
+  psql --no-psqlrc --quiet --set ON_ERROR_STOP=1 --single-transaction --dbname "$DATABASE_URL" --file "$file" \
+    >"$STATE/migration.log" 2>&1 || {
+    tail -n 25 "$STATE/migration.log" | quoted >&2
+    fail "$file cannot be applied"
+  }
+done
+
+# cargo knows nothing of the database: what it checked without one is not fresh.
+touch src/lib.rs
+export SQLX_OFFLINE=false SQLX_OFFLINE_DIR=$STATE/queries
+mkdir "$SQLX_OFFLINE_DIR"
+cargo clippy --locked --all-targets -- -D warnings 9>&-
+if [[ -n "$CHECK" ]]; then
+  diff --recursive --unified .sqlx "$SQLX_OFFLINE_DIR" || fail ".sqlx does not fit the queries: make sqlx"
+  info "clippy has no warnings, and .sqlx fits the $(find .sqlx -name '*.json' | wc -l) queries"
+else
+  rm -rf .sqlx
+  cp -r "$SQLX_OFFLINE_DIR" .sqlx
+  info "$(find .sqlx -name '*.json' | wc -l) queries are described in .sqlx"
+fi

@@ -90,7 +90,7 @@ async fn wake_ups(run: &mut Run, postgres: &Postgres) -> Result<()> {
             "a second",
             with,
         )
-        .beside("nobody told, nobody listening", without)
+        .beside_ours("nobody told, nobody listening", without)
         .goal(Goal::Ratio(0.95)),
     );
     Ok(())

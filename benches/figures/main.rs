@@ -50,7 +50,8 @@ const HELP: &str = "cargo bench --bench figures -- [GROUP…]
 Measures all groups of figures, or those that are named; the page docs/performance explains them.
 The environment:
   QUICK=1      smaller sizes and fewer rounds: under 5 minutes; what comes of it is left in target/bench
-  FLOOR=0.5    fail when a ratio falls below that share of its goal
+  FLOOR=0.5    fail when a ratio falls below that share of its goal (in the development profile, a ratio to
+               another program: below half that share)
   KEEP=1       keep the figures of the named groups in docs/performance, beside those of the others
   PEERS=1      other queues beside ours, too: the group peers
   MINUTES=60   of steady work, for the figure of memory over time";

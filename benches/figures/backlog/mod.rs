@@ -70,7 +70,7 @@ type Rates = (Vec<f64>, Vec<f64>);
 /// A figure of claims beside the short queue.
 fn claims(run: &mut Run, what: &str, (ours, limit): Rates, goal: Goal) {
     let figure = Figure::new(format!("claims, {what}"), "a second", ours);
-    run.figure(figure.beside("10 k queued", limit).goal(goal));
+    run.figure(figure.beside_ours("10 k queued", limit).goal(goal));
 }
 
 fn drawn(run: &mut Run, measured: &[(f64, Rates)]) {
@@ -131,7 +131,7 @@ async fn under_a_snapshot(run: &mut Run, queue: &mut Queue) -> Result<()> {
     let (first, last) = (rates(&points[..few]), rates(&points[points.len() - few..]));
     run.figure(
         Figure::new("claims, 10 M queued, under a snapshot of 60 s", "a second", last)
-            .beside("its beginning", first)
+            .beside_ours("its beginning", first)
             .goal(Goal::Ratio(0.5)),
     );
     run.curve(Curve {

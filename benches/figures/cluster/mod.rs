@@ -91,6 +91,7 @@ fn distributed(run: &mut Run, what: &str, ours: &[f64], beside: (&str, &[f64]), 
     for (name, percent, goal) in [("p50", 50.0, middle), ("p99", 99.0, Goal::None)] {
         let mut figure = Figure::new(format!("{what}, {name}"), "ms", vec![percentile(ours, percent)]);
         figure.limit = Some(Limit {
+            is_ours: false,
             title: beside.0.to_owned(),
             values: vec![percentile(beside.1, percent)],
         });

@@ -42,6 +42,9 @@ pub struct Limit {
     pub title: String,
     /// One value a round.
     pub values: Vec<f64>,
+    /// Whether it is a figure of ours, too: such a ratio means the same in every profile.
+    #[serde(default)]
+    pub is_ours: bool,
 }
 
 /// One figure.
@@ -114,8 +117,16 @@ impl Figure {
         self.limit = Some(Limit {
             title: title.to_owned(),
             values,
+            is_ours: false,
         });
         self
+    }
+
+    /// Beside another figure of ours.
+    pub fn beside_ours(self, title: &str, values: Vec<f64>) -> Self {
+        let mut figure = self.beside(title, values);
+        figure.limit.iter_mut().for_each(|limit| limit.is_ours = true);
+        figure
     }
 
     /// With a goal.
@@ -167,12 +178,17 @@ impl Report {
         print!("{}", table::terminal(self));
     }
 
-    /// The figures whose ratio is below this share of their goals.
+    /// The figures whose ratio is below this share of their goals. Without optimisation our code is slower beside
+    /// other programs, and half the share will do: what is found then is a statement a build where there was one for
+    /// many, not a tenth more of CPU time.
     pub fn below(&self, floor: f64) -> Vec<&Figure> {
         let figures = self.0.values().flat_map(|group| &group.figures);
         figures
-            .filter(|figure| match (figure.goal, figure.ratio()) {
-                (Goal::Ratio(least), Some(ratio)) => ratio.is_nan() || ratio < floor * least,
+            .filter(|figure| match (figure.goal, &figure.limit, figure.ratio()) {
+                (Goal::Ratio(least), Some(limit), Some(ratio)) => {
+                    let slower = cfg!(debug_assertions) && !limit.is_ours;
+                    ratio.is_nan() || ratio < floor * least * if slower { 0.5 } else { 1.0 }
+                }
                 _ => false,
             })
             .collect()
