@@ -50,6 +50,43 @@ async fn what_a_dead_notifier_had_claimed_is_sent_by_another(_: PgPoolOptions, d
 }
 
 #[sqlx::test(migrations = false)]
+async fn a_claim_whose_notifications_cannot_be_read_is_given_back_at_once(
+    _: PgPoolOptions,
+    database: PgConnectOptions,
+) {
+    let world = World::new(database).await;
+    let receiver = Receiver::new().await;
+    world.endpoint(&receiver.url).await;
+    world.queued().await;
+    // The claim itself does not read this table; what is needed to send does.
+    let mut other = world.sql.begin().await.expect("it begins");
+    sqlx::query("LOCK TABLE commit_statuses")
+        .execute(&mut *other)
+        .await
+        .expect("it is locked");
+    let store = world.store.clone();
+    let claiming = tokio::spawn(async move { store.claim_notifications(LIMITS).await });
+    let broken = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+        WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE '%commit_statuses%'";
+    while sqlx::query(broken)
+        .fetch_optional(&world.sql)
+        .await
+        .expect("it answers")
+        .is_none()
+    {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let claimed = claiming.await.expect("no panic");
+    assert!(claimed.is_err(), "{claimed:?}");
+    other.rollback().await.expect("it ends");
+    assert_eq!(
+        world.settle(&world.notifier()).await,
+        1,
+        "it is due now, not after the lease"
+    );
+}
+
+#[sqlx::test(migrations = false)]
 async fn two_notifiers_send_each_notification_once_and_in_order(
     _: PgPoolOptions,
     database: PgConnectOptions,

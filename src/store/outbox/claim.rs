@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::Due;
+use super::{Due, load::load_due};
 use crate::store::{Store, StoreError, begin};
 
 /// The advisory lock of claims: one at a time, so that the bound on each target holds over all replicas.
@@ -42,12 +42,15 @@ impl Store {
         )
         .fetch_all(&mut *db)
         .await?;
-        db.commit().await?;
-        if claimed.is_empty() {
-            return Ok(Vec::new());
-        }
         let ids: Vec<i64> = claimed.iter().map(|row| row.id).collect();
         let claims = claimed.into_iter().map(|row| (row.id, row.claim)).collect();
-        self.load_due(&ids, claims).await
+        // Read before the commit: a claim that is kept though its notification cannot be read would delay it by the
+        // whole lease. A row that nothing can read keeps its claim, so that it does not stop all others each time.
+        let due = load_due(&mut db, &ids, claims).await;
+        if matches!(due, Err(StoreError::Unavailable(_))) {
+            return due;
+        }
+        db.commit().await?;
+        due
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use jiff::Timestamp;
-use sqlx::types::Json;
+use sqlx::{PgConnection, types::Json};
 use uuid::Uuid;
 
 use crate::{
@@ -14,7 +14,7 @@ use crate::{
         provider::Provider,
     },
     store::{
-        Store, StoreError,
+        StoreError,
         rows::{Named, count},
     },
 };
@@ -110,41 +110,40 @@ struct Row {
     exit_code: Option<i32>,
 }
 
-impl Store {
-    pub(super) async fn load_due(
-        &self,
-        ids: &[i64],
-        claims: HashMap<i64, Uuid>,
-    ) -> Result<Vec<Due>, StoreError> {
-        let rows = sqlx::query_as!(
-            Row,
-            r#"
-            SELECT n.id, n.tries, n.round, n.type AS "kind: Named<EventType>",
-                n.at AS "at: jiff_sqlx::Timestamp", n.build_id, n.endpoint_id,
-                e.url AS "url?", e.format AS "format?: Named<Format>", e.secret AS "secret?",
-                CASE WHEN e.old_secret_until > now() THEN e.old_secret END AS old_secret,
-                c.provider AS "provider?: Named<Provider>", c.api_url AS "api_url?", c.repository AS "repository?",
-                c.commit_id AS "commit_id?", c.context AS "context?", t.id AS "trigger_id?",
-                t.status_token AS token,
-                s.spec AS "spec?: Json<BuildSpec>", s.created_at AS "created_at?: jiff_sqlx::Timestamp",
-                r.digest AS "digest: Named<Digest>", r.reason AS "reason: Named<Reason>", r.message, r.exit_code
-            FROM notifications n
-            LEFT JOIN endpoints e ON e.id = n.endpoint_id
-            LEFT JOIN commit_statuses c ON n.endpoint_id IS NULL AND c.build_id = n.build_id
-            LEFT JOIN triggers t ON t.id = c.trigger_id AND t.status_api_url = c.api_url
-            LEFT JOIN specs s ON s.build_id = n.build_id
-            LEFT JOIN results r ON r.build_id = n.build_id
-            WHERE n.id = ANY($1) ORDER BY n.id
-            "#,
-            ids
-        )
-        .fetch_all(&self.pool)
-        .await?;
-        let due = rows
-            .into_iter()
-            .filter_map(|row| Some((*claims.get(&row.id)?, row)));
-        due.map(|(claim, row)| row.into_due(claim)).collect()
-    }
+/// Reads what is needed to send the notifications with these numbers and claims.
+pub(super) async fn load_due(
+    db: &mut PgConnection,
+    ids: &[i64],
+    claims: HashMap<i64, Uuid>,
+) -> Result<Vec<Due>, StoreError> {
+    let rows = sqlx::query_as!(
+        Row,
+        r#"
+        SELECT n.id, n.tries, n.round, n.type AS "kind: Named<EventType>",
+            n.at AS "at: jiff_sqlx::Timestamp", n.build_id, n.endpoint_id,
+            e.url AS "url?", e.format AS "format?: Named<Format>", e.secret AS "secret?",
+            CASE WHEN e.old_secret_until > now() THEN e.old_secret END AS old_secret,
+            c.provider AS "provider?: Named<Provider>", c.api_url AS "api_url?", c.repository AS "repository?",
+            c.commit_id AS "commit_id?", c.context AS "context?", t.id AS "trigger_id?",
+            t.status_token AS token,
+            s.spec AS "spec?: Json<BuildSpec>", s.created_at AS "created_at?: jiff_sqlx::Timestamp",
+            r.digest AS "digest: Named<Digest>", r.reason AS "reason: Named<Reason>", r.message, r.exit_code
+        FROM notifications n
+        LEFT JOIN endpoints e ON e.id = n.endpoint_id
+        LEFT JOIN commit_statuses c ON n.endpoint_id IS NULL AND c.build_id = n.build_id
+        LEFT JOIN triggers t ON t.id = c.trigger_id AND t.status_api_url = c.api_url
+        LEFT JOIN specs s ON s.build_id = n.build_id
+        LEFT JOIN results r ON r.build_id = n.build_id
+        WHERE n.id = ANY($1) ORDER BY n.id
+        "#,
+        ids
+    )
+    .fetch_all(db)
+    .await?;
+    let due = rows
+        .into_iter()
+        .filter_map(|row| Some((*claims.get(&row.id)?, row)));
+    due.map(|(claim, row)| row.into_due(claim)).collect()
 }
 
 impl Row {
