@@ -1,7 +1,7 @@
 # Two commands matter: `make demo` and `make test`; on a real cluster, `make demo CLUSTER=1` and `make test-cluster`.
 .DEFAULT_GOAL := help
 comma := ,
-.PHONY: help demo test bench fuzz fuzz-api soak test-cluster cluster cluster-down check fmt openapi sqlx image ci
+.PHONY: help demo test test-postgres bench fuzz fuzz-api soak test-cluster cluster cluster-down check fmt openapi sqlx image ci
 
 help: ## Say what there is
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 22
@@ -11,6 +11,9 @@ demo: ## Run five builds, the last of them of a git push, and leave the service 
 
 test: ## Run all tests, on a Postgres of their own and a container engine (ARGS=… goes to cargo test)
 	@bash scripts/test.sh $(ARGS)
+
+test-postgres: ## Start a Postgres for tests and print its DATABASE_URL (STOP=1: end it)
+	@bash scripts/test-postgres.sh $(if $(STOP),--stop)
 
 bench: ## Measure the figures of docs/performance, each beside its limit (QUICK=1: in minutes; PROFILE=dev: without a release build; ONLY=creation,queue: some of them)
 	@QUICK=$(QUICK) PROFILE=$(PROFILE) FLOOR=$(FLOOR) KEEP=$(KEEP) MINUTES=$(MINUTES) PEERS=$(PEERS) bash scripts/bench.sh $(ONLY)
