@@ -1,7 +1,8 @@
 //! Slipway: an HTTP build queue behind a private registry.
 //!
-//! Requests come in over [`api`], wait in Postgres ([`store`]), are launched by the [`dispatcher`] through a
-//! [`launcher`] as one kaniko Job each, and end with a recorded outcome. `ARCHITECTURE.md` has the whole picture.
+//! Requests arrive over [`api`] and are queued in Postgres ([`store`]). The [`dispatcher`] launches each as
+//! one kaniko Job through a [`launcher`], and records its outcome. `ARCHITECTURE.md` describes the whole
+//! design.
 
 pub mod api;
 pub mod app;

@@ -1,30 +1,30 @@
-//! Stopping: first softly, so that what was begun is finished, then hard.
+//! Stops the process: a soft signal first, so that work in progress is completed, then a hard one.
 
 use std::{future::Future, time::Duration};
 
 use tokio::{signal::unix, sync::mpsc, task::JoinError};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-/// The two tokens that every background task watches.
+/// Cancellation tokens that every background task observes.
 #[derive(Debug, Clone, Default)]
 pub struct Tokens {
-    /// Take nothing new; finish what was begun.
+    /// Cancelled first: begin nothing new, and complete work in progress.
     pub soft: CancellationToken,
-    /// Stop now.
+    /// Cancelled last: stop at once.
     pub hard: CancellationToken,
 }
 
-/// A background task ended although nobody had asked it to: the process must not go on without it.
+/// Error: a background task panicked, or ended before the shutdown; the process must not run without it.
 #[derive(Debug, thiserror::Error)]
 #[error("the background task {task} ended by itself{}", if *panicked { " (panicked)" } else { "" })]
 pub struct TaskDied {
-    /// Which task.
+    /// Name of the task.
     pub task: &'static str,
-    /// Whether it panicked.
+    /// `true` if the task panicked.
     pub panicked: bool,
 }
 
-/// Owns the background tasks, and ends them.
+/// Owner of the background tasks, which it also ends.
 pub struct Shutdown {
     tokens: Tokens,
     tracker: TaskTracker,
@@ -34,7 +34,7 @@ pub struct Shutdown {
 }
 
 impl Shutdown {
-    /// A shutdown that gives tasks `grace` between the soft and the hard signal.
+    /// Creates a shutdown with the time `grace` between the soft and the hard signal.
     pub fn new(grace: Duration) -> Self {
         let (died_tx, died) = mpsc::channel(1);
         Self {
@@ -46,12 +46,12 @@ impl Shutdown {
         }
     }
 
-    /// The tokens to hand to tasks.
+    /// Returns the tokens for a task.
     pub fn tokens(&self) -> Tokens {
         self.tokens.clone()
     }
 
-    /// Runs a task that is expected to live until the soft signal.
+    /// Spawns a task that must run until the soft signal.
     pub fn spawn<F>(&self, task: &'static str, future: F)
     where
         F: Future<Output = ()> + Send + 'static,
@@ -63,7 +63,7 @@ impl Shutdown {
             let ended: Result<(), JoinError> = running.await;
             let panicked = ended.is_err();
             if panicked || !soft.is_cancelled() {
-                // A full channel means that another death ends the process already.
+                // A full channel means that another task's death ends the process already.
                 let _ = died.try_send(TaskDied { task, panicked });
             }
         });
@@ -72,7 +72,7 @@ impl Shutdown {
     /// Waits for SIGTERM, SIGINT or the death of a task, then stops everything.
     ///
     /// # Errors
-    /// [`TaskDied`], when that is why everything was stopped.
+    /// [`TaskDied`], if a task died before the shutdown or panicked during it.
     pub async fn run(mut self) -> Result<(), TaskDied> {
         let dead = tokio::select! {
             () = signalled() => None,

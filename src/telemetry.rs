@@ -1,25 +1,25 @@
-//! Logs and metrics of the process itself.
+//! Sets up the logs and metrics of the process.
 
 use std::{io::IsTerminal, time::Duration};
 
 use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandle};
 use tracing_subscriber::{EnvFilter, layer::SubscriberExt, util::SubscriberInitExt};
 
-/// How log lines look.
+/// Format of log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum LogFormat {
     /// `pretty` on a terminal, `json` elsewhere.
     Auto,
-    /// For people.
+    /// Text for people.
     Pretty,
     /// One JSON object a line.
     Json,
 }
 
-/// Sends log lines of `filter` (as `RUST_LOG` is written) to standard error.
+/// Writes log lines that pass `filter` (in the syntax of `RUST_LOG`) to standard error.
 ///
 /// # Errors
-/// A sentence, when the filter cannot be parsed.
+/// A sentence, if the filter cannot be parsed.
 pub fn start_logs(format: LogFormat, filter: &str) -> Result<(), String> {
     let filter = EnvFilter::try_new(filter).map_err(|error| format!("--log {filter:?}: {error}"))?;
     let terminal = std::io::stderr().is_terminal();
@@ -45,17 +45,17 @@ pub fn start_logs(format: LogFormat, filter: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// Seconds: from a millisecond, for requests and queries, to a day, for builds.
+/// Buckets of histograms in seconds: from a millisecond, for requests and queries, to a day, for builds.
 const SECONDS: [f64; 17] = [
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0, 300.0, 1_800.0, 7_200.0,
     86_400.0,
 ];
 
-/// How often the values of histograms are summed up.
+/// Interval at which the values of histograms are summed up.
 const SUM_UP: Duration = Duration::from_secs(5);
 
-/// Sums up the values of histograms at intervals, without end: each value is kept by itself until then, or until somebody
-/// reads the metrics, which may be never.
+/// Sums up the values of histograms at intervals, without end. Otherwise each value would be stored until the
+/// metrics are read, which may never happen.
 pub async fn sum_up(metrics: PrometheusHandle) {
     at_intervals(|| metrics.run_upkeep()).await;
 }
@@ -68,7 +68,8 @@ async fn at_intervals(act: impl Fn()) {
     }
 }
 
-/// Starts to collect the metrics of this process; the handle renders them for Prometheus. [`sum_up`] must run beside.
+/// Starts to collect the metrics of this process; the handle renders them for Prometheus. [`sum_up`] must run
+/// too.
 ///
 /// # Errors
 /// When a recorder is installed already.

@@ -1,4 +1,4 @@
-//! The launcher that the settings ask for, and whether it answers.
+//! Creates the configured launcher, and probes it.
 
 use std::{sync::Arc, time::Duration};
 
@@ -13,12 +13,12 @@ use crate::{
     launcher::{Launcher, engine::Engine, kubernetes::Kubernetes, noop::Noop},
 };
 
-/// How often the launcher is asked whether it answers.
+/// Interval of the probes.
 const PROBE_INTERVAL: Duration = Duration::from_secs(5);
-/// How long it may take to answer.
+/// Time limit of a probe.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Makes the launcher. The cluster or engine need not answer yet.
+/// Creates the launcher. The cluster or engine need not answer yet.
 pub(super) async fn make(args: &ServeArgs) -> Result<Arc<dyn Launcher>> {
     Ok(match args.launcher {
         LauncherKind::Kubernetes => {
@@ -47,7 +47,7 @@ pub(super) async fn make(args: &ServeArgs) -> Result<Arc<dyn Launcher>> {
     })
 }
 
-/// Tells `/readyz` whether the launcher answers, until `stop`.
+/// Probes the launcher until `stop`, and reports its condition to `/readyz`.
 pub(super) async fn probe(
     launcher: Arc<dyn Launcher>,
     condition: watch::Sender<Condition>,

@@ -1,4 +1,4 @@
-//! Composition: which parts make up the service.
+//! Composes the service from its parts.
 
 mod launcher;
 mod secrets;
@@ -23,7 +23,7 @@ use crate::{
     telemetry,
 };
 
-/// Does what the command line asks for; says what went wrong in a sentence.
+/// Runs the command, and prints the error if it fails.
 pub fn run(cli: Cli) -> ExitCode {
     install_tls();
     let done = match cli.command {
@@ -47,11 +47,11 @@ pub fn run(cli: Cli) -> ExitCode {
     }
 }
 
-/// The one provider of cryptography for every TLS connection of this process.
+/// Installs the cryptography provider for all TLS connections of this process.
 fn install_tls() {
     static ONCE: OnceLock<()> = OnceLock::new();
     ONCE.get_or_init(|| {
-        // Fails only where a provider is installed already, which serves as well.
+        // An error means that a provider is installed already, which serves as well.
         let _ = rustls::crypto::ring::default_provider().install_default();
     });
 }
@@ -61,7 +61,7 @@ fn in_runtime(work: impl Future<Output = Result<()>>) -> Result<()> {
     runtime.context("the runtime cannot be started")?.block_on(work)
 }
 
-/// Asks a service. What still waits for this machine, such as standard input, is not waited for at the end.
+/// Runs a client command. The shutdown does not wait for blocking reads such as those of standard input.
 fn ask(command: cli::Command) -> ExitCode {
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
@@ -79,7 +79,7 @@ fn print_completions(shell: clap_complete::Shell) -> Result<()> {
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut Cli::command(), "slipway", &mut script);
     match std::io::stdout().write_all(&script) {
-        // Whoever reads it has seen enough.
+        // The reader has closed the pipe, which is no error.
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
         written => Ok(written?),
     }
@@ -101,7 +101,7 @@ async fn migrate(args: MigrateArgs) -> Result<()> {
     Ok(())
 }
 
-/// Runs in a build's init container: its exit code is what the build's failure is read from.
+/// Runs in a build's init container; the exit code determines the build's failure reason.
 fn fetch(args: FetchContextArgs) -> ExitCode {
     let token = std::env::var(TOKEN_VARIABLE).ok().map(SecretString::from);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();

@@ -1,4 +1,4 @@
-//! The secrets that the operator's settings name, which no log may show.
+//! Reads the secrets in the operator's settings, which logs must not show.
 
 use std::{fs, path::Path};
 
@@ -9,10 +9,10 @@ use crate::{
     domain::log::{Known, credentials},
 };
 
-/// The most that a file of secrets may hold: each byte of it costs some of memory.
+/// Largest size in bytes of a file of secrets: each of its bytes costs several of memory.
 const MOST: u64 = 1 << 20;
 
-/// All of them. A file of values that cannot be read is an error, since logs would show what they must not.
+/// Returns the secrets to mask. An unreadable file of values is an error, since logs would show them.
 pub(super) fn known(args: &ServeArgs) -> Result<Known> {
     let mut values = Vec::new();
     if let Some(path) = &args.dispatch.log_mask_file {
@@ -27,7 +27,7 @@ pub(super) fn known(args: &ServeArgs) -> Result<Known> {
     {
         match read(path) {
             Ok(config) => values.extend(credentials(&config)),
-            // Builds that need it will say so; there is nothing in it then that a log could show.
+            // Builds that need the file will fail with the reason; without it, no log can show its content.
             Err(error) => {
                 tracing::warn!(path = %path.display(), error = %error, "the registry credentials cannot be read")
             }

@@ -1,4 +1,4 @@
-//! `slipway serve`: the service.
+//! Implements `slipway serve`.
 
 use std::{sync::Arc, time::Duration};
 
@@ -24,14 +24,14 @@ use crate::{
     telemetry,
 };
 
-/// Launches that one process has under way at once: enough to keep an API server busy.
+/// Launches that one process has in flight at once; enough to keep an API server busy.
 const LAUNCHES: usize = 64;
-/// How often a build that waits for its container is looked at.
+/// Interval at which a build that waits for its container is observed.
 const WAITING_RECHECK: Duration = Duration::from_secs(5);
-/// How often a Job that vanished is made again.
+/// Number of times that a vanished Job is created again.
 const MAX_RELAUNCHES: u32 = 3;
 
-/// Runs the service until it is told to stop.
+/// Runs the service until a signal or the death of a task stops it.
 pub(super) async fn serve(args: ServeArgs) -> Result<()> {
     telemetry::start_logs(args.log.log_format, &args.log.log).map_err(anyhow::Error::msg)?;
     args.http.check().map_err(anyhow::Error::msg)?;
@@ -57,7 +57,7 @@ pub(super) async fn serve(args: ServeArgs) -> Result<()> {
     shutdown.spawn("metrics", {
         let (metrics, soft) = (metrics.clone(), tokens.soft.clone());
         async move {
-            // Without an end of its own, it ends here.
+            // The task has no end of its own.
             soft.run_until_cancelled(telemetry::sum_up(metrics)).await;
         }
     });
@@ -116,7 +116,7 @@ pub(super) async fn serve(args: ServeArgs) -> Result<()> {
     Ok(())
 }
 
-/// Where bytes are kept outside the database. Only processes that answer the API need it.
+/// Storages outside the database. Only processes that serve the API need them.
 struct Storages {
     contexts: Blobs,
     log_archive: Option<LogArchive>,
@@ -145,7 +145,7 @@ impl Storages {
     }
 }
 
-/// What tells others of builds.
+/// Creates the notifier.
 fn notifier(args: &ServeArgs, store: &Store, keyring: Option<Arc<Keyring>>) -> Result<Notifier> {
     let options = notifier::Options {
         reachable: args.notify.reachable(),
@@ -156,7 +156,7 @@ fn notifier(args: &ServeArgs, store: &Store, keyring: Option<Arc<Keyring>>) -> R
     Notifier::new(store.clone(), options, Arc::new(SystemClock)).context("notifications cannot be sent")
 }
 
-/// Tells others of builds as soon as the database has its schema.
+/// Runs the notifier as soon as the database has its schema.
 fn notify(notifier: Notifier, shutdown: &Shutdown, prepared: Arc<SetOnce<()>>) {
     let tokens = shutdown.tokens();
     shutdown.spawn("notifications", async move {
@@ -166,7 +166,7 @@ fn notify(notifier: Notifier, shutdown: &Shutdown, prepared: Arc<SetOnce<()>>) {
     });
 }
 
-/// The REST API.
+/// Creates the router of the REST API, and starts its tasks.
 fn rest(
     args: &ServeArgs,
     shutdown: &Shutdown,
@@ -199,7 +199,7 @@ fn rest(
         state = state.without_authentication();
     }
     let router = api::router(state);
-    // The batcher ends when the last handle to it is dropped, which the router holds until the listener has ended.
+    // The batcher ends when its last handle is dropped; the router holds one until the listener has ended.
     shutdown.spawn("creations", async move {
         batcher.await;
         soft.cancelled().await;
@@ -207,13 +207,13 @@ fn rest(
     router
 }
 
-/// What comes before the work.
+/// Work that precedes everything else.
 struct Preparation {
-    /// Whether the migrations are to be applied.
+    /// `true` if the migrations must be applied.
     migrate: bool,
-    /// Whether clients need tokens.
+    /// `true` if clients need tokens.
     tokens: bool,
-    /// Set when it is over.
+    /// Set when the preparation is complete.
     prepared: Arc<SetOnce<()>>,
 }
 
@@ -222,9 +222,9 @@ impl Preparation {
         if self.migrate {
             migrated(store).await;
         }
-        // Nobody else sets it.
+        // Nothing else sets it.
         drop(self.prepared.set(()));
-        // Who starts a service for the first time is told how to open it.
+        // The operator of a new service needs the command that creates the first token.
         if self.tokens && matches!(store.has_tokens().await, Ok(false)) {
             tracing::warn!(
                 "there is no token yet, so that nobody can use the API; make the first: \
@@ -234,7 +234,7 @@ impl Preparation {
     }
 }
 
-/// Waits for the database's schema, then dispatches and removes what is old.
+/// Prepares the database, then runs the dispatcher and the removal of expired data.
 async fn background(
     preparation: Preparation,
     store: Store,
@@ -264,7 +264,7 @@ async fn background(
     );
 }
 
-/// Applies the migrations as soon as the database lets it.
+/// Applies the migrations, and tries again until it succeeds.
 async fn migrated(store: &Store) {
     let mut said = false;
     while let Err(error) = store.migrate().await {

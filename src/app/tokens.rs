@@ -1,4 +1,4 @@
-//! `slipway token` on the database itself: for the first token, and for whoever has lost theirs.
+//! Implements `slipway token` directly on the database: for the first token, and for lost ones.
 
 use std::time::Duration;
 
@@ -11,10 +11,10 @@ use crate::{
     store::{Store, StoreOptions},
 };
 
-/// Tokens that are read at once.
+/// Tokens in one page.
 const PAGE: u32 = 100;
 
-/// Does what was asked for.
+/// Runs the subcommand.
 pub(super) async fn run(args: TokenArgs) -> Result<()> {
     let url = args.database_url().context("--database-url is missing")?;
     let store = store(url.clone())?;
@@ -43,7 +43,7 @@ pub(super) async fn run(args: TokenArgs) -> Result<()> {
     Ok(())
 }
 
-/// One token a line, newest first.
+/// Prints one token a line, newest first.
 async fn list(store: &Store, project: Option<&ProjectName>) -> Result<()> {
     let mut before = None;
     loop {

@@ -1,6 +1,6 @@
-//! Old logs as objects: compressed chunks one after the other, so that a stretch is read by one range request.
+//! Stores old logs as objects of compressed chunks, so that one range request reads a part of a log.
 //!
-//! Every chunk but the last holds [`CHUNK`] bytes of the log, and the database keeps where each one ends.
+//! Every chunk but the last holds [`CHUNK`] bytes of the log, and the database stores the end of each.
 
 use bytes::Bytes;
 
@@ -10,25 +10,25 @@ use crate::domain::{
     log_chunk::{CHUNK, pack, unpack},
 };
 
-/// An archived log could not be had.
+/// Error of reading an archived log.
 #[derive(Debug, thiserror::Error)]
 pub enum ArchiveError {
-    /// The storage could not be used.
+    /// The storage failed.
     #[error(transparent)]
     Storage(#[from] BlobError),
-    /// There is no such object.
+    /// The object does not exist.
     #[error("{0} is not in the archive")]
     Missing(BlobName),
-    /// The object is not what was put there.
+    /// The content of the object is not that of the log.
     #[error("{0} in the archive is damaged")]
     Damaged(BlobName),
 }
 
-/// The archive of logs. Cheap to clone.
+/// Archive of logs. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct LogArchive(Blobs);
 
-/// A log on its way into the archive.
+/// Writer of one log.
 pub struct LogWriter {
     upload: Upload,
     waiting: Vec<u8>,
@@ -37,12 +37,12 @@ pub struct LogWriter {
 }
 
 impl LogArchive {
-    /// An archive in this storage.
+    /// Creates an archive in this storage.
     pub fn new(blobs: Blobs) -> Self {
         Self(blobs)
     }
 
-    /// Begins to write the log of an attempt. Nothing is to be seen of it before [`LogWriter::finish`].
+    /// Begins to write the log of an attempt. It is not visible before [`LogWriter::finish`].
     ///
     /// # Errors
     /// When the storage cannot be used.
@@ -56,10 +56,10 @@ impl LogArchive {
         })
     }
 
-    /// The bytes of a log from `offset` up to `end`, whose chunks end at `ends`.
+    /// Reads the bytes of a log from `offset` up to `end`; its chunks end at `ends`.
     ///
     /// # Errors
-    /// When the object cannot be read, or is not the log's.
+    /// When the object cannot be read, or is damaged.
     pub async fn read(
         &self,
         (build, attempt): (BuildId, &str),
@@ -88,7 +88,7 @@ impl LogArchive {
             .ok_or(ArchiveError::Damaged(name))
     }
 
-    /// Removes the log of an attempt. It need not be there.
+    /// Removes the log of an attempt if it exists.
     ///
     /// # Errors
     /// When the storage cannot be used.
@@ -97,7 +97,7 @@ impl LogArchive {
     }
 }
 
-/// The chunk that holds a byte.
+/// Returns the number of the chunk that contains a byte.
 fn chunk_of(offset: u64) -> usize {
     position(offset / CHUNK as u64)
 }
@@ -106,7 +106,7 @@ fn position(offset: u64) -> usize {
     usize::try_from(offset).unwrap_or(usize::MAX)
 }
 
-/// What is in these chunks, the first of which begins at `from` in the object; `None` if they are no chunks.
+/// Unpacks chunks, the first of which begins at `from` in the object; `None` if they are damaged.
 fn unpacked(packed: &[u8], from: u64, ends: &[u64]) -> Option<Vec<u8>> {
     let mut bytes = Vec::with_capacity(ends.len() * CHUNK);
     let mut start = 0;
@@ -135,7 +135,7 @@ impl LogWriter {
         Ok(())
     }
 
-    /// Makes the log visible, whole; answers where its chunks end.
+    /// Completes the log, makes it visible, and returns the ends of its chunks.
     ///
     /// # Errors
     /// When the storage cannot be used.

@@ -1,4 +1,4 @@
-//! Where large bytes are kept, outside the database: uploaded contexts and old logs, in a local folder or a bucket.
+//! Stores large objects outside the database: uploaded contexts and old logs, in a local folder or a bucket.
 
 mod log_archive;
 mod name;
@@ -24,50 +24,50 @@ pub use self::{
     upload::Upload,
 };
 
-/// Buckets want parts of at least 5 MiB.
+/// Size of a part in a bucket; buckets accept no smaller ones.
 const BUCKET_PART: usize = 5 << 20;
-/// A local file can be written in small pieces.
+/// Size of a part in a folder; a local file can be written in small pieces.
 const FILE_PART: usize = 256 << 10;
 
-/// The storage could not be used.
+/// Error of the object storage.
 #[derive(Debug, thiserror::Error)]
 pub enum BlobError {
-    /// The setting does not say where the storage is: a sentence.
+    /// The setting names no storage; the text is the reason.
     #[error("{0}")]
     Setting(String),
-    /// It does not answer, or refuses.
+    /// The storage does not answer, or refuses the request.
     #[error("the object storage failed")]
     Store(#[from] object_store::Error),
-    /// What half an upload left cannot be removed.
+    /// The rest of an incomplete upload cannot be removed.
     #[error("the folder cannot be written")]
     Folder(#[from] std::io::Error),
 }
 
-/// One storage. Cheap to clone.
+/// One object storage. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Blobs {
     store: Arc<dyn ObjectStore>,
-    /// The folder inside the bucket.
+    /// Path inside the bucket.
     prefix: Path,
-    /// The folder of this machine, where it is one.
+    /// Folder of this machine, if the storage is one.
     folder: Option<Arc<PathBuf>>,
     part: usize,
 }
 
-/// An object that is being read.
+/// An object that is open for reading.
 pub struct Blob {
-    /// Its size in bytes.
+    /// Size in bytes.
     pub size: u64,
-    /// Its bytes.
+    /// Content.
     pub bytes: BoxStream<'static, object_store::Result<Bytes>>,
 }
 
 impl Blobs {
-    /// The storage at a local folder (made if it is missing), or at `file://`, `s3://`, `gs://` or `az://`; credentials
-    /// come from the cloud's usual variables.
+    /// Opens the storage at a local folder (created if it is missing), or at `file://`, `s3://`, `gs://` or
+    /// `az://`; credentials come from the cloud's usual variables.
     ///
     /// # Errors
-    /// A sentence, when there is no such storage.
+    /// A sentence, if there is no such storage.
     pub fn from_url(text: &str) -> Result<Self, BlobError> {
         let Ok(url) = Url::parse(text) else {
             return Self::folder(FilePath::new(text));
@@ -110,7 +110,7 @@ impl Blobs {
         std::fs::create_dir_all(path).map_err(|error| {
             BlobError::Setting(format!("cannot make the folder {}: {error}", path.display()))
         })?;
-        // What was answered for must outlive a power cut.
+        // Acknowledged data must survive a power failure.
         let store = LocalFileSystem::new_with_prefix(path)?.with_fsync(true);
         Ok(Self {
             store: Arc::new(store),
@@ -120,7 +120,7 @@ impl Blobs {
         })
     }
 
-    /// Begins to write an object. Nothing is to be seen of it before [`Upload::finish`].
+    /// Begins to write an object. It is not visible before [`Upload::finish`].
     ///
     /// # Errors
     /// When the storage cannot be used.
@@ -129,7 +129,7 @@ impl Blobs {
         Ok(Upload::new(upload, self.part))
     }
 
-    /// Opens an object for reading. `None`: it is not there.
+    /// Opens an object for reading; `None` if it does not exist.
     ///
     /// # Errors
     /// When the storage cannot be used.
@@ -144,7 +144,7 @@ impl Blobs {
         }
     }
 
-    /// Reads a part of an object. `None`: it is not there.
+    /// Reads a part of an object; `None` if it does not exist.
     ///
     /// # Errors
     /// When the storage cannot be used, or the object has no such part.
@@ -156,8 +156,8 @@ impl Blobs {
         }
     }
 
-    /// Removes an object and, in a local folder, what a crash left of its upload (parts in a bucket are the bucket's
-    /// to remove, by a lifecycle rule). It need not be there.
+    /// Removes an object if it exists and, in a local folder, the rest of an upload after a crash. In a
+    /// bucket, a lifecycle rule must remove the parts.
     ///
     /// # Errors
     /// When the storage cannot be used.
@@ -170,7 +170,7 @@ impl Blobs {
         let Some(folder) = &self.folder else {
             return Ok(());
         };
-        // The name that the first upload of an object bears until it is finished; ours are uploaded once.
+        // Name of an object's first upload until it is finished; objects here are uploaded once.
         match tokio::fs::remove_file(folder.join(format!("{path}#1"))).await {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.into()),
             _ => Ok(()),

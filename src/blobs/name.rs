@@ -1,4 +1,4 @@
-//! What objects are called.
+//! Defines the names of objects.
 
 use std::fmt;
 
@@ -6,7 +6,7 @@ use object_store::path::Path;
 
 use crate::domain::{BuildId, ContextId};
 
-/// The name of an object: it follows from what is in it, so that nobody has to look for it.
+/// Name of an object; it is derived from the ids of its content, so that no lookup is needed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BlobName(Name);
 
@@ -17,17 +17,17 @@ enum Name {
 }
 
 impl BlobName {
-    /// An uploaded context.
+    /// Returns the name of an uploaded context.
     pub fn context(id: ContextId) -> Self {
         Self(Name::Context(id))
     }
 
-    /// The log of an attempt.
+    /// Returns the name of an attempt's log.
     pub fn log(build: BuildId, attempt: &str) -> Self {
         Self(Name::Log(build, attempt.to_owned()))
     }
 
-    /// Its path below a folder. Whatever an attempt is called, it stays below it.
+    /// Returns the path below a folder. An attempt's name cannot lead out of the folder.
     pub(super) fn within(&self, folder: &Path) -> Path {
         match &self.0 {
             Name::Context(id) => folder.clone().join("contexts").join(format!("{id}.tar.gz")),

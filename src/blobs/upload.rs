@@ -1,14 +1,14 @@
-//! Objects on their way into the storage.
+//! Writes objects to the storage.
 
 use bytes::Bytes;
 use object_store::{MultipartUpload, WriteMultipart};
 
 use super::BlobError;
 
-/// Parts that are under way while the next one is received.
+/// Parts that may be in flight while the next one is received.
 const PARTS_UNDER_WAY: usize = 2;
 
-/// An object that is being written. Dropped before it is finished, it leaves nothing behind.
+/// An object that is being written. If it is dropped before [`Upload::finish`], its parts are removed.
 pub struct Upload {
     writer: Option<WriteMultipart>,
 }
@@ -20,20 +20,20 @@ impl Upload {
         }
     }
 
-    /// Adds bytes, as fast as the storage takes them.
+    /// Adds bytes, and waits while too many parts are in flight.
     ///
     /// # Errors
     /// When the storage cannot be used.
     pub async fn write(&mut self, bytes: Bytes) -> Result<(), BlobError> {
         if let Some(writer) = &mut self.writer {
             writer.wait_for_capacity(PARTS_UNDER_WAY).await?;
-            // Copied on purpose: received pieces are small parts of large buffers, which would be kept alive.
+            // Copied on purpose: received pieces are small slices of large buffers, which they keep alive.
             writer.write(&bytes);
         }
         Ok(())
     }
 
-    /// Makes the object visible, whole.
+    /// Completes the object and makes it visible.
     ///
     /// # Errors
     /// When the storage cannot be used.
@@ -50,7 +50,7 @@ impl Drop for Upload {
         let Some(writer) = self.writer.take() else {
             return;
         };
-        // A file is removed by its own writer; parts in a bucket stay, and cost money, until they are given up.
+        // A file is removed by its own writer; parts in a bucket stay, and cost money, until the abort.
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             runtime.spawn(async move {
                 if let Err(error) = writer.abort().await {

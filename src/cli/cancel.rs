@@ -1,4 +1,4 @@
-//! `slipway cancel`.
+//! Implements `slipway cancel`.
 
 use clap::Args;
 
@@ -9,19 +9,19 @@ use super::{
     settings::{Output, ServiceArgs},
 };
 
-/// The settings of `slipway cancel`.
+/// Arguments of `slipway cancel`.
 #[derive(Debug, Args)]
 pub struct CancelArgs {
     /// The builds
     #[arg(required = true, value_name = "ID")]
     ids: Vec<BuildRef>,
 
-    /// The service.
+    /// Options of the service and the output.
     #[command(flatten)]
     pub(super) service: ServiceArgs,
 }
 
-/// Cancels all that can be cancelled; the first failure is the command's.
+/// Cancels every build of the list; the exit code is that of the first failure.
 pub(super) async fn run(args: CancelArgs, screen: &mut Screen) -> Result<Ending, Failure> {
     let settings = args.service.settings()?;
     let mut failed = None;

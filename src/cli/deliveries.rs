@@ -1,4 +1,4 @@
-//! `slipway deliveries`.
+//! Implements `slipway deliveries`.
 
 use clap::{Args, Subcommand};
 use serde_json::json;
@@ -14,27 +14,27 @@ use crate::{
     domain::{Clock, DeliveryId, TriggerId, delivery::Verdict},
 };
 
-/// The settings of `slipway deliveries`.
+/// Arguments of `slipway deliveries`.
 #[derive(Debug, Args)]
 pub struct DeliveriesArgs {
-    /// What to do.
+    /// Subcommand to run.
     #[command(subcommand)]
     command: DeliveriesCommand,
 
-    /// The service.
+    /// Options of the service and the output.
     #[command(flatten)]
     pub(super) service: ServiceArgs,
 }
 
-/// What can be done with deliveries.
+/// Subcommands of `slipway deliveries`.
 #[derive(Debug, Subcommand)]
 enum DeliveriesCommand {
-    /// List what called a trigger, newest first.
+    /// List a trigger's deliveries, newest first.
     #[command(visible_alias = "ls")]
     List {
         /// The trigger
         trigger: TriggerId,
-        /// Only those of which this came: built, duplicate, skipped or refused
+        /// Only deliveries with this verdict: built, duplicate, skipped or refused
         #[arg(long, value_name = "VERDICT")]
         verdict: Option<Verdict>,
     },
@@ -43,11 +43,11 @@ enum DeliveriesCommand {
         /// The delivery
         id: DeliveryId,
     },
-    /// Look at a delivery again, by the rules as they are now.
+    /// Evaluate a delivery again, by the trigger's present rules.
     Replay {
         /// The delivery
         id: DeliveryId,
-        /// Build also what is being built, or was
+        /// Also build commits that the same rule has built, or is building
         #[arg(long)]
         again: bool,
     },
@@ -76,8 +76,8 @@ pub(super) async fn run(
     Ok(Ending::Done)
 }
 
-/// Prints what came of a delivery that was asked for: its builds, one a line. Where there are none, this says why, and
-/// is no success.
+/// Prints the builds that a delivery or a manual build led to, one a line. Without any build it prints the
+/// reason and ends with the exit code of a failed build.
 pub(super) fn came_of(
     delivery: &Json<Delivery>,
     settings: &Settings,

@@ -1,4 +1,4 @@
-//! Builds in words.
+//! Describes builds in words.
 
 use jiff::Timestamp;
 use owo_colors::Style;
@@ -9,7 +9,7 @@ use crate::{
     domain::State,
 };
 
-/// How far a build has come: `building, step 3 of 7: RUN make`.
+/// Describes a build's progress: `building, step 3 of 7: RUN make`.
 pub(super) fn progress(build: &Build) -> String {
     let state = build.state.to_string();
     match build.state {
@@ -48,13 +48,13 @@ fn of_place(place: &Place) -> String {
     text
 }
 
-/// What it waits for, in words.
+/// Returns the cause of a wait, in words.
 fn why(waiting: &Waiting) -> Option<String> {
     let why = waiting.message.as_deref().or(waiting.reason.as_deref());
     why.map(|why| plain(why).trim_end_matches('.').to_owned())
 }
 
-/// `step 3 of 7: RUN make`
+/// Describes a step: `step 3 of 7: RUN make`.
 pub(super) fn of_step(step: &Step) -> String {
     let instruction = plain(&step.instruction);
     match step.total {
@@ -63,7 +63,7 @@ pub(super) fn of_step(step: &Step) -> String {
     }
 }
 
-/// What came of a build, once it has ended: the first line is a sentence.
+/// Describes the result of a build that has ended; the first line is complete by itself.
 pub(super) fn outcome(build: &Build) -> String {
     let mut text = build.state.to_string();
     if let Some(newer) = build.superseded_by {
@@ -105,7 +105,7 @@ fn whose(class: &str) -> String {
     }
 }
 
-/// Where a build's context comes from, in one line.
+/// Describes the source of a build's context in one line.
 pub(super) fn source(build: &Build) -> String {
     let mut parts = Vec::new();
     for (kind, fields) in &build.spec.source {
@@ -119,7 +119,7 @@ pub(super) fn source(build: &Build) -> String {
     parts.join(" ")
 }
 
-/// How long a build took, or has taken so far.
+/// Returns the time that a build took, or has taken so far.
 pub(super) fn took(build: &Build, now: Timestamp) -> String {
     let Some(from) = build.started_at else {
         return String::new();
@@ -127,7 +127,7 @@ pub(super) fn took(build: &Build, now: Timestamp) -> String {
     span(between(from, build.finished_at.unwrap_or(now)))
 }
 
-/// The colour of a state.
+/// Returns a state's colour.
 pub(super) fn style(state: State) -> Style {
     match state {
         State::Succeeded => Style::new().green(),

@@ -1,38 +1,38 @@
-//! How a command ends: its exit code, and a sentence that says what to do.
+//! Defines the ends of a command: exit codes and error messages.
 
 use std::{fmt::Write, io, process::ExitCode};
 
 use super::screen::span;
 use crate::client::{ClientError, Problem};
 
-/// The end of a command that did what it was asked to.
+/// End of a command that did its work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ending {
-    /// All is well.
+    /// The command succeeded.
     Done,
-    /// The build that was waited for ended without an image.
+    /// The build ended without an image, or no build was created.
     BuildFailed,
-    /// Somebody pressed Ctrl-C.
+    /// The user pressed Ctrl-C.
     Interrupted,
 }
 
-/// Why a command could not do what it was asked to.
+/// Reason why a command failed.
 #[derive(Debug)]
 pub(super) enum Failure {
-    /// What was asked for makes no sense.
+    /// The input is invalid.
     Input(String),
-    /// The service did not do it.
+    /// The request to the service failed.
     Service(ClientError),
-    /// Something of this machine's.
+    /// An operation on this machine failed.
     Local(String),
-    /// What went wrong was said already; the exit code is left.
+    /// The error was printed already; only the exit code is left.
     Said(u8),
-    /// Nobody reads the output any more.
+    /// The reader of the output closed it.
     Unread,
 }
 
 impl Ending {
-    /// The process's exit code.
+    /// Returns the process's exit code.
     pub fn code(self) -> u8 {
         match self {
             Self::Done => 0,
@@ -64,12 +64,13 @@ impl From<io::Error> for Failure {
 }
 
 impl Failure {
-    /// The process's exit code: 2 where the request is at fault, 3 otherwise.
+    /// Returns the process's exit code: 2 if the request is invalid, 3 for other errors, 141 for a closed
+    /// pipe.
     pub(super) fn code(&self) -> u8 {
         match self {
             Self::Input(_) => 2,
             Self::Service(ClientError::Problem(problem)) => match problem.status {
-                // Of these none is the request's own fault.
+                // The request itself is valid in these cases.
                 401 | 403 | 408 | 429 => 3,
                 400..500 => 2,
                 _ => 3,
@@ -77,12 +78,12 @@ impl Failure {
             Self::Service(ClientError::Unreachable { .. } | ClientError::Foreign { .. }) => 3,
             Self::Local(_) => 3,
             Self::Said(code) => *code,
-            // What a shell says of a program that SIGPIPE ended.
+            // Exit code that a shell reports for a program that SIGPIPE ended.
             Self::Unread => 141,
         }
     }
 
-    /// What went wrong, and what to do; nothing where nobody would read it.
+    /// Returns the error and what to do about it, or `None` if it was printed or has no reader.
     pub(super) fn sentence(&self) -> Option<String> {
         match self {
             Self::Input(sentence) | Self::Local(sentence) => Some(sentence.clone()),

@@ -1,4 +1,4 @@
-//! `slipway events`.
+//! Implements `slipway events`.
 
 use clap::Args;
 use owo_colors::OwoColorize;
@@ -11,18 +11,18 @@ use super::{
 };
 use crate::client::{Event, EventFollower, EventItem};
 
-/// The settings of `slipway events`.
+/// Arguments of `slipway events`.
 #[derive(Debug, Args)]
 pub struct EventsArgs {
     /// The build
     #[arg(value_name = "ID")]
     id: BuildRef,
 
-    /// Go on until the build has ended
+    /// Print new events until the build has ended
     #[arg(long, short)]
     follow: bool,
 
-    /// The service.
+    /// Options of the service and the output.
     #[command(flatten)]
     pub(super) service: ServiceArgs,
 }

@@ -1,4 +1,4 @@
-//! `slipway builds`.
+//! Implements `slipway builds`.
 
 use clap::Args;
 use jiff::Timestamp;
@@ -14,10 +14,10 @@ use crate::{
     domain::{Clock, ImageRepository, State, git::GitRef},
 };
 
-/// The settings of `slipway builds`.
+/// Arguments of `slipway builds`.
 #[derive(Debug, Args)]
 pub struct BuildsArgs {
-    /// The project.
+    /// Project option.
     #[command(flatten)]
     project: ProjectArgs,
 
@@ -25,8 +25,8 @@ pub struct BuildsArgs {
     #[arg(long, short = 'A', conflicts_with = "project")]
     all_projects: bool,
 
-    /// Only builds in these states, separated by commas: queued, launching, running, cancelling, succeeded, failed,
-    /// cancelled, superseded, expired
+    /// Only builds in these states, separated by commas: queued, launching, running, cancelling, succeeded,
+    /// failed, cancelled, superseded, expired
     #[arg(long, short, value_delimiter = ',', value_name = "STATE")]
     state: Vec<State>,
 
@@ -34,19 +34,19 @@ pub struct BuildsArgs {
     #[arg(long, short, value_name = "HOST/PATH")]
     repository: Option<ImageRepository>,
 
-    /// Only builds of this git ref, as it was written
+    /// Only builds of this git ref, as the request gave it
     #[arg(long = "ref", value_name = "REF")]
     git_ref: Option<GitRef>,
 
-    /// At most this many, 1 to 100
+    /// The number of builds to list, at most, 1 to 100
     #[arg(long, short = 'n', default_value_t = 20, value_parser = clap::value_parser!(u8).range(1..=100), value_name = "N")]
     limit: u8,
 
-    /// Older ones: what the list before named at its end
+    /// Continue an earlier list: the cursor that it printed at its end
     #[arg(long, value_name = "CURSOR")]
     cursor: Option<String>,
 
-    /// The service.
+    /// Options of the service and the output.
     #[command(flatten)]
     pub(super) service: ServiceArgs,
 }

@@ -1,4 +1,4 @@
-//! `slipway logs`.
+//! Implements `slipway logs`.
 
 use clap::Args;
 
@@ -14,17 +14,17 @@ use crate::{
     domain::BuildId,
 };
 
-/// Bytes that are asked for at once.
+/// Bytes in one request.
 const PAGE: u64 = 1 << 20;
 
-/// The settings of `slipway logs`.
+/// Arguments of `slipway logs`.
 #[derive(Debug, Args)]
 pub struct LogsArgs {
     /// The build
     #[arg(value_name = "ID")]
     id: BuildRef,
 
-    /// Go on until the build has ended, through all attempts that follow
+    /// Print the log as it grows, until the build has ended, including later attempts
     #[arg(long, short)]
     follow: bool,
 
@@ -32,11 +32,11 @@ pub struct LogsArgs {
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..), value_name = "N")]
     attempt: Option<u32>,
 
-    /// Only the last lines
+    /// Only this many lines at the end
     #[arg(long, short = 'n', value_parser = clap::value_parser!(u32).range(1..), value_name = "LINES")]
     tail: Option<u32>,
 
-    /// The service.
+    /// Options of the service and the output.
     #[command(flatten)]
     pub(super) service: ServiceArgs,
 }
@@ -79,7 +79,7 @@ async fn show(
     all(client, id, args.attempt, screen, output).await
 }
 
-/// The end of a log, and where what follows begins.
+/// Prints the end of a log, and returns the position after it.
 async fn tail(
     client: &Client,
     id: BuildId,
@@ -119,7 +119,7 @@ async fn follow(
     Ok(())
 }
 
-/// What there is of a log, page by page.
+/// Prints the present log, page by page.
 async fn all(
     client: &Client,
     id: BuildId,
@@ -145,7 +145,7 @@ async fn all(
         if slice.end() >= slice.total {
             return Ok(());
         }
-        // A later attempt may have begun meanwhile.
+        // All pages come from one attempt, even if a later one has begun.
         wanted.attempt = Some(slice.attempt);
         wanted.offset = Some(slice.end());
     }

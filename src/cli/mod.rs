@@ -1,4 +1,4 @@
-//! The command line for people: over the REST API, like every other program.
+//! Implements the command line, which uses the REST API as any other client does.
 
 mod build;
 mod cancel;
@@ -45,7 +45,7 @@ pub use self::{
 use self::{ending::Failure, screen::Screen, settings::ServiceArgs};
 use crate::domain::{BuildId, Clock};
 
-/// What a running service is asked to do.
+/// Commands that talk to a running service.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Build an image from a folder, a git repository or a Dockerfile, and push it.
@@ -57,23 +57,23 @@ pub enum Command {
     Show(ShowArgs),
     /// Print a build's log.
     Logs(LogsArgs),
-    /// Print what happened to a build.
+    /// Print a build's events.
     Events(EventsArgs),
     /// Cancel builds.
     Cancel(CancelArgs),
-    /// Build again what a build asked for.
+    /// Build again with the request of an earlier build.
     Rebuild(RebuildArgs),
-    /// Show how many builds wait and run, and for whom.
+    /// Show the numbers of queued and running builds, by project.
     Queue(QueueArgs),
-    /// Make, list and revoke tokens, which open the API.
+    /// Create, list and revoke API tokens.
     Token(TokenArgs),
-    /// Settle what projects may do.
+    /// Manage projects and their limits.
     Project(ProjectsArgs),
-    /// Build what is pushed to a git repository.
+    /// Manage triggers, which build what is pushed to a git repository.
     Trigger(TriggerArgs),
-    /// Show what called a trigger, and what came of it; replay it.
+    /// Show a trigger's deliveries and the builds they led to, and replay them.
     Deliveries(DeliveriesArgs),
-    /// Tell addresses of builds, and show what they were told.
+    /// Manage webhook endpoints and their notifications.
     Endpoint(Box<EndpointArgs>),
 }
 
@@ -111,7 +111,7 @@ impl Command {
     }
 }
 
-/// Does what was asked for, and says what went wrong in a sentence.
+/// Runs a command, and prints the error if it fails.
 pub async fn run(command: Command, clock: &dyn Clock) -> ExitCode {
     let mut screen = Screen::new(command.service().color());
     let done = match command {

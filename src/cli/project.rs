@@ -1,4 +1,4 @@
-//! `slipway project`.
+//! Implements `slipway project`.
 
 use std::{fs, io::Read, path::PathBuf, str::FromStr};
 
@@ -18,33 +18,33 @@ use crate::{
     },
 };
 
-/// The settings of `slipway project`.
+/// Arguments of `slipway project`.
 #[derive(Debug, Args)]
 pub struct ProjectsArgs {
-    /// What to do.
+    /// Subcommand to run.
     #[command(subcommand)]
     command: ProjectCommand,
 
-    /// The service.
+    /// Options of the service and the output.
     #[command(flatten)]
     pub(super) service: ServiceArgs,
 }
 
-/// What can be done with projects.
+/// Subcommands of `slipway project`.
 #[derive(Debug, Subcommand)]
 enum ProjectCommand {
     /// List projects.
     #[command(visible_alias = "ls")]
     List,
-    /// Show a project: its terms as JSON.
+    /// Show a project's limits and settings, as JSON.
     Show {
         /// The project
         #[arg(value_name = "PROJECT")]
         name: ProjectName,
     },
-    /// Make a project, or change what is settled for it; what is not named stays as it is.
+    /// Create a project, or change its limits and settings; what no option names stays as it is.
     Set(Box<SetArgs>),
-    /// Remove a project that has no unfinished builds; its tokens are revoked.
+    /// Delete a project that has no unfinished builds, and revoke its tokens.
     Delete {
         /// The project
         #[arg(value_name = "PROJECT")]
@@ -52,22 +52,22 @@ enum ProjectCommand {
     },
 }
 
-/// The settings of `slipway project set`.
+/// Arguments of `slipway project set`.
 #[derive(Debug, Args)]
 struct SetArgs {
     /// The project
     #[arg(value_name = "PROJECT")]
     name: ProjectName,
 
-    /// A file of JSON with all of its terms, as `slipway project show` prints them; `-` is standard input
+    /// A JSON file with all limits and settings, as `slipway project show` prints them; `-` is standard input
     #[arg(long, value_name = "FILE")]
     terms: Option<PathBuf>,
 
-    /// Builds that may run at once, or `none`: the service's default
+    /// Builds that may run at once, or `none` for the service's default
     #[arg(long, value_name = "N|none")]
     max_running: Option<Limit>,
 
-    /// Builds that may wait at once, or `none`
+    /// Builds that may be queued at once, or `none`
     #[arg(long, value_name = "N|none")]
     max_queued: Option<Limit>,
 
@@ -75,27 +75,28 @@ struct SetArgs {
     #[arg(long, value_name = "N|none")]
     max_per_hour: Option<Limit>,
 
-    /// Its share: free slots go to the project that holds the least for its weight
+    /// The project's weight: a free slot goes to the project that holds the fewest for its weight
     #[arg(long, value_name = "N")]
     weight: Option<u32>,
 
-    /// Where its images may be pushed, such as registry.example.com/team; may be repeated, and replaces all that was named
+    /// A registry or path that images may be pushed to, such as registry.example.com/team; may be repeated,
+    /// and replaces the present list
     #[arg(long = "destination", value_name = "HOST[/PATH]")]
     destinations: Vec<RepositoryPrefix>,
 
-    /// What completes a destination that names no registry
+    /// The registry, or registry and path, that completes a destination without a registry
     #[arg(long, value_name = "HOST[/PATH]")]
     default_registry: Option<RepositoryPrefix>,
 
-    /// The Secret with which its images are pushed
+    /// The Secret with the credentials that push images
     #[arg(long, value_name = "SECRET")]
     push_secret: Option<SecretName>,
 
-    /// The Secret with which its base images are pulled, where --push-mode is isolated
+    /// The Secret with the credentials that pull base images, with --push-mode=isolated
     #[arg(long, value_name = "SECRET")]
     pull_secret: Option<SecretName>,
 
-    /// Whether the container that runs its Dockerfiles is the one that pushes
+    /// Push from the container that runs the Dockerfile (direct), or from another one (isolated)
     #[arg(long, value_enum, value_name = "MODE")]
     push_mode: Option<Mode>,
 }
@@ -106,7 +107,7 @@ enum Mode {
     Isolated,
 }
 
-/// A limit, or the service's default.
+/// A limit; `None` stands for the service's default.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Limit(Option<u32>);
 
@@ -211,7 +212,7 @@ async fn set(args: SetArgs, settings: &Settings, screen: &mut Screen) -> Result<
 }
 
 impl SetArgs {
-    /// The terms with what was named.
+    /// Returns the old terms, or those of `--terms`, changed by the options that were given.
     fn apply(self, old: ProjectTerms) -> Result<ProjectTerms, Failure> {
         let mut terms = match &self.terms {
             Some(path) => read(path)?,
@@ -258,7 +259,7 @@ fn pretty(terms: &ProjectTerms) -> String {
     serde_json::to_string_pretty(&json!(terms)).expect("terms can be written as JSON")
 }
 
-/// Says of which project there is none.
+/// Turns a 404 into an error that names the project.
 fn named(name: &ProjectName) -> impl Fn(ClientError) -> Failure + '_ {
     move |error| match error {
         ClientError::Problem(problem) if problem.status == 404 => {

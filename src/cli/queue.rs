@@ -1,4 +1,4 @@
-//! `slipway queue`.
+//! Implements `slipway queue`.
 
 use clap::Args;
 
@@ -9,10 +9,10 @@ use super::{
 };
 use crate::client::Queue;
 
-/// The settings of `slipway queue`.
+/// Arguments of `slipway queue`.
 #[derive(Debug, Args)]
 pub struct QueueArgs {
-    /// The project.
+    /// Project option.
     #[command(flatten)]
     project: ProjectArgs,
 
@@ -20,7 +20,7 @@ pub struct QueueArgs {
     #[arg(long, short = 'A', conflicts_with = "project")]
     all_projects: bool,
 
-    /// The service.
+    /// Options of the service and the output.
     #[command(flatten)]
     pub(super) service: ServiceArgs,
 }

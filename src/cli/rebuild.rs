@@ -1,4 +1,4 @@
-//! `slipway rebuild`.
+//! Implements `slipway rebuild`.
 
 use clap::Args;
 
@@ -11,22 +11,22 @@ use super::{
     settings::ServiceArgs,
 };
 
-/// The settings of `slipway rebuild`.
+/// Arguments of `slipway rebuild`.
 #[derive(Debug, Args)]
 pub struct RebuildArgs {
     /// The build to repeat
     #[arg(value_name = "ID")]
     id: BuildRef,
 
-    /// Whether the new build is followed.
+    /// Options for following the new build.
     #[command(flatten)]
     follow: FollowArgs,
 
-    /// Say nothing but the build's id, or its log
+    /// Print only the build's id, or its log
     #[arg(long, short)]
     quiet: bool,
 
-    /// The service.
+    /// Options of the service and the output.
     #[command(flatten)]
     pub(super) service: ServiceArgs,
 }

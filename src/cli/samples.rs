@@ -1,11 +1,11 @@
-//! Builds for tests, as the service writes them.
+//! Provides sample builds for tests, in the form in which the service writes them.
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::client::Build;
 
-/// When the tests look.
+/// Returns the present time of the tests.
 pub(super) fn now() -> Timestamp {
     "2026-11-24T10:00:00Z".parse().expect("a moment")
 }

@@ -1,4 +1,4 @@
-//! Which service is spoken to, as whom, and how its answers are shown.
+//! Resolves the settings of the command line: service, token, project and output.
 
 use std::{
     fs, io,
@@ -20,7 +20,7 @@ use crate::{
 
 const DEFAULT_SERVER: &str = "http://127.0.0.1:8080";
 
-/// The service, and how it is shown.
+/// Options of the service and the output.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Service and output")]
 pub struct ServiceArgs {
@@ -28,7 +28,7 @@ pub struct ServiceArgs {
     #[arg(long, global = true, env = "SLIPWAY_SERVER", value_parser = base_url, value_name = "URL")]
     server: Option<Url>,
 
-    /// What opens the service; better set by the environment or the configuration file, where no other user sees it
+    /// The API token; better set in the environment or the configuration file, which other users cannot read
     #[arg(long, global = true, env = "SLIPWAY_TOKEN", hide_env_values = true, value_parser = secret, value_name = "TOKEN")]
     token: Option<SecretString>,
 
@@ -36,7 +36,7 @@ pub struct ServiceArgs {
     #[arg(long, global = true, env = "SLIPWAY_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
 
-    /// For people, or the API's own JSON (one object a line where there are several)
+    /// The output format: text for people, or the API's JSON (one object a line if there are several)
     #[arg(
         long,
         global = true,
@@ -47,21 +47,21 @@ pub struct ServiceArgs {
     )]
     output: Output,
 
-    /// When to use colours; `auto` is on a terminal, unless NO_COLOR is set
+    /// The use of colours; `auto` means on a terminal, unless NO_COLOR is set
     #[arg(long, global = true, value_enum, default_value = "auto", value_name = "WHEN")]
     color: Color,
 }
 
-/// How answers are shown.
+/// Output format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Output {
-    /// For people.
+    /// Text for people.
     Text,
-    /// As the API writes it.
+    /// JSON as the API writes it.
     Json,
 }
 
-/// When colours are used.
+/// Condition for colours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Color {
     Auto,
@@ -69,7 +69,7 @@ enum Color {
     Never,
 }
 
-/// Which project a command is about.
+/// Option that selects the project.
 #[derive(Debug, Args)]
 pub struct ProjectArgs {
     /// The project [default: the configuration file's `project`, else `default`]
@@ -86,17 +86,17 @@ struct File {
     project: Option<ProjectName>,
 }
 
-/// All of it, resolved.
+/// Resolved settings.
 #[derive(Debug)]
 pub(super) struct Settings {
     pub client: Client,
-    /// The project that commands are about unless they name another.
+    /// Project of the configuration file, for commands that name none.
     pub project: Option<ProjectName>,
     pub output: Output,
 }
 
 impl ServiceArgs {
-    /// Resolves what was given: flags, then the environment, then the file.
+    /// Resolves the settings: options first, then the environment, then the file.
     pub(super) fn settings(&self) -> Result<Settings, Failure> {
         let file = self.file().map_err(Failure::Input)?;
         let server = match (&self.server, file.server) {
@@ -115,7 +115,7 @@ impl ServiceArgs {
         })
     }
 
-    /// The colours for a stream.
+    /// Returns the colour choice for a stream.
     pub(super) fn color(&self) -> anstream::ColorChoice {
         match self.color {
             Color::Auto => anstream::ColorChoice::Auto,
@@ -136,12 +136,12 @@ impl ServiceArgs {
 }
 
 impl Settings {
-    /// The project that a command is about.
+    /// Returns the project of a command: its own, else that of the configuration file.
     pub(super) fn project(&self, named: &ProjectArgs) -> Option<ProjectName> {
         named.project.clone().or_else(|| self.project.clone())
     }
 
-    /// An answer of the API, as it is or laid out for people.
+    /// Returns an answer of the API, unchanged for JSON output and indented otherwise.
     pub(super) fn pretty(&self, answer: &str) -> String {
         let laid_out = || {
             let value: serde_json::Value = serde_json::from_str(answer).ok()?;
@@ -159,7 +159,7 @@ fn default_path() -> Option<PathBuf> {
     Some(folders.config_dir().join("slipway/config.toml"))
 }
 
-/// Reads a file, if it is there. What holds a token must be its owner's alone.
+/// Reads the file if it exists. A file with a token must be readable by its owner only.
 fn read(path: &Path) -> Result<Option<File>, String> {
     let shown = path.display();
     let text = match fs::read_to_string(path) {
@@ -167,7 +167,7 @@ fn read(path: &Path) -> Result<Option<File>, String> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(format!("{shown} cannot be read: {error}")),
     };
-    // The error's message alone: its other parts show the line, which may be the token's.
+    // Only the error's message is shown: its other parts quote the line, which may be the token's.
     let file: File = toml::from_str(&text).map_err(|error| format!("{shown}: {}", error.message()))?;
     if file.token.is_some() {
         let found = fs::metadata(path).map_err(|error| format!("{shown} cannot be read: {error}"))?;

@@ -1,4 +1,4 @@
-//! `slipway show`.
+//! Implements `slipway show`.
 
 use clap::Args;
 use jiff::Timestamp;
@@ -15,14 +15,14 @@ use crate::{
     domain::Clock,
 };
 
-/// The settings of `slipway show`.
+/// Arguments of `slipway show`.
 #[derive(Debug, Args)]
 pub struct ShowArgs {
     /// The build
     #[arg(value_name = "ID")]
     id: BuildRef,
 
-    /// The service.
+    /// Options of the service and the output.
     #[command(flatten)]
     pub(super) service: ServiceArgs,
 }

@@ -1,4 +1,4 @@
-//! `slipway token`: over the REST API, or on the database itself, as the first token needs it.
+//! Implements `slipway token`, over the REST API or directly on the database.
 
 use std::time::Duration;
 
@@ -16,20 +16,20 @@ use crate::{
     domain::{Clock, Invalid, NewToken, ProjectName, Scope, TokenId, TokenName},
 };
 
-/// The longest time after which a token may expire.
+/// Longest lifetime of a token.
 const CENTURY: Duration = Duration::from_secs(36_500 * 86_400);
 
-/// The settings of `slipway token`.
+/// Arguments of `slipway token`.
 ///
-/// With --database-url or SLIPWAY_DATABASE_URL it works on the database itself, and needs no token: so the first one is
-/// made. Otherwise it asks the service.
+/// With --database-url or SLIPWAY_DATABASE_URL the command works on the database itself and needs no token,
+/// which is how the first token is created. Otherwise it calls the service.
 #[derive(Debug, Args)]
 pub struct TokenArgs {
-    /// What to do.
+    /// Subcommand to run.
     #[command(subcommand)]
     pub command: TokenCommand,
 
-    /// Work on this database, without the service: for whoever looks after it
+    /// The database to work on directly, without the service; for its operator
     #[arg(
         long,
         env = "SLIPWAY_DATABASE_URL",
@@ -40,72 +40,72 @@ pub struct TokenArgs {
     )]
     database_url: Option<SecretString>,
 
-    /// The service.
+    /// Options of the service and the output.
     #[command(flatten)]
     pub(super) service: ServiceArgs,
 }
 
-/// What can be done with tokens.
+/// Subcommands of `slipway token`.
 #[derive(Debug, Subcommand)]
 pub enum TokenCommand {
-    /// Make a token, and print it: it is shown this once.
+    /// Create a token, and print it; it is shown only now.
     Create(CreateArgs),
     /// List the tokens of a project, or of administrators.
     #[command(visible_alias = "ls")]
     List(ListArgs),
-    /// Revoke tokens: they open nothing any more.
+    /// Revoke tokens; requests with them are refused.
     Revoke(RevokeArgs),
 }
 
-/// The settings of `slipway token list`.
+/// Arguments of `slipway token list`.
 #[derive(Debug, Args)]
 pub struct ListArgs {
-    /// The project; administrators' tokens when absent
+    /// The project; administrators' tokens if not given
     #[arg(long, short, value_name = "PROJECT")]
     pub project: Option<ProjectName>,
 }
 
-/// The settings of `slipway token revoke`.
+/// Arguments of `slipway token revoke`.
 #[derive(Debug, Args)]
 pub struct RevokeArgs {
-    /// The project; administrators' tokens when absent
+    /// The project; an administrator's tokens if not given
     #[arg(long, short, value_name = "PROJECT")]
     pub project: Option<ProjectName>,
 
-    /// The tokens, by their ids
+    /// The tokens' ids
     #[arg(required = true, value_name = "ID")]
     pub ids: Vec<TokenId>,
 }
 
-/// The settings of `slipway token create`.
+/// Arguments of `slipway token create`.
 #[derive(Debug, Args)]
 pub struct CreateArgs {
-    /// What to call it, for people
+    /// The token's name, for people
     #[arg(long, value_name = "NAME")]
     name: TokenName,
 
-    /// The only project that it opens; none for an administrator's
+    /// The only project that the token may use; none for an administrator's token
     #[arg(long, short, value_name = "PROJECT")]
     project: Option<ProjectName>,
 
-    /// What it may be used for; may be repeated
+    /// A permission of the token; may be repeated
     #[arg(long = "scope", required = true, value_delimiter = ',', value_name = "SCOPE")]
     scopes: Vec<Scope>,
 
-    /// When it expires, such as 90d or 12h [default: never]
+    /// The time until the token expires, such as 90d or 12h [default: never]
     #[arg(long, value_parser = lifetime, value_name = "DURATION")]
     expires: Option<Duration>,
 }
 
 impl TokenArgs {
-    /// The database to work on, if the service is not to be asked.
+    /// Returns the database to work on, or `None` to call the service.
     pub fn database_url(&self) -> Option<&SecretString> {
         self.database_url.as_ref()
     }
 }
 
 impl CreateArgs {
-    /// The token that is wanted.
+    /// Returns the token to create.
     ///
     /// # Errors
     /// With a project and the scope `admin`, or with neither.

@@ -1,4 +1,4 @@
-//! `slipway trigger`.
+//! Implements `slipway trigger`.
 
 use std::{
     fs,
@@ -22,34 +22,34 @@ use crate::{
     domain::TriggerId,
 };
 
-/// The settings of `slipway trigger`.
+/// Arguments of `slipway trigger`.
 #[derive(Debug, Args)]
 pub struct TriggerArgs {
-    /// What to do.
+    /// Subcommand to run.
     #[command(subcommand)]
     command: TriggerCommand,
 
-    /// The service.
+    /// Options of the service and the output.
     #[command(flatten)]
     pub(super) service: ServiceArgs,
 }
 
-/// What can be done with triggers.
+/// Subcommands of `slipway trigger`.
 #[derive(Debug, Subcommand)]
 enum TriggerCommand {
-    /// Make a trigger, and print its address and its secret, which is shown this once.
+    /// Create a trigger, and print its address and its secret, which is shown only now.
     Create {
-        /// A file of JSON: provider, repository, clone_url, rules and the like (see docs/webhooks); `-` is standard input
+        /// A JSON file with provider, repository, clone_url, rules etc. (see docs/webhooks); `-` is stdin
         #[arg(value_name = "FILE")]
         file: PathBuf,
-        /// The project.
+        /// Project option.
         #[command(flatten)]
         project: ProjectArgs,
     },
     /// List triggers.
     #[command(visible_alias = "ls")]
     List {
-        /// The project.
+        /// Project option.
         #[command(flatten)]
         project: ProjectArgs,
     },
@@ -58,7 +58,7 @@ enum TriggerCommand {
         /// The trigger
         id: TriggerId,
     },
-    /// Change what a file of JSON names of a trigger; what is not named stays as it is.
+    /// Change a trigger: the fields in a JSON file replace its own, the others stay.
     Change {
         /// The trigger
         id: TriggerId,
@@ -66,36 +66,36 @@ enum TriggerCommand {
         #[arg(value_name = "FILE")]
         file: PathBuf,
     },
-    /// Remove triggers with their deliveries; their builds stay.
+    /// Delete triggers and their deliveries; their builds stay.
     Delete {
         /// The triggers
         #[arg(required = true, value_name = "ID")]
         ids: Vec<TriggerId>,
     },
-    /// Give a trigger a new secret, and print it: it is shown this once.
+    /// Replace a trigger's secret, and print the new one, which is shown only now.
     Rotate {
         /// The trigger
         id: TriggerId,
-        /// How long the secret before counts yet
+        /// The time for which the old secret stays valid
         #[arg(long, default_value = "24h", value_parser = overlap, value_name = "DURATION")]
         overlap: Duration,
     },
-    /// Say what the rules make of a ref, and build nothing.
+    /// Show what the rules would build of a ref, without building it.
     DryRun {
         /// The trigger
         id: TriggerId,
-        /// The ref.
+        /// Branch or tag.
         #[command(flatten)]
         subject: SubjectArgs,
     },
-    /// Build a ref now, whatever was built before.
+    /// Build a ref now, even if it was built before.
     Build {
         /// The trigger
         id: TriggerId,
-        /// The ref.
+        /// Branch or tag.
         #[command(flatten)]
         subject: SubjectArgs,
-        /// The only rule that is to count
+        /// Apply only this rule
         #[arg(long, value_name = "NAME")]
         rule: Option<String>,
     },
@@ -116,7 +116,7 @@ struct SubjectArgs {
     /// A tag
     #[arg(long, value_name = "NAME")]
     tag: Option<String>,
-    /// Its commit [default: the ref's tip when it is built]
+    /// The commit [default: the ref's tip when it is built]
     #[arg(long, value_name = "ID")]
     commit: Option<String>,
 }
@@ -189,7 +189,7 @@ pub(super) async fn run(args: TriggerArgs, screen: &mut Screen) -> Result<Ending
     Ok(Ending::Done)
 }
 
-/// Says what it is that there is none of.
+/// Turns a 404 into an error that names the kind of resource.
 pub(super) fn missing(what: &'static str) -> impl Fn(ClientError) -> Failure {
     move |error| match error {
         ClientError::Problem(problem) if problem.status == 404 => {
@@ -199,7 +199,7 @@ pub(super) fn missing(what: &'static str) -> impl Fn(ClientError) -> Failure {
     }
 }
 
-/// What is shown once, line by line: the address, and the secret.
+/// Prints a trigger's address and its secret, which the service shows only once.
 fn secret(made: &Json<Trigger>, settings: &Settings, screen: &mut Screen) -> Result<(), Failure> {
     if settings.output == Output::Json {
         return Ok(screen.result(&made.text)?);
@@ -275,7 +275,7 @@ fn read(path: &Path) -> Result<Value, Failure> {
     serde_json::from_str(&text).map_err(|error| Failure::Input(format!("{shown} is no JSON: {error}")))
 }
 
-/// A length of time in whole seconds; nothing ends the old secret at once.
+/// Parses a length of time; zero ends the old secret at once.
 pub(super) fn overlap(text: &str) -> Result<Duration, String> {
     let hint = || "write a length of time such as 24h or 30m, or 0s".to_owned();
     let time: jiff::SignedDuration = text.parse().map_err(|_| hint())?;

@@ -1,4 +1,4 @@
-//! `/api/v1/projects` and `/api/v1/tokens`.
+//! Requests to `/api/v1/projects` and `/api/v1/tokens`.
 
 use std::time::Duration;
 
@@ -13,52 +13,52 @@ use crate::domain::{NewToken, ProjectName, ProjectTerms, Scope, TokenId};
 /// A project.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Project {
-    /// Its name.
+    /// Name.
     pub name: String,
-    /// What is settled for it.
+    /// Limits and settings.
     pub terms: ProjectTerms,
 }
 
 /// A page of projects.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Projects {
-    /// In the order of their names.
+    /// Projects, sorted by name.
     pub projects: Vec<Project>,
-    /// Where the page ended.
+    /// Cursor of the next page.
     pub next_cursor: Option<String>,
 }
 
-/// A token; its text is known when it is made, and not again.
+/// A token; its text is known only in the answer to its creation.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Token {
-    /// Its identifier.
+    /// Identifier.
     pub id: TokenId,
-    /// What it is called.
+    /// Name, for people.
     pub name: String,
-    /// What it may be used for.
+    /// Permissions.
     pub scopes: Vec<Scope>,
-    /// When it was made.
+    /// Time of creation.
     pub created_at: Timestamp,
-    /// From when on it opens nothing.
+    /// Time from which it is invalid.
     pub expires_at: Option<Timestamp>,
-    /// When it was used last.
+    /// Time of its last use.
     pub last_used_at: Option<Timestamp>,
-    /// When it was revoked.
+    /// Time of its revocation.
     pub revoked_at: Option<Timestamp>,
-    /// The token itself.
+    /// The token's text.
     pub token: Option<secrecy::SecretString>,
 }
 
 /// A page of tokens.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Tokens {
-    /// Newest first.
+    /// Tokens, newest first.
     pub tokens: Vec<Token>,
-    /// Where the page ended.
+    /// Cursor of the next page.
     pub next_cursor: Option<String>,
 }
 
-/// Where the tokens of a project, or of administrators, are.
+/// Returns the path of the tokens of a project, or of administrators.
 fn tokens(project: Option<&ProjectName>) -> String {
     match project {
         Some(project) => format!("projects/{project}/tokens"),
@@ -67,14 +67,14 @@ fn tokens(project: Option<&ProjectName>) -> String {
 }
 
 impl Client {
-    /// A page of projects, those after `cursor`.
+    /// Returns the page of projects after `cursor`.
     pub async fn projects(&self, cursor: Option<&str>) -> Result<Json<Projects>, ClientError> {
         let mut query = vec![("limit", "100".to_owned())];
         query.extend(cursor.map(|cursor| ("cursor", cursor.to_owned())));
         self.json(self.request(Method::GET, "projects", &query)).await
     }
 
-    /// A project, and the tag of its terms.
+    /// Returns a project, and the tag of its terms.
     pub async fn project(&self, name: &ProjectName) -> Result<(Json<Project>, String), ClientError> {
         let request = self.request(Method::GET, &format!("projects/{name}"), &[]);
         let response = self.send(request).await?;
@@ -86,7 +86,7 @@ impl Client {
         Ok((self.read_json(response).await?, tag))
     }
 
-    /// Makes a project.
+    /// Creates a project.
     pub async fn create_project(
         &self,
         name: &ProjectName,
@@ -97,7 +97,7 @@ impl Client {
             .await
     }
 
-    /// Replaces a project's terms, if they are still those with this tag.
+    /// Replaces a project's terms if they still have this tag.
     pub async fn change_project(
         &self,
         name: &ProjectName,
@@ -108,13 +108,13 @@ impl Client {
         self.json(request.header(header::IF_MATCH, tag).json(terms)).await
     }
 
-    /// Removes a project.
+    /// Deletes a project.
     pub async fn remove_project(&self, name: &ProjectName) -> Result<(), ClientError> {
         self.done(self.request(Method::DELETE, &format!("projects/{name}"), &[]))
             .await
     }
 
-    /// Makes a token.
+    /// Creates a token.
     pub async fn create_token(&self, new: &NewToken) -> Result<Json<Token>, ClientError> {
         let body = json!({
             "name": new.name(), "scopes": new.scopes(),
@@ -127,7 +127,7 @@ impl Client {
         .await
     }
 
-    /// A page of a project's tokens, or of administrators', those before `cursor`.
+    /// Returns the page after `cursor` of a project's tokens, or of administrators' tokens.
     pub async fn tokens(
         &self,
         project: Option<&ProjectName>,

@@ -1,4 +1,4 @@
-//! The service's answers, as far as this program reads them. What a newer service adds is passed over.
+//! Defines the service's answers, as far as this program reads them. Unknown fields are ignored.
 
 use std::collections::BTreeMap;
 
@@ -12,58 +12,58 @@ use crate::domain::{AttemptState, BuildId, ContextId, State};
 /// A build.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Build {
-    /// Its identifier.
+    /// Identifier.
     pub id: BuildId,
-    /// Who owns it.
+    /// Project that owns the build.
     pub project: String,
-    /// Where it stands.
+    /// State.
     pub state: State,
-    /// How far it has come, while it runs.
+    /// Phase of a running build.
     pub phase: Option<String>,
-    /// What it waits for while its phase is `pending`.
+    /// Cause of the wait in the phase `pending`.
     pub waiting: Option<Waiting>,
-    /// The step that it is at, while it is building.
+    /// Present step, while the Dockerfile is built.
     #[serde(default)]
     pub step: Option<Step>,
-    /// The steps of its latest attempt.
+    /// Steps of the latest attempt.
     #[serde(default)]
     pub steps: Vec<Step>,
-    /// Its place, while it is queued.
+    /// Place in the queue, for a queued build.
     #[serde(default)]
     pub queue: Option<Place>,
-    /// What was asked for.
+    /// The request.
     pub spec: Spec,
-    /// The build that it repeats.
+    /// The build that this one repeats.
     pub rebuild_of: Option<BuildId>,
-    /// The newer build that took, or takes, its place.
+    /// The newer build that replaces, or replaced, this one.
     #[serde(default)]
     pub superseded_by: Option<BuildId>,
-    /// When it was accepted.
+    /// Time at which the build was accepted.
     pub created_at: Timestamp,
-    /// When its first container started.
+    /// Time at which its first container started.
     pub started_at: Option<Timestamp>,
-    /// When it reached a final state.
+    /// Time at which it reached a final state.
     pub finished_at: Option<Timestamp>,
-    /// How many attempts failed.
+    /// Number of failed attempts.
     pub retries: u32,
     /// The pushed image's digest.
     pub digest: Option<String>,
-    /// Why it failed.
+    /// Reason of the failure.
     pub failure: Option<Failure>,
-    /// Its attempts, oldest first; absent in lists.
+    /// Attempts, oldest first; absent in lists.
     #[serde(default)]
     pub attempts: Vec<Attempt>,
 }
 
-/// What a build waits for.
+/// Cause of a wait.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Waiting {
-    /// For programs.
+    /// The cause, for programs.
     #[serde(alias = "kind")]
     pub reason: Option<String>,
-    /// In words.
+    /// The cause, in words.
     pub message: Option<String>,
-    /// When it is tried again.
+    /// Time of the next try.
     #[serde(default)]
     pub retry_at: Option<Timestamp>,
 }
@@ -71,51 +71,51 @@ pub struct Waiting {
 /// A step of a Dockerfile.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Step {
-    /// Counted from 1.
+    /// Number, counted from 1.
     pub number: u64,
-    /// How many there are, where that is known.
+    /// Number of steps, if it is known.
     #[serde(default)]
     pub total: Option<u64>,
     /// The instruction.
     pub instruction: String,
-    /// How long it took.
+    /// Duration in milliseconds.
     #[serde(default)]
     pub duration_ms: Option<u64>,
 }
 
-/// A queued build's place.
+/// Place of a queued build.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Place {
-    /// Counted from 1.
+    /// Position, counted from 1.
     pub position: Option<u64>,
-    /// Whether that is an estimate.
+    /// `true` if the position is an estimate.
     #[serde(default)]
     pub estimated: bool,
-    /// When it will probably be done.
+    /// Estimated time until the build is done.
     #[serde(default)]
     pub eta: Option<Eta>,
-    /// What it waits for.
+    /// Cause of the wait.
     #[serde(default)]
     pub waiting_for: Option<Waiting>,
 }
 
-/// How long something will take: half of all times, and nine of ten, it took no longer.
+/// Quantiles of a duration, by the durations of earlier builds.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Eta {
-    /// In seconds.
+    /// Median, in seconds.
     pub p50_seconds: f64,
-    /// In seconds.
+    /// 90th percentile, in seconds.
     pub p90_seconds: f64,
 }
 
-/// What was asked for.
+/// Request of a build.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Spec {
-    /// Where the context comes from: one field, named after the kind of source.
+    /// Source of the context: one field, named after the kind of source.
     pub source: BTreeMap<String, BTreeMap<String, Value>>,
     /// The Dockerfile's path.
     pub dockerfile: String,
-    /// Where the image is pushed.
+    /// Destinations of the image.
     pub destinations: Vec<String>,
     /// The stage to build.
     #[serde(default)]
@@ -125,69 +125,69 @@ pub struct Spec {
     pub platform: Option<String>,
 }
 
-/// Why a build or an attempt failed.
+/// Reason why a build or an attempt failed.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Failure {
-    /// For programs.
+    /// The reason, for programs.
     pub reason: String,
-    /// Whose matter it is.
+    /// Class of the failure, such as `user` or `infrastructure`.
     pub class: String,
-    /// For people.
+    /// The reason, for people.
     pub message: String,
     /// The end of the log.
     pub log_snippet: Option<String>,
 }
 
-/// One run of a build.
+/// One run of a build's Job.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Attempt {
-    /// Counted from 1.
+    /// Number, counted from 1.
     pub number: u32,
     /// The pod's or container's name.
     pub name: String,
-    /// How it stands.
+    /// State.
     pub state: AttemptState,
     /// The node that it ran on.
     pub node: Option<String>,
-    /// When its container started.
+    /// Time at which its container started.
     pub started_at: Option<Timestamp>,
-    /// When its container ended.
+    /// Time at which its container ended.
     pub finished_at: Option<Timestamp>,
-    /// Its exit code.
+    /// Exit code.
     pub exit_code: Option<i32>,
-    /// Why it failed.
+    /// Reason of the failure.
     pub failure: Option<Failure>,
 }
 
 /// A page of builds.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Page {
-    /// Newest first.
+    /// Builds, newest first.
     pub builds: Vec<Build>,
-    /// Leads to older ones.
+    /// Cursor of the next page, with older builds.
     pub next_cursor: Option<String>,
 }
 
-/// Something that happened to a build.
+/// An event of a build.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Event {
-    /// Grows from event to event.
+    /// Number that increases from event to event.
     pub id: i64,
     /// The state that was reached.
     pub state: State,
-    /// What made it happen.
+    /// Cause of the event.
     #[serde(default)]
     pub cause: Option<String>,
-    /// Why.
+    /// Reason, for programs.
     pub reason: Option<String>,
-    /// In words.
+    /// Message, for people.
     pub message: Option<String>,
-    /// When.
+    /// Time of the event.
     pub at: Timestamp,
 }
 
 impl Event {
-    /// Reads what the service wrote.
+    /// Parses an event of the service.
     pub fn read(text: &str) -> Result<Self, ClientError> {
         serde_json::from_str(text).map_err(|error| ClientError::Foreign {
             status: 200,
@@ -196,7 +196,7 @@ impl Event {
     }
 }
 
-/// The events of a build, oldest first. Each is kept as it was written, too.
+/// Events of a build, oldest first, each as the text that the service wrote.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Events {
     /// The events.
@@ -206,26 +206,26 @@ pub struct Events {
 /// An uploaded context.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Context {
-    /// Its identifier.
+    /// Identifier.
     pub id: ContextId,
     /// The archive's size in bytes.
     pub size: u64,
 }
 
-/// The queue as a whole.
+/// State of the queue.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Queue {
-    /// Builds that wait.
+    /// Number of queued builds.
     pub queued: u64,
     /// Builds that hold a slot.
     pub running: u64,
-    /// Slots, where they are known.
+    /// Number of slots, if it is known.
     pub slots: Option<u64>,
-    /// How long the oldest build has waited.
+    /// Time that the oldest queued build has waited, in seconds.
     pub oldest_queued_seconds: Option<f64>,
-    /// The projects that have any.
+    /// Projects with queued or running builds.
     pub projects: Vec<ProjectQueue>,
-    /// Whether there are more projects.
+    /// `true` if there are more projects.
     #[serde(default)]
     pub more_projects: bool,
 }
@@ -233,14 +233,14 @@ pub struct Queue {
 /// One project's part of the queue.
 #[derive(Debug, Clone, Deserialize)]
 pub struct ProjectQueue {
-    /// Its name.
+    /// Name of the project.
     pub project: String,
-    /// Builds that wait.
+    /// Number of queued builds.
     pub queued: u64,
     /// Builds that hold a slot.
     pub running: u64,
-    /// Slots, where they are known.
+    /// Number of slots, if it is known.
     pub slots: Option<u64>,
-    /// How long the oldest build has waited.
+    /// Time that the oldest queued build has waited, in seconds.
     pub oldest_queued_seconds: Option<f64>,
 }

@@ -1,4 +1,4 @@
-//! `/api/v1/builds` and `/api/v1/queue`.
+//! Requests to `/api/v1/builds` and `/api/v1/queue`.
 
 use std::time::Duration;
 
@@ -9,32 +9,32 @@ use uuid::Uuid;
 use super::{Build, Client, ClientError, Events, Json, Page, Queue};
 use crate::domain::{BuildId, BuildSpec, ImageRepository, ProjectName, State, git::GitRef};
 
-/// Which builds a list shows.
+/// Filter and page of a list of builds.
 #[derive(Debug, Clone, Default)]
 pub struct BuildFilter {
-    /// Only this project's.
+    /// Only builds of this project.
     pub project: Option<ProjectName>,
-    /// Only those whose first destination is in this repository.
+    /// Only builds whose first destination is in this repository.
     pub repository: Option<ImageRepository>,
-    /// Only those in one of these states; all when empty.
+    /// Only builds in one of these states; all if empty.
     pub states: Vec<State>,
-    /// Only those of this git ref.
+    /// Only builds of this git ref.
     pub git_ref: Option<GitRef>,
-    /// At most this many.
+    /// Number of builds, at most.
     pub limit: u8,
-    /// Where the page before ended.
+    /// Cursor of the page, from the page before.
     pub cursor: Option<String>,
 }
 
 impl Client {
-    /// Creates a build: once, however often the request has to be sent.
+    /// Creates a build. An idempotency key keeps a repeated request from creating another one.
     pub async fn create_build(&self, spec: &BuildSpec) -> Result<Json<Build>, ClientError> {
         let key = Uuid::new_v4().to_string();
         let request = || self.request(Method::POST, "builds", &[]).json(spec);
         self.create(request, &key).await
     }
 
-    /// The same in the token's own project, or `default`, whatever project the spec has.
+    /// Creates a build in the token's own project, or `default`; the spec's project is ignored.
     pub async fn create_build_anywhere(&self, spec: &BuildSpec) -> Result<Json<Build>, ClientError> {
         let key = Uuid::new_v4().to_string();
         let mut body = serde_json::to_value(spec).expect("a spec can be written as JSON");
@@ -45,7 +45,7 @@ impl Client {
         self.create(request, &key).await
     }
 
-    /// Builds again what a build asked for.
+    /// Creates a build with the request of an earlier one.
     pub async fn rebuild(&self, id: BuildId) -> Result<Json<Build>, ClientError> {
         let key = Uuid::new_v4().to_string();
         let path = format!("builds/{id}/rebuild");
@@ -64,7 +64,7 @@ impl Client {
             .await
     }
 
-    /// A page of builds.
+    /// Returns a page of builds.
     pub async fn builds(&self, filter: &BuildFilter) -> Result<Json<Page>, ClientError> {
         let states: Vec<&str> = filter.states.iter().map(|state| state.as_str()).collect();
         let mut query = vec![("limit", filter.limit.to_string())];
@@ -83,31 +83,32 @@ impl Client {
         self.json(self.request(Method::GET, "builds", &query)).await
     }
 
-    /// A build with its attempts.
+    /// Returns a build with its attempts.
     pub async fn build(&self, id: BuildId) -> Result<Json<Build>, ClientError> {
         self.json(self.request(Method::GET, &format!("builds/{id}"), &[]))
             .await
     }
 
-    /// Asks a build to stop.
+    /// Cancels a build.
     pub async fn cancel(&self, id: BuildId) -> Result<Json<Build>, ClientError> {
         self.json(self.request(Method::POST, &format!("builds/{id}/cancel"), &[]))
             .await
     }
 
-    /// What has happened to a build.
+    /// Returns a build's events.
     pub async fn events(&self, id: BuildId) -> Result<Json<Events>, ClientError> {
         self.json(self.request(Method::GET, &format!("builds/{id}/events"), &[]))
             .await
     }
 
-    /// The queue, or one project's part of it.
+    /// Returns the queue, or one project's part of it.
     pub async fn queue(&self, project: Option<&ProjectName>) -> Result<Json<Queue>, ClientError> {
         let query: Vec<_> = project.iter().map(|name| ("project", name.to_string())).collect();
         self.json(self.request(Method::GET, "queue", &query)).await
     }
 
-    /// A build, if it is another than the one that `known` names; the service is asked to wait for that a while.
+    /// Builds a request for a build that differs from the one with the tag `known`; the service may hold it
+    /// for `wait` until the build changes.
     pub(super) fn build_unless(&self, id: BuildId, known: Option<&str>, wait: Duration) -> RequestBuilder {
         let request = self
             .request(Method::GET, &format!("builds/{id}"), &[])

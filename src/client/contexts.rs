@@ -1,4 +1,4 @@
-//! `/api/v1/contexts`.
+//! Requests to `/api/v1/contexts`.
 
 use reqwest::{Body, Method, header};
 
@@ -6,8 +6,8 @@ use super::{Client, ClientError, Context};
 use crate::domain::ProjectName;
 
 impl Client {
-    /// Uploads a context, however long that takes. `kind` is `application/gzip` for an archive, `text/plain` for a
-    /// Dockerfile. Without a project it is the token's own, or `default`.
+    /// Uploads a context, without a time limit. `kind` is `application/gzip` for an archive, `text/plain` for
+    /// a Dockerfile. Without `project`, the project is the token's own, or `default`.
     pub async fn upload_context(
         &self,
         project: Option<&ProjectName>,

@@ -1,4 +1,4 @@
-//! `/api/v1/endpoints`.
+//! Requests to `/api/v1/endpoints`.
 
 use jiff::Timestamp;
 use reqwest::Method;
@@ -9,84 +9,84 @@ use serde_json::{Value, json};
 use super::{Client, ClientError, Json};
 use crate::domain::{BuildId, EndpointId, ProjectName};
 
-/// An endpoint.
+/// A webhook endpoint.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Endpoint {
-    /// Its identifier.
+    /// Identifier.
     pub id: EndpointId,
-    /// Whose builds it is told of.
+    /// Project whose builds it is notified of.
     pub project: String,
-    /// What is called.
+    /// Address to call.
     pub url: String,
-    /// What it is told of.
+    /// Types of the events to send.
     pub events: Vec<String>,
-    /// How bodies are written.
+    /// Format of bodies.
     pub format: String,
-    /// Whether it is told of anything.
+    /// `true` if notifications are sent.
     pub enabled: bool,
-    /// Why the service disabled it.
+    /// Reason why the service disabled it.
     pub disabled_reason: Option<String>,
-    /// Since when it took nothing.
+    /// Time since which all delivery attempts have failed.
     pub failing_since: Option<Timestamp>,
-    /// Its secret, where it was just made.
+    /// Secret, in the answer to its creation or rotation.
     pub secret: Option<SecretString>,
 }
 
-/// A page of endpoints.
+/// A page of webhook endpoints.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Endpoints {
-    /// Oldest first.
+    /// Webhook endpoints, oldest first.
     pub endpoints: Vec<Endpoint>,
-    /// Where the page ended.
+    /// Cursor of the next page.
     pub next_cursor: Option<String>,
 }
 
-/// One message to an endpoint.
+/// One message to a webhook endpoint.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Notification {
-    /// Its number.
+    /// Number.
     pub id: i64,
-    /// What it tells of.
+    /// Type of its event.
     #[serde(rename = "type")]
     pub kind: String,
-    /// Which build; none for a test.
+    /// Build of the event; none for a test.
     pub build_id: Option<BuildId>,
-    /// When what it tells of happened.
+    /// Time of the event.
     pub at: Timestamp,
     /// `waiting`, `delivered` or `failed`.
     pub state: String,
-    /// Every try, oldest first.
+    /// Delivery attempts, oldest first.
     pub tries: Vec<Try>,
 }
 
-/// One try to deliver a notification.
+/// One delivery attempt of a notification.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Try {
-    /// How long it took.
+    /// Duration in milliseconds.
     pub duration_ms: u64,
-    /// The answer's status, where there was one.
+    /// Status of the answer, if there was one.
     pub status: Option<u16>,
-    /// Why it does not count as taken.
+    /// Reason of the failure.
     pub error: Option<String>,
 }
 
 /// A page of notifications.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Notifications {
-    /// Newest first.
+    /// Notifications, newest first.
     pub notifications: Vec<Notification>,
-    /// Where the page ended.
+    /// Cursor of the next page.
     pub next_cursor: Option<i64>,
 }
 
 impl Client {
-    /// Makes an endpoint of this description.
+    /// Creates a webhook endpoint with these fields.
     pub async fn create_endpoint(&self, endpoint: &Value) -> Result<Json<Endpoint>, ClientError> {
         self.json(self.request(Method::POST, "endpoints", &[]).json(endpoint))
             .await
     }
 
-    /// A page of a project's endpoints, those after `cursor`.
+    /// Returns the page of a project's webhook endpoints after `cursor`.
     pub async fn endpoints(
         &self,
         project: Option<&ProjectName>,
@@ -98,13 +98,13 @@ impl Client {
         self.json(self.request(Method::GET, "endpoints", &query)).await
     }
 
-    /// One endpoint.
+    /// Returns one webhook endpoint.
     pub async fn endpoint(&self, id: EndpointId) -> Result<Json<Endpoint>, ClientError> {
         self.json(self.request(Method::GET, &format!("endpoints/{id}"), &[]))
             .await
     }
 
-    /// Changes what this names of an endpoint.
+    /// Changes the given fields of a webhook endpoint.
     pub async fn change_endpoint(
         &self,
         id: EndpointId,
@@ -114,13 +114,13 @@ impl Client {
         self.json(request.json(change)).await
     }
 
-    /// Removes an endpoint.
+    /// Deletes a webhook endpoint.
     pub async fn remove_endpoint(&self, id: EndpointId) -> Result<(), ClientError> {
         self.done(self.request(Method::DELETE, &format!("endpoints/{id}"), &[]))
             .await
     }
 
-    /// Gives an endpoint a new secret.
+    /// Replaces a webhook endpoint's secret.
     pub async fn rotate_endpoint_secret(
         &self,
         id: EndpointId,
@@ -130,13 +130,13 @@ impl Client {
         self.json(request.json(rotation)).await
     }
 
-    /// Tells an endpoint of nothing, to try it.
+    /// Sends a test notification to a webhook endpoint.
     pub async fn test_endpoint(&self, id: EndpointId) -> Result<Json<Notification>, ClientError> {
         let request = self.request(Method::POST, &format!("endpoints/{id}/test"), &[]);
         self.json(request.json(&json!({}))).await
     }
 
-    /// A page of what an endpoint was told, at most `limit`, before `cursor`.
+    /// Returns a page of at most `limit` notifications before `cursor`.
     pub async fn notifications(
         &self,
         id: EndpointId,
@@ -149,13 +149,13 @@ impl Client {
             .await
     }
 
-    /// One of them.
+    /// Returns one notification.
     pub async fn notification(&self, id: EndpointId, number: i64) -> Result<Json<Notification>, ClientError> {
         let path = format!("endpoints/{id}/notifications/{number}");
         self.json(self.request(Method::GET, &path, &[])).await
     }
 
-    /// Sends one of them once more.
+    /// Sends a notification again.
     pub async fn redeliver(&self, id: EndpointId, number: i64) -> Result<Json<Notification>, ClientError> {
         let path = format!("endpoints/{id}/notifications/{number}/redeliver");
         self.json(self.request(Method::POST, &path, &[]).json(&json!({})))

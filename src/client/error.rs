@@ -1,4 +1,4 @@
-//! What can go wrong between us and the service.
+//! Defines the errors of requests to the service.
 
 use std::{error::Error, time::Duration};
 
@@ -6,31 +6,31 @@ use reqwest::{Response, StatusCode, header};
 use serde::Deserialize;
 use url::Url;
 
-/// The most that is read of an answer that reports an error.
+/// Bytes of an error's body that are read, at most.
 const MAX_PROBLEM: usize = 64 * 1024;
 
-/// Why there is no answer, or not the one that was hoped for.
+/// Reason why a request failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
-    /// Nobody answered, or the connection broke.
+    /// No answer arrived, or the connection broke.
     #[error("cannot reach {server}: {cause}")]
     Unreachable {
-        /// Where the service should be.
+        /// The service's address.
         server: Url,
-        /// In the system's words.
+        /// The cause, in the operating system's words.
         cause: String,
-        /// Whether there was no connection at all, so that nothing was asked.
+        /// `true` if no connection was made, so that no request was sent.
         connecting: bool,
     },
-    /// The service says what is wrong.
+    /// The service answered with an error.
     #[error("{}", .0.detail.as_deref().unwrap_or(&.0.title))]
     Problem(Box<Problem>),
-    /// What answers is not the service, or another version of it.
+    /// The answer comes from another program, or another version of the service.
     #[error("unexpected answer with status {status}: {detail}")]
     Foreign {
         /// The answer's status.
         status: u16,
-        /// What is unexpected about it.
+        /// The unexpected part of the answer.
         detail: String,
     },
 }
@@ -40,27 +40,27 @@ pub enum ClientError {
 pub struct Problem {
     /// The answer's status.
     pub status: u16,
-    /// The kind of problem in words.
+    /// The kind of problem, in words.
     #[serde(default)]
     pub title: String,
-    /// What went wrong this time.
+    /// The cause in this case.
     pub detail: Option<String>,
-    /// What went wrong, for programs.
+    /// The kind of problem, for programs.
     pub code: String,
-    /// The fields that were not taken.
+    /// The fields that were refused.
     #[serde(default)]
     pub errors: Vec<FieldError>,
-    /// Names the request in the service's log.
+    /// The request's id in the service's log.
     pub request_id: Option<String>,
-    /// When another try makes sense, where the service says so.
+    /// Time to wait before another try, if the service names one.
     #[serde(skip)]
     pub retry_after: Option<Duration>,
 }
 
-/// A field, parameter or header that was not taken.
+/// A field, parameter or header that was refused.
 #[derive(Debug, Clone, Deserialize)]
 pub struct FieldError {
-    /// Where it is.
+    /// Name or path of the field.
     pub field: String,
     /// Half a sentence that follows the field's name.
     pub reason: String,
@@ -80,7 +80,7 @@ impl ClientError {
         }
     }
 
-    /// What an answer that is no success amounts to.
+    /// Converts an answer that is no success.
     pub(super) async fn of_answer(response: Response) -> Self {
         let status = response.status();
         let retry_after = seconds(&response, header::RETRY_AFTER);
@@ -109,7 +109,7 @@ impl ClientError {
         }
     }
 
-    /// The status of the answer, if there was one.
+    /// Returns the status of the answer, if there was one.
     pub fn status(&self) -> Option<StatusCode> {
         let status = match self {
             Self::Unreachable { .. } => return None,
@@ -119,7 +119,7 @@ impl ClientError {
         StatusCode::from_u16(status).ok()
     }
 
-    /// Whether the same request may well succeed a little later.
+    /// Returns true if the same request may succeed later.
     pub fn is_transient(&self) -> bool {
         match self.status() {
             None => true,
@@ -127,11 +127,11 @@ impl ClientError {
         }
     }
 
-    /// Whether the service asked for patience, or the answer was lost: another try is due, soon.
+    /// Returns true if the request should be repeated soon: the answer was lost, or the service is busy.
     pub fn is_worth_repeating(&self) -> bool {
         match self {
             Self::Unreachable { connecting, .. } => !connecting,
-            // A quota frees in minutes rather than seconds: whoever asked should know.
+            // A quota frees in minutes rather than seconds, so the user gets the error at once.
             Self::Problem(problem) if problem.code == "quota_exceeded" => false,
             _ => matches!(
                 self.status(),
@@ -145,7 +145,7 @@ impl ClientError {
         }
     }
 
-    /// How long the service asked us to wait.
+    /// Returns the time that the service asked to wait.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Problem(problem) => problem.retry_after,
@@ -154,7 +154,7 @@ impl ClientError {
     }
 }
 
-/// The error at the bottom: those above it say no more than that a request failed, and where to.
+/// Returns the innermost cause; the errors around it say only that a request failed, and its address.
 fn innermost(error: &reqwest::Error) -> String {
     let mut deepest: &dyn Error = error;
     while let Some(cause) = deepest.source() {
@@ -168,7 +168,7 @@ fn seconds(response: &Response, name: header::HeaderName) -> Option<Duration> {
     text.parse().ok().map(Duration::from_secs)
 }
 
-/// As much of a body as a problem can be long.
+/// Reads a body up to [`MAX_PROBLEM`].
 async fn bounded(mut response: Response) -> Vec<u8> {
     let mut body = Vec::new();
     while body.len() < MAX_PROBLEM {

@@ -1,4 +1,4 @@
-//! `/api/v1/builds/{id}/logs`, as bytes by offset.
+//! Requests to `/api/v1/builds/{id}/logs`, for bytes by offset.
 
 use bytes::Bytes;
 use reqwest::{Method, Response, header};
@@ -6,43 +6,43 @@ use reqwest::{Method, Response, header};
 use super::{Client, ClientError};
 use crate::domain::BuildId;
 
-/// Which stretch of a log is asked for.
+/// Part of a log to request.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct LogQuery {
-    /// Counted from 1; the latest when absent.
+    /// Number of the attempt, counted from 1; the latest if absent.
     pub attempt: Option<u32>,
-    /// The first byte.
+    /// Offset of the first byte.
     pub offset: Option<u64>,
-    /// The most bytes.
+    /// Number of bytes, at most.
     pub limit: Option<u64>,
-    /// The last lines instead.
+    /// Number of lines at the end, instead of an offset.
     pub tail: Option<u32>,
 }
 
-/// A stretch of an attempt's log.
+/// A part of an attempt's log.
 #[derive(Debug, Clone)]
 pub struct LogSlice {
-    /// Which attempt's; 0 when there is none yet.
+    /// Number of the attempt; 0 if there is none yet.
     pub attempt: u32,
-    /// The byte that it begins at.
+    /// Offset of its first byte.
     pub offset: u64,
     /// The bytes.
     pub bytes: Bytes,
-    /// Whether nothing will be added to the log any more.
+    /// `true` if the log is complete.
     pub complete: bool,
-    /// Bytes stored so far.
+    /// Number of bytes stored so far.
     pub total: u64,
 }
 
 impl LogSlice {
-    /// The byte after it.
+    /// Returns the offset of the byte after it.
     pub fn end(&self) -> u64 {
         self.offset + self.bytes.len() as u64
     }
 }
 
 impl Client {
-    /// A stretch of an attempt's log.
+    /// Returns a part of an attempt's log.
     pub async fn log(&self, id: BuildId, wanted: LogQuery) -> Result<LogSlice, ClientError> {
         let mut query = Vec::new();
         let mut add = |name, value: Option<u64>| query.extend(value.map(|value| (name, value.to_string())));

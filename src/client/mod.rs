@@ -1,4 +1,4 @@
-//! The REST API from the other side: typed requests and answers, and following that survives broken connections.
+//! Client of the REST API: typed requests and answers, and streams that survive broken connections.
 
 mod administration;
 mod answers;
@@ -34,14 +34,14 @@ pub use self::{
     triggers::{Consequence, Deliveries, Delivery, Ruling, Rulings, Trigger, Triggers},
 };
 
-/// How long a connection may take to come about.
+/// Time limit for establishing a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long an ordinary answer may take, longer than the service waits for anything.
+/// Time limit for an ordinary answer; longer than any of the service's own waits.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
-/// How long the other side's machine may be silent, sent data unconfirmed, before the connection is given up.
+/// Time after which a connection is closed if the peer's machine acknowledges no data.
 const DEAD_PEER_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// A service, and what opens it.
+/// Client of one service, with the token for its requests.
 #[derive(Debug, Clone)]
 pub struct Client {
     http: reqwest::Client,
@@ -49,21 +49,21 @@ pub struct Client {
     token: Option<SecretString>,
 }
 
-/// An answer in JSON: as it was written, and what it says.
+/// An answer in JSON, as text and parsed.
 #[derive(Debug, Clone)]
 pub struct Json<T> {
-    /// The service's own words.
+    /// The text, as the service wrote it.
     pub text: String,
-    /// What they say.
+    /// The parsed value.
     pub value: T,
 }
 
 impl Client {
-    /// A client of the service at `server` (see [`base_url`]). Nothing is sent yet.
+    /// Creates a client of the service at `server` (see [`base_url`]). Sends nothing yet.
     pub fn new(server: Url, token: Option<SecretString>) -> Result<Self, ClientError> {
         let mut builder = reqwest::Client::builder()
             .user_agent(concat!("slipway/", env!("CARGO_PKG_VERSION")))
-            // A redirected POST would lose its body, a redirected token end up elsewhere.
+            // A redirected POST would lose its body, and a redirected token would reach another host.
             .redirect(redirect::Policy::none())
             .connect_timeout(CONNECT_TIMEOUT)
             .tcp_keepalive(DEAD_PEER_TIMEOUT / 4)
@@ -77,12 +77,12 @@ impl Client {
         Ok(Self { http, server, token })
     }
 
-    /// Where the service is.
+    /// Returns the service's address.
     pub fn server(&self) -> &Url {
         &self.server
     }
 
-    /// A request for `/api/v1/` and `path`, whose parts need no encoding.
+    /// Builds a request for `/api/v1/` and `path`, whose parts need no encoding.
     fn request(&self, method: Method, path: &str, query: &[(&str, String)]) -> RequestBuilder {
         let mut url = self
             .server
@@ -93,18 +93,18 @@ impl Client {
         }
         let request = self.http.request(method, url);
         match &self.token {
-            // reqwest marks it as sensitive, so that it is in no debug output.
+            // reqwest marks the header as sensitive, so that debug output does not show it.
             Some(token) => request.bearer_auth(token.expose_secret()),
             None => request,
         }
     }
 
-    /// The answer to an ordinary request, if it is a success.
+    /// Sends an ordinary request, and returns the answer if it is a success.
     async fn send(&self, request: RequestBuilder) -> Result<Response, ClientError> {
         self.send_slowly(request.timeout(ANSWER_TIMEOUT)).await
     }
 
-    /// The same, however long it takes.
+    /// Sends a request without a time limit, and returns the answer if it is a success.
     async fn send_slowly(&self, request: RequestBuilder) -> Result<Response, ClientError> {
         let response = request
             .send()
@@ -139,7 +139,7 @@ impl Client {
     }
 }
 
-/// Proxies are for the world outside: a service on this machine is asked directly.
+/// Returns true if the service is on this machine; such requests bypass a proxy.
 fn is_loopback(server: &Url) -> bool {
     match server.host() {
         Some(url::Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
@@ -149,7 +149,7 @@ fn is_loopback(server: &Url) -> bool {
     }
 }
 
-/// An address that begins with `http://` or `https://`, and ends in a folder.
+/// Parses an address that begins with `http://` or `https://`, and makes its path end in a slash.
 pub fn base_url(text: &str) -> Result<Url, String> {
     let mut url = Url::parse(text).map_err(|error| format!("is no address: {error}"))?;
     if !matches!(url.scheme(), "http" | "https") || !url.has_host() {

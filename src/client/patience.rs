@@ -1,4 +1,4 @@
-//! How long a service that went away is waited for.
+//! Computes the delays before requests to a service that does not answer.
 
 use std::time::Duration;
 
@@ -7,10 +7,10 @@ use tokio::time::Instant;
 
 use super::ClientError;
 
-/// How long a follower waits for a service that does not answer, before it gives up.
+/// Time after which a follower gives up on a service that does not answer.
 pub(super) const LIMIT: Duration = Duration::from_secs(300);
 
-/// Waits between tries: longer and longer, until something comes again, or for good.
+/// Delays between tries; they grow until there is progress, and end after a limit.
 pub(super) struct Patience {
     limit: Duration,
     lost_since: Option<Instant>,
@@ -26,7 +26,7 @@ impl Patience {
         }
     }
 
-    /// A try failed: how long to wait before the next one. The error itself where no other is worth making.
+    /// Records a failed try, and returns the delay before the next one, or the error if none should follow.
     pub(super) fn failed(&mut self, error: ClientError) -> Result<Duration, ClientError> {
         let since = *self.lost_since.get_or_insert_with(Instant::now);
         if !error.is_transient() || since.elapsed() >= self.limit {
@@ -36,25 +36,25 @@ impl Patience {
         Ok(error.retry_after().map_or(wait, |asked| wait.max(asked)))
     }
 
-    /// How long to wait before the next try, where it is not known that anything failed.
+    /// Returns the next delay, for cases in which nothing is known to have failed.
     pub(super) fn pause(&mut self) -> Duration {
         self.waits
             .next()
             .expect("the waits go on until they are begun anew")
     }
 
-    /// The service answers.
+    /// Records that the service answers.
     pub(super) fn answered(&mut self) {
         self.lost_since = None;
     }
 
-    /// It does not just answer: what we wait for goes on.
+    /// Records progress, and begins with short delays again.
     pub(super) fn progressed(&mut self) {
         self.lost_since = None;
         self.waits = waits();
     }
 
-    /// Whether a try has failed since the service last answered.
+    /// Returns true if a try has failed since the service last answered.
     pub(super) fn is_lost(&self) -> bool {
         self.lost_since.is_some()
     }

@@ -1,4 +1,4 @@
-//! Server-sent events, over as many connections as it takes.
+//! Receives server-sent events, over several connections if they break.
 
 use std::{fmt::Display, time::Duration};
 
@@ -12,38 +12,38 @@ use reqwest::{RequestBuilder, Response, StatusCode, header};
 
 use super::{Client, ClientError, patience::Patience};
 
-/// The longest silence: the service sends a comment every 15 seconds.
+/// Time without data after which a connection counts as broken; the service sends a comment every 15 seconds.
 const SILENCE: Duration = Duration::from_secs(45);
 
-/// A comment, which says nothing to whoever reads the events.
+/// A comment, which readers of events ignore.
 const COMMENT: &[u8] = b":\n";
-/// A byte order mark, with which a stream may begin.
+/// A byte order mark, which may begin a stream.
 const MARK: &[u8] = "\u{feff}".as_bytes();
 
 type Bytestream = BoxStream<'static, Result<Bytes, Broken>>;
 
-/// The connection broke, or nothing came any more.
+/// Error: the connection broke, or no data arrived in time.
 #[derive(Debug)]
 pub struct Broken;
 
-/// What a subscription gives.
+/// Item of a subscription.
 pub(super) enum Signal {
     /// An event.
     Event(Event),
-    /// The service cannot be reached; it is being tried again.
+    /// The service cannot be reached; the subscription tries again.
     Lost(String),
-    /// It can be reached again.
+    /// The service can be reached again.
     Resumed,
-    /// It gives no events here: it is older, or a proxy keeps them.
+    /// The service does not stream here: it is older, or a proxy is in the way.
     Unsupported,
 }
 
-/// A stream of events that is begun again wherever it breaks.
+/// A stream of events that connects again after a break.
 pub(super) struct Subscription {
     client: Client,
     patience: Patience,
     stream: Option<EventStream<Bytestream>>,
-    /// Whether the next try should wait, since the last connection gave nothing.
+    /// `true` if the last connection sent no event, so that the next one must be delayed.
     idle: bool,
     announced: bool,
 }
@@ -59,7 +59,7 @@ impl Subscription {
         }
     }
 
-    /// The next event. `request` asks for those after the last one that came.
+    /// Returns the next signal. `request` builds a request for the events after the last one received.
     pub(super) async fn next(
         &mut self,
         request: impl Fn(&Client) -> RequestBuilder,
@@ -77,13 +77,13 @@ impl Subscription {
                     self.patience.progressed();
                     return Ok(Signal::Event(event));
                 }
-                // Whatever it was, what was missed is asked for again.
+                // After any error, the next request asks for the events that were missed.
                 Some(Err(_)) | None => self.stream = None,
             }
         }
     }
 
-    /// Forgets the connection: the next one asks for something else.
+    /// Drops the connection, so that the next one uses another request.
     pub(super) fn begin_anew(&mut self) {
         self.stream = None;
         self.idle = false;
@@ -115,7 +115,7 @@ impl Subscription {
 }
 
 impl Client {
-    /// Begins a stream of events; `None` if the service has none here.
+    /// Opens a stream of events; `None` if the service does not stream here.
     async fn open(&self, request: RequestBuilder) -> Result<Option<EventStream<Bytestream>>, ClientError> {
         let request = request.header(header::ACCEPT, "text/event-stream");
         let response = match tokio::time::timeout(SILENCE, self.send_slowly(request)).await {
@@ -136,7 +136,8 @@ impl Client {
     }
 }
 
-/// Whether an answer says that there are no events here. What a 404 is about, the same request without them will tell.
+/// Returns true if the answer says that this resource does not stream. A 404 may have another cause, which
+/// the same request without a stream then shows.
 fn lacks_events(error: &ClientError) -> bool {
     matches!(
         error.status(),
@@ -149,10 +150,10 @@ fn is_event_stream(response: &Response) -> bool {
     kind.is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"))
 }
 
-/// The events that bytes carry, cut anywhere, from whoever answers there.
+/// Parses events from bytes that may be cut anywhere and may come from any server.
 ///
-/// `eventsource-stream` 0.2.3 panics at bytes that begin with a byte order mark: so they begin with a comment, and the
-/// mark is left out.
+/// `eventsource-stream` 0.2.3 panics at bytes that begin with a byte order mark. Therefore the stream begins
+/// with a comment, and the mark is removed.
 pub fn events<E: Display + Send + 'static>(
     bytes: impl Stream<Item = Result<Bytes, E>> + Send + 'static,
 ) -> EventStream<Bytestream> {
@@ -160,7 +161,7 @@ pub fn events<E: Display + Send + 'static>(
     comment.chain(without_mark(lively(bytes))).boxed().eventsource()
 }
 
-/// The same bytes without the mark that they may begin with.
+/// Removes a byte order mark from the beginning.
 fn without_mark(bytes: Bytestream) -> impl Stream<Item = Result<Bytes, Broken>> + Send {
     let mut beginning = Some(Vec::new());
     bytes.filter_map(move |piece| {
@@ -181,7 +182,7 @@ fn without_mark(bytes: Bytestream) -> impl Stream<Item = Result<Bytes, Broken>> 
     })
 }
 
-/// The same bytes; a silence that the service's heartbeats should have broken ends them.
+/// Ends the stream with an error if no data arrives within [`SILENCE`].
 fn lively<E: Display + Send + 'static>(
     bytes: impl Stream<Item = Result<Bytes, E>> + Send + 'static,
 ) -> Bytestream {

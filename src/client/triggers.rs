@@ -1,4 +1,4 @@
-//! `/api/v1/triggers` and `/api/v1/deliveries`.
+//! Requests to `/api/v1/triggers` and `/api/v1/deliveries`.
 
 use jiff::Timestamp;
 use reqwest::Method;
@@ -12,102 +12,102 @@ use crate::domain::{BuildId, DeliveryId, ProjectName, TriggerId};
 /// A trigger.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Trigger {
-    /// Its identifier.
+    /// Identifier.
     pub id: TriggerId,
-    /// Who owns it.
+    /// Project that owns the trigger.
     pub project: String,
-    /// Who calls it.
+    /// Kind of the git host or other caller.
     pub provider: String,
-    /// The repository as the git host names it.
+    /// Repository, by the git host's name for it.
     pub repository: String,
-    /// Its rules, whatever a newer service writes into them.
+    /// Rules, as the service wrote them; a newer service may add fields.
     pub rules: Vec<Value>,
-    /// Whether deliveries lead to builds.
+    /// `true` if deliveries lead to builds.
     pub enabled: bool,
-    /// The path of the address that the git host calls.
+    /// Path of the address that the git host calls.
     pub hook_path: String,
-    /// The path with the secret in it, for callers that can do no better; where it was just made.
+    /// Path with the secret in it, for Docker Hub, which signs nothing; only after its creation or rotation.
     pub trigger_path: Option<String>,
-    /// Its secret, where it was just made.
+    /// Secret, in the answer to its creation or rotation.
     pub secret: Option<SecretString>,
 }
 
 /// A page of triggers.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Triggers {
-    /// Newest first.
+    /// Triggers, newest first.
     pub triggers: Vec<Trigger>,
-    /// Where the page ended.
+    /// Cursor of the next page.
     pub next_cursor: Option<String>,
 }
 
-/// What one rule says of a ref.
+/// Result of one rule for a ref.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Ruling {
-    /// The rule.
+    /// Name of the rule.
     pub rule: String,
-    /// Whether it matches.
+    /// `true` if the rule matches.
     pub matches: bool,
-    /// Where the image would go.
+    /// Destinations of the image.
     pub destinations: Vec<String>,
-    /// Why nothing would be built.
+    /// Reason why nothing would be built.
     pub reason: Option<String>,
 }
 
-/// What all rules say of a ref.
+/// Results of all rules for a ref.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Rulings {
-    /// In their order.
+    /// Results, in the order of the rules.
     pub rules: Vec<Ruling>,
 }
 
-/// What came of a ref and a rule.
+/// Result of a delivery for one ref and one rule.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Consequence {
-    /// The ref's short name.
+    /// Short name of the ref.
     pub ref_name: Option<String>,
-    /// The rule.
+    /// Name of the rule.
     pub rule: Option<String>,
-    /// The build.
+    /// The new build.
     pub build_id: Option<BuildId>,
-    /// Why none was made.
+    /// Reason why no build was created.
     pub reason: Option<String>,
 }
 
 /// A delivery.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Delivery {
-    /// Its identifier.
+    /// Identifier.
     pub id: DeliveryId,
-    /// When it arrived.
+    /// Time of arrival.
     pub received_at: Timestamp,
-    /// The event as the git host calls it.
+    /// Event, by the git host's name for it.
     pub event: String,
-    /// What came of it.
+    /// Verdict, such as `built` or `skipped`.
     pub verdict: String,
-    /// Why.
+    /// Reason of the verdict.
     pub reason: Option<String>,
-    /// Ref by ref, rule by rule.
+    /// Results by ref and rule.
     pub consequences: Vec<Consequence>,
 }
 
 /// A page of deliveries.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Deliveries {
-    /// Newest first.
+    /// Deliveries, newest first.
     pub deliveries: Vec<Delivery>,
-    /// Where the page ended.
+    /// Cursor of the next page.
     pub next_cursor: Option<String>,
 }
 
 impl Client {
-    /// Makes a trigger of this description.
+    /// Creates a trigger with these fields.
     pub async fn create_trigger(&self, trigger: &Value) -> Result<Json<Trigger>, ClientError> {
         self.json(self.request(Method::POST, "triggers", &[]).json(trigger))
             .await
     }
 
-    /// A page of triggers, those after `cursor`.
+    /// Returns the page of triggers after `cursor`.
     pub async fn triggers(
         &self,
         project: Option<&ProjectName>,
@@ -119,25 +119,25 @@ impl Client {
         self.json(self.request(Method::GET, "triggers", &query)).await
     }
 
-    /// One trigger.
+    /// Returns one trigger.
     pub async fn trigger(&self, id: TriggerId) -> Result<Json<Trigger>, ClientError> {
         self.json(self.request(Method::GET, &format!("triggers/{id}"), &[]))
             .await
     }
 
-    /// Changes what this names of a trigger.
+    /// Changes the given fields of a trigger.
     pub async fn change_trigger(&self, id: TriggerId, change: &Value) -> Result<Json<Trigger>, ClientError> {
         let request = self.request(Method::PATCH, &format!("triggers/{id}"), &[]);
         self.json(request.json(change)).await
     }
 
-    /// Removes a trigger.
+    /// Deletes a trigger.
     pub async fn remove_trigger(&self, id: TriggerId) -> Result<(), ClientError> {
         self.done(self.request(Method::DELETE, &format!("triggers/{id}"), &[]))
             .await
     }
 
-    /// Gives a trigger a new secret.
+    /// Replaces a trigger's secret.
     pub async fn rotate_trigger_secret(
         &self,
         id: TriggerId,
@@ -147,7 +147,7 @@ impl Client {
         self.json(request.json(rotation)).await
     }
 
-    /// What a trigger's rules make of a ref.
+    /// Evaluates a trigger's rules for a ref, without building it.
     pub async fn dry_run(&self, id: TriggerId, wanted: &Value) -> Result<Json<Rulings>, ClientError> {
         let request = self.request(Method::POST, &format!("triggers/{id}/dry-run"), &[]);
         self.json(request.json(wanted)).await
@@ -159,7 +159,7 @@ impl Client {
         self.json(request.json(wanted)).await
     }
 
-    /// A page of a trigger's deliveries, those after `cursor`.
+    /// Returns the page of a trigger's deliveries after `cursor`.
     pub async fn deliveries(
         &self,
         id: TriggerId,
@@ -173,7 +173,7 @@ impl Client {
             .await
     }
 
-    /// One delivery.
+    /// Returns one delivery.
     pub async fn delivery(&self, id: DeliveryId) -> Result<Json<Delivery>, ClientError> {
         self.json(self.request(Method::GET, &format!("deliveries/{id}"), &[]))
             .await

@@ -10,7 +10,7 @@ use crate::{
     launcher::engine,
 };
 
-/// How builds run on a container engine (--launcher=engine).
+/// Settings for builds on a container engine (--launcher=engine).
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Container engine")]
 pub struct EngineArgs {
@@ -18,15 +18,15 @@ pub struct EngineArgs {
     #[arg(long, env = "SLIPWAY_ENGINE_HOST", value_name = "unix://PATH|tcp://HOST:PORT")]
     pub engine_host: Option<String>,
 
-    /// Tells this service's containers from those of another one on the same engine
+    /// The name that distinguishes this service's containers from those of another one on the same engine
     #[arg(long, env = "SLIPWAY_ENGINE_INSTANCE", default_value_t = engine::Options::default().instance, value_name = "NAME")]
     pub engine_instance: String,
 
-    /// The engine's network for builds; `host` where a registry listens on loopback only
+    /// The engine's network for builds; `host` if a registry listens on loopback only
     #[arg(long, env = "SLIPWAY_ENGINE_NETWORK", default_value_t = engine::Options::default().network, value_name = "NETWORK")]
     pub engine_network: String,
 
-    /// Capabilities besides kaniko's own, separated by commas
+    /// Further capabilities besides kaniko's own, separated by commas
     #[arg(
         long,
         env = "SLIPWAY_ENGINE_CAPABILITIES",
@@ -35,29 +35,30 @@ pub struct EngineArgs {
     )]
     pub engine_capability: Vec<String>,
 
-    /// A Docker config.json with the registries' credentials, which builds get a copy of
+    /// A Docker config.json with the registries' credentials; each build gets a copy
     #[arg(long, env = "SLIPWAY_DOCKER_CONFIG", value_name = "FILE")]
     pub docker_config: Option<PathBuf>,
 
-    /// A folder with what takes the place of a cluster's Secrets: FOLDER/SECRET/KEY [default: none]
+    /// A folder that replaces a cluster's Secrets, with files FOLDER/SECRET/KEY [default: none]
     #[arg(long, env = "SLIPWAY_SECRETS_FOLDER", value_name = "FOLDER")]
     pub secrets_folder: Option<PathBuf>,
 
-    /// The folder whose folders are what `volume` sources name [default: volumes labelled slipway.dev/context]
+    /// The folder that contains the folders of `volume` sources [default: volumes labelled
+    /// slipway.dev/context]
     #[arg(long, env = "SLIPWAY_VOLUME_ROOT", value_name = "FOLDER")]
     pub volume_root: Option<PathBuf>,
 
-    /// CPU for builds that ask for none [default: unlimited]
+    /// CPU for builds that request none [default: unlimited]
     #[arg(long, env = "SLIPWAY_ENGINE_CPU", value_name = "CPU")]
     pub engine_cpu: Option<Cpu>,
 
-    /// Memory for builds that ask for none [default: unlimited]
+    /// Memory for builds that request none [default: unlimited]
     #[arg(long, env = "SLIPWAY_ENGINE_MEMORY", value_name = "MEMORY")]
     pub engine_memory: Option<Memory>,
 }
 
 impl EngineArgs {
-    /// The same for the launcher.
+    /// Returns the options of the launcher.
     pub fn options(&self, kaniko: &KanikoArgs) -> engine::Options {
         engine::Options {
             host: self

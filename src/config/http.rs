@@ -1,4 +1,4 @@
-//! Settings of the HTTP side.
+//! Settings of the HTTP server.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -12,11 +12,11 @@ use crate::{
     client::base_url,
 };
 
-/// Where and how HTTP is answered.
+/// Settings of the HTTP server and its limits.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "HTTP")]
 pub struct HttpArgs {
-    /// The address to answer on
+    /// The address to listen on
     #[arg(
         long,
         env = "SLIPWAY_LISTEN",
@@ -25,7 +25,7 @@ pub struct HttpArgs {
     )]
     pub listen: SocketAddr,
 
-    /// Ask nobody for a token: everybody who reaches the address may do everything. Only on a loopback address
+    /// Accept requests without a token: every client has all permissions. Only on a loopback address
     #[arg(
         long,
         env = "SLIPWAY_NO_AUTH",
@@ -38,7 +38,8 @@ pub struct HttpArgs {
     )]
     pub no_auth: bool,
 
-    /// Let projects' tokens push anywhere where their projects settle no destinations; else only administrators may
+    /// Allow projects' tokens to push anywhere if the project sets no destinations; otherwise, only
+    /// administrators may
     #[arg(
         long,
         env = "SLIPWAY_ALLOW_ANY_DESTINATION",
@@ -51,11 +52,11 @@ pub struct HttpArgs {
     )]
     pub allow_any_destination: bool,
 
-    /// How build pods or containers reach this service, to fetch uploaded contexts [default: http://<--listen>]
+    /// The address at which builds fetch uploaded contexts from this service [default: http://<--listen>]
     #[arg(long, env = "SLIPWAY_INTERNAL_URL", value_parser = base_url, value_name = "URL")]
     pub internal_url: Option<url::Url>,
 
-    /// Where uploaded contexts are kept: a folder, or s3://, gs:// or az:// with the cloud's usual variables
+    /// The place for uploaded contexts: a folder, or s3://, gs:// or az:// with the cloud's usual variables
     #[arg(
         long,
         env = "SLIPWAY_CONTEXT_STORE",
@@ -64,16 +65,16 @@ pub struct HttpArgs {
     )]
     pub context_store: String,
 
-    /// The largest context that may be uploaded, compressed
+    /// The largest context that may be uploaded, in compressed form
     #[arg(long, env = "SLIPWAY_MAX_CONTEXT_SIZE", default_value = "512Mi", value_parser = value::bytes, value_name = "BYTES")]
     pub max_context_size: u64,
 
-    /// Connections that are served at once; further ones wait
+    /// The number of connections that are served at once; further ones wait
     #[arg(long, env = "SLIPWAY_MAX_CONNECTIONS", default_value_t = 4096, value_parser = clap::value_parser!(u32).range(1..), value_name = "N")]
     pub max_connections: u32,
 
-    /// Connections from one address (of IPv6, one /64) that are served at once; further ones are closed. Trusted proxies
-    /// may have any number. 0: any number
+    /// The number of connections from one address (of IPv6, one /64) that are served at once; further ones
+    /// are closed. Trusted proxies are exempt. 0: no limit
     #[arg(
         long,
         env = "SLIPWAY_MAX_CONNECTIONS_PER_ADDRESS",
@@ -82,7 +83,7 @@ pub struct HttpArgs {
     )]
     pub max_connections_per_address: u32,
 
-    /// Logs and events that are followed at once; beyond, requests are answered 503
+    /// The number of logs and events that are followed at once; further requests are answered 503
     #[arg(long, env = "SLIPWAY_MAX_STREAMS", default_value_t = 2048, value_parser = clap::value_parser!(u32).range(1..), value_name = "N")]
     pub max_streams: u32,
 
@@ -90,7 +91,8 @@ pub struct HttpArgs {
     #[arg(long, env = "SLIPWAY_MAX_DELIVERY_SIZE", default_value = "2Mi", value_parser = value::delivery_size, value_name = "BYTES")]
     pub max_delivery_size: usize,
 
-    /// Deliveries that one trigger takes in a minute from each process; beyond, they are answered 429. 0: any number
+    /// The number of deliveries that each process accepts for one trigger in a minute; further ones are
+    /// answered 429. 0: no limit
     #[arg(
         long,
         env = "SLIPWAY_DELIVERIES_PER_MINUTE",
@@ -99,28 +101,29 @@ pub struct HttpArgs {
     )]
     pub deliveries_per_minute: u32,
 
-    /// Creations that may wait for the database; beyond, requests are answered 503
+    /// The number of creations that may wait for the database; further requests are answered 503
     #[arg(long, env = "SLIPWAY_CREATE_QUEUE", default_value_t = 1024, value_parser = clap::value_parser!(u32).range(1..=65_536), value_name = "N")]
     pub create_queue: u32,
 
-    /// How long a client may take to send a request's head, or be silent between two requests
+    /// The longest time that a client may take to send a request's head, or stay idle between two requests
     #[arg(long, env = "SLIPWAY_HEADER_TIMEOUT", default_value = "30s", value_parser = value::duration, value_name = "DURATION")]
     pub header_timeout: Duration,
 
-    /// How long a client may take nothing of an answer
+    /// The longest time that a client may take to accept any bytes of an answer
     #[arg(long, env = "SLIPWAY_WRITE_TIMEOUT", default_value = "30s", value_parser = value::duration, value_name = "DURATION")]
     pub write_timeout: Duration,
 
-    /// Requests a second from one address (of IPv6, one /64), ten seconds' worth of which may come at once; beyond,
-    /// they are answered 429. 0: any number
+    /// The number of requests a second from one address (of IPv6, one /64); ten seconds' worth may come at
+    /// once, and further ones are answered 429. 0: no limit
     #[arg(long, env = "SLIPWAY_ADDRESS_RATE", default_value_t = 200, value_name = "N")]
     pub address_rate: u32,
 
-    /// The same for requests with one token, wherever they come from
+    /// The number of requests a second with one token, from all addresses; ten seconds' worth may come at
+    /// once, and further ones are answered 429. 0: no limit
     #[arg(long, env = "SLIPWAY_TOKEN_RATE", default_value_t = 200, value_name = "N")]
     pub token_rate: u32,
 
-    /// Proxies in front of this service, whose X-Forwarded-For says who asks; of nobody else is it believed
+    /// Proxies in front of this service, whose X-Forwarded-For names the client; that of others is ignored
     #[arg(
         long = "trusted-proxy",
         env = "SLIPWAY_TRUSTED_PROXY",
@@ -142,10 +145,10 @@ pub struct HttpArgs {
 }
 
 impl HttpArgs {
-    /// What must hold of the settings together.
+    /// Checks that the settings agree.
     ///
     /// # Errors
-    /// When nobody is asked for a token on an address that others reach.
+    /// When requests need no token on an address that other machines can reach.
     pub fn check(&self) -> Result<(), String> {
         if self.no_auth && !self.listen.ip().is_loopback() {
             return Err(format!(
@@ -157,7 +160,7 @@ impl HttpArgs {
         Ok(())
     }
 
-    /// What the listener puts up with.
+    /// Returns the options of the listener.
     pub fn listener(&self) -> ListenerOptions {
         ListenerOptions {
             max_connections: self.max_connections as usize,
@@ -168,7 +171,7 @@ impl HttpArgs {
         }
     }
 
-    /// How often clients may ask.
+    /// Returns the rate limits.
     pub fn rates(&self) -> Rates {
         Rates {
             per_address: self.address_rate,
@@ -177,7 +180,7 @@ impl HttpArgs {
         }
     }
 
-    /// How builds reach this service.
+    /// Returns the address at which builds reach this service.
     pub fn internal_url(&self) -> url::Url {
         self.internal_url.clone().unwrap_or_else(|| {
             format!("http://{}/", self.listen)

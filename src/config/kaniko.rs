@@ -1,18 +1,18 @@
-//! What kaniko is told of every build.
+//! Settings of kaniko for every build.
 
 use clap::Args;
 
 use crate::launcher::kaniko_args::KanikoOptions;
 
-/// The executor and the operator's settings for it.
+/// Settings of the executor.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Executor")]
 pub struct KanikoArgs {
-    /// The executor's image: kaniko, or any other that takes its arguments; pin it by digest in production
+    /// The executor's image: kaniko, or any other that accepts its arguments; pin it by digest in production
     #[arg(long, env = "SLIPWAY_EXECUTOR_IMAGE", default_value_t = KanikoOptions::default().image, value_name = "IMAGE")]
     pub executor_image: String,
 
-    /// Registries that are spoken to over plain HTTP, separated by commas
+    /// Registries that are reached over plain HTTP, separated by commas
     #[arg(
         long,
         env = "SLIPWAY_INSECURE_REGISTRIES",
@@ -21,7 +21,7 @@ pub struct KanikoArgs {
     )]
     pub insecure_registry: Vec<String>,
 
-    /// Mirrors of Docker Hub that are asked first, separated by commas
+    /// Mirrors of Docker Hub that are tried first, separated by commas
     #[arg(
         long,
         env = "SLIPWAY_REGISTRY_MIRRORS",
@@ -30,7 +30,7 @@ pub struct KanikoArgs {
     )]
     pub registry_mirror: Vec<String>,
 
-    /// Registries that stand in for others, separated by commas
+    /// Registries that replace others, separated by commas
     #[arg(
         long,
         env = "SLIPWAY_REGISTRY_MAPS",
@@ -39,7 +39,7 @@ pub struct KanikoArgs {
     )]
     pub registry_map: Vec<String>,
 
-    /// Paths that never get into an image, separated by commas (on kind nodes: /product_uuid)
+    /// Paths that are never added to an image, separated by commas (on kind nodes: /product_uuid)
     #[arg(
         long,
         env = "SLIPWAY_IGNORE_PATHS",
@@ -60,7 +60,7 @@ pub struct KanikoArgs {
 }
 
 impl KanikoArgs {
-    /// The same for the launchers.
+    /// Returns the options of the launchers.
     pub fn options(&self) -> KanikoOptions {
         KanikoOptions {
             image: self.executor_image.clone(),

@@ -6,7 +6,7 @@ use k8s_openapi::api::core::v1::Toleration;
 use super::{DispatchArgs, KanikoArgs, value};
 use crate::launcher::manifest::{GitCredentials, KubernetesOptions, RegistryCredentials, ResourceOptions};
 
-/// How builds run as Jobs (--launcher=kubernetes).
+/// Settings for builds as Jobs (--launcher=kubernetes).
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Kubernetes")]
 pub struct KubernetesArgs {
@@ -14,19 +14,19 @@ pub struct KubernetesArgs {
     #[arg(long, env = "SLIPWAY_KUBE_CONTEXT", value_name = "NAME")]
     pub kube_context: Option<String>,
 
-    /// The namespace that the Jobs live in
+    /// The namespace of the Jobs
     #[arg(long, env = "SLIPWAY_NAMESPACE", default_value_t = KubernetesOptions::default().namespace, value_name = "NAME")]
     pub namespace: String,
 
-    /// Our own image, whose `slipway fetch-context` fetches uploaded contexts
+    /// The image of Slipway, whose `slipway fetch-context` fetches uploaded contexts
     #[arg(long, env = "SLIPWAY_FETCHER_IMAGE", default_value_t = KubernetesOptions::default().fetcher_image, value_name = "IMAGE")]
     pub fetcher_image: String,
 
-    /// When the images are pulled [default: by their tags]
+    /// The pull policy of the images [default: by their tags]
     #[arg(long, env = "SLIPWAY_IMAGE_PULL_POLICY", value_parser = ["Always", "IfNotPresent", "Never"])]
     pub image_pull_policy: Option<String>,
 
-    /// Secrets for pulling the executor's and our own image, separated by commas
+    /// Secrets for pulling the executor's image and Slipway's, separated by commas
     #[arg(
         long,
         env = "SLIPWAY_IMAGE_PULL_SECRETS",
@@ -57,7 +57,7 @@ pub struct KubernetesArgs {
     )]
     pub git_secret: Option<String>,
 
-    /// The hosts that may see --git-secret, separated by commas
+    /// The hosts that may receive --git-secret, separated by commas
     #[arg(
         long,
         env = "SLIPWAY_GIT_HOSTS",
@@ -67,7 +67,7 @@ pub struct KubernetesArgs {
     )]
     pub git_host: Vec<String>,
 
-    /// A Secret whose entries become the environment of builds from S3, Google Cloud Storage and Azure
+    /// A Secret whose entries become environment variables of builds from S3, Google Cloud Storage and Azure
     #[arg(long, env = "SLIPWAY_OBJECT_STORE_SECRET", value_name = "SECRET")]
     pub object_store_secret: Option<String>,
 
@@ -91,11 +91,11 @@ pub struct KubernetesArgs {
     #[arg(long, env = "SLIPWAY_JOB_ANNOTATIONS", value_delimiter = ',', value_parser = value::pair, value_name = "KEY=VALUE")]
     pub job_annotation: Vec<(String, String)>,
 
-    /// Variables for kaniko, such as a proxy's address, separated by commas
+    /// Environment variables for kaniko, such as a proxy's address, separated by commas
     #[arg(long, env = "SLIPWAY_EXECUTOR_ENV", value_delimiter = ',', value_parser = value::pair, value_name = "NAME=VALUE")]
     pub executor_env: Vec<(String, String)>,
 
-    /// Capabilities besides kaniko's own, separated by commas
+    /// Further capabilities besides kaniko's own, separated by commas
     #[arg(
         long,
         env = "SLIPWAY_CAPABILITIES",
@@ -116,27 +116,27 @@ pub struct KubernetesArgs {
     #[arg(long, env = "SLIPWAY_USER_NAMESPACES", default_value_t = false, action = clap::ArgAction::Set, value_name = "BOOL")]
     pub user_namespaces: bool,
 
-    /// Run the pods under the container runtime's seccomp profile; a nested or unusual runtime may have none
+    /// Run the pods under the container runtime's seccomp profile, which a nested or unusual runtime may lack
     #[arg(long, env = "SLIPWAY_SECCOMP", default_value_t = true, action = clap::ArgAction::Set, value_name = "BOOL")]
     pub seccomp: bool,
 
-    /// Let steps gain rights by set-uid programs such as sudo (allowPrivilegeEscalation)
+    /// Allow steps to gain privileges by set-uid programs such as sudo (allowPrivilegeEscalation)
     #[arg(long, env = "SLIPWAY_PRIVILEGE_ESCALATION", default_value_t = false, action = clap::ArgAction::Set, value_name = "BOOL")]
     pub privilege_escalation: bool,
 
-    /// CPU that is set aside for a build that does not say, and what it may use
+    /// The CPU request and limit of a build that names no CPU
     #[arg(long, env = "SLIPWAY_CPU", default_value_t = defaults(|r| (&r.cpu_request, &r.cpu_limit)), value_name = "REQUEST:LIMIT")]
     pub cpu: String,
 
-    /// Memory, likewise
+    /// The memory request and limit of a build that names no memory
     #[arg(long, env = "SLIPWAY_MEMORY", default_value_t = defaults(|r| (&r.memory_request, &r.memory_limit)), value_name = "REQUEST:LIMIT")]
     pub memory: String,
 
-    /// Disk, likewise: the unpacked base image, the stages, the layers
+    /// The disk request and limit of a build, for the unpacked base image, the stages and the layers
     #[arg(long, env = "SLIPWAY_DISK", default_value_t = defaults(|r| (&r.disk_request, &r.disk_limit)), value_name = "REQUEST:LIMIT")]
     pub disk: String,
 
-    /// How long the API server lets a watch last, in seconds. Hidden: only tests of broken watches shorten it
+    /// The time in seconds that the API server keeps a watch open. Hidden: for tests of broken watches only
     #[arg(long, env = "SLIPWAY_WATCH_SECONDS", hide = true, default_value_t = KubernetesOptions::default().watch_seconds, value_parser = clap::value_parser!(u32).range(1..=290), value_name = "SECONDS")]
     pub watch_seconds: u32,
 }
@@ -147,14 +147,14 @@ fn defaults(pick: impl Fn(&ResourceOptions) -> (&String, &String)) -> String {
     format!("{request}:{limit}")
 }
 
-/// `request:limit`, or one amount for both.
+/// Splits `request:limit`; a single amount stands for both.
 fn amounts(text: &str) -> (String, String) {
     let (request, limit) = text.split_once(':').unwrap_or((text, text));
     (request.to_owned(), limit.to_owned())
 }
 
 impl KubernetesArgs {
-    /// The same for the launcher.
+    /// Returns the options of the launcher.
     pub fn options(&self, kaniko: &KanikoArgs, dispatch: &DispatchArgs) -> KubernetesOptions {
         let pending = dispatch.pending_deadline.as_secs();
         KubernetesOptions {

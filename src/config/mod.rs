@@ -1,4 +1,4 @@
-//! The command line and the environment: `--help` is the reference.
+//! Defines the command line and the environment variables; `--help` is the reference.
 
 mod database;
 mod dispatch;
@@ -26,39 +26,40 @@ use crate::{
 
 /// An HTTP build queue behind a private registry: one kaniko Job per request.
 ///
-/// `slipway serve` is the service. `slipway build` and its like ask one, whose address is --server, SLIPWAY_SERVER or
-/// `server` in ~/.config/slipway/config.toml. A flag can also be set by the environment variable that its help names.
+/// `slipway serve` runs the service. Commands such as `slipway build` call a running service, whose address
+/// is --server, SLIPWAY_SERVER or `server` in ~/.config/slipway/config.toml. A flag can also be set by the
+/// environment variable that its help names.
 #[derive(Debug, Parser)]
 #[command(name = "slipway", version, propagate_version = true, max_term_width = 100)]
 pub struct Cli {
-    /// What to do.
+    /// Subcommand to run.
     #[command(subcommand)]
     pub command: Command,
 }
 
-/// What the binary can do.
+/// Subcommands of the binary.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// What a running service is asked to do.
+    /// Commands that talk to a running service.
     #[command(flatten)]
     Client(cli::Command),
     /// Run the service: the REST API, the dispatcher, or both.
     Serve(Box<ServeArgs>),
-    /// Apply the database's migrations, and end.
+    /// Apply the database's migrations, and exit.
     Migrate(MigrateArgs),
-    /// Print the OpenAPI description of the REST API as JSON, and end.
+    /// Print the OpenAPI description of the REST API as JSON, and exit.
     Openapi,
-    /// Say what recorded Kubernetes objects and a log amount to, as one JSON object: for bug reports.
+    /// Classify recorded Kubernetes objects and a log, as one JSON object: for bug reports.
     Classify(ClassifyArgs),
-    /// Fetch an uploaded context and unpack it: what a build's init container runs.
+    /// Fetch an uploaded context and unpack it, as a build's init container does.
     FetchContext(FetchContextArgs),
-    /// Print a script that completes this command line in a shell, and end.
+    /// Print a script that completes this command line in a shell, and exit.
     ///
     /// For bash: `source <(slipway completions bash)`.
     Completions(CompletionsArgs),
 }
 
-/// The settings of `slipway completions`.
+/// Arguments of `slipway completions`.
 #[derive(Debug, Args)]
 pub struct CompletionsArgs {
     /// The shell
@@ -66,86 +67,86 @@ pub struct CompletionsArgs {
     pub shell: clap_complete::Shell,
 }
 
-/// What a process does of the service's work.
+/// Part of the service that a process runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Role {
-    /// Everything.
+    /// All parts.
     All,
-    /// Answers HTTP.
+    /// HTTP API only.
     Api,
-    /// Launches and observes builds; answers /livez, /readyz and /metrics only.
+    /// Launches and observes builds; serves only /livez, /readyz and /metrics.
     Dispatcher,
 }
 
-/// What runs the builds.
+/// Backend that runs the builds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum LauncherKind {
     /// One Job per build on a Kubernetes cluster.
     Kubernetes,
     /// Containers of Docker or Podman on this machine.
     Engine,
-    /// Nothing: every build succeeds at once, without an image. For load tests only.
+    /// No backend: every build succeeds at once, without an image. For load tests only.
     None,
 }
 
-/// The settings of `slipway serve`.
+/// Settings of `slipway serve`.
 #[derive(Debug, Args)]
 pub struct ServeArgs {
-    /// What this process does; several replicas of each role may run
+    /// The part of the service that this process runs; several replicas of each role may run
     #[arg(long, env = "SLIPWAY_ROLE", value_enum, default_value = "all")]
     pub role: Role,
 
-    /// What runs the builds
+    /// The backend that runs the builds
     #[arg(long, env = "SLIPWAY_LAUNCHER", value_enum, default_value = "kubernetes")]
     pub launcher: LauncherKind,
 
-    /// Apply the migrations at the start (of several replicas, one does it and the others wait)
+    /// Apply the migrations at the start (one of several replicas does so, and the others wait for it)
     #[arg(long, env = "SLIPWAY_MIGRATE", default_value_t = true, action = clap::ArgAction::Set, value_name = "BOOL")]
     pub migrate: bool,
 
-    /// How long a stop waits for what was begun, before it cuts off
+    /// The time that a shutdown allows for work in progress, before it aborts the rest
     #[arg(long, env = "SLIPWAY_SHUTDOWN_GRACE", default_value = "20s", value_parser = value::duration, value_name = "DURATION")]
     pub shutdown_grace: std::time::Duration,
 
-    /// The database.
+    /// Settings of the database.
     #[command(flatten)]
     pub database: DatabaseArgs,
-    /// The HTTP side.
+    /// Settings of HTTP.
     #[command(flatten)]
     pub http: HttpArgs,
-    /// The queue.
+    /// Settings of the queue.
     #[command(flatten)]
     pub dispatch: DispatchArgs,
-    /// What is kept, and for how long.
+    /// Settings of retention.
     #[command(flatten)]
     pub retention: RetentionArgs,
-    /// What goes out.
+    /// Settings of notifications.
     #[command(flatten)]
     pub notify: NotifyArgs,
-    /// How secrets are kept.
+    /// Settings of the keys for secrets.
     #[command(flatten)]
     pub secret: SecretArgs,
-    /// What kaniko is told.
+    /// Settings of kaniko.
     #[command(flatten)]
     pub kaniko: KanikoArgs,
-    /// The launcher for Kubernetes.
+    /// Settings of the launcher for Kubernetes.
     #[command(flatten)]
     pub kubernetes: KubernetesArgs,
-    /// The launcher for a container engine.
+    /// Settings of the launcher for a container engine.
     #[command(flatten)]
     pub engine: EngineArgs,
-    /// Logs.
+    /// Settings of the log.
     #[command(flatten)]
     pub log: LogArgs,
 }
 
-/// The settings of `slipway migrate`.
+/// Settings of `slipway migrate`.
 #[derive(Debug, Args)]
 pub struct MigrateArgs {
-    /// The database.
+    /// Settings of the database.
     #[command(flatten)]
     pub database: DatabaseArgs,
-    /// Logs.
+    /// Settings of the log.
     #[command(flatten)]
     pub log: LogArgs,
 }

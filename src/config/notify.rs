@@ -1,4 +1,4 @@
-//! Settings of what goes out: notifications and commit statuses.
+//! Settings of notifications and commit statuses.
 
 use clap::Args;
 use ipnet::IpNet;
@@ -9,15 +9,15 @@ use crate::{
     notifier::{TokenFile, TokenFiles},
 };
 
-/// Where notifications and commit statuses may go, and what they say.
+/// Settings of the targets and the content of notifications and commit statuses.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Notifications")]
 pub struct NotifyArgs {
-    /// Where people reach this service: what links to builds begin with
+    /// The address at which people reach this service: the beginning of links to builds
     #[arg(long, env = "SLIPWAY_EXTERNAL_URL", value_parser = base_url, value_name = "URL")]
     pub external_url: Option<url::Url>,
 
-    /// Networks inside that notifications and commit statuses may go to, such as 10.20.0.0/16; others never
+    /// Internal networks that notifications and commit statuses may go to, such as 10.20.0.0/16; others never
     #[arg(
         long,
         env = "SLIPWAY_CALLBACK_ALLOW",
@@ -26,8 +26,8 @@ pub struct NotifyArgs {
     )]
     pub callback_allow: Vec<IpNet>,
 
-    /// Networks outside that notifications and commit statuses may not go to, unless they are allowed by name:
-    /// 0.0.0.0/0,::/0 leaves only those
+    /// The external networks that notifications and commit statuses may not go to, unless --callback-allow
+    /// names them: 0.0.0.0/0,::/0 leaves only those
     #[arg(
         long,
         env = "SLIPWAY_CALLBACK_DENY",
@@ -36,8 +36,8 @@ pub struct NotifyArgs {
     )]
     pub callback_deny: Vec<IpNet>,
 
-    /// A token for commit statuses: the host that the git host's API is called on (api.github.com), and a file. It may
-    /// be for one project, and for repositories under a prefix; may be repeated
+    /// A token for commit statuses: the host of the git host's API (api.github.com), and a file. The token
+    /// may be limited to one project, and to repositories under a prefix; may be repeated
     #[arg(
         long,
         env = "SLIPWAY_GIT_STATUS_TOKEN_FILE",
@@ -48,12 +48,12 @@ pub struct NotifyArgs {
 }
 
 impl NotifyArgs {
-    /// Where callbacks may go.
+    /// Returns the addresses that callbacks may reach.
     pub fn reachable(&self) -> Reachable {
         Reachable::with(self.callback_allow.clone()).without(self.callback_deny.clone())
     }
 
-    /// The operator's tokens.
+    /// Returns the operator's tokens.
     pub fn tokens(&self) -> TokenFiles {
         TokenFiles::new(self.git_status_token_file.clone())
     }

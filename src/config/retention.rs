@@ -1,4 +1,4 @@
-//! Settings of what is kept, for how long, and where.
+//! Settings of retention and of the log archive.
 
 use std::time::Duration;
 
@@ -7,56 +7,56 @@ use clap::Args;
 use super::value::{self, Keep};
 use crate::retention::Options;
 
-/// How long things are kept.
+/// Retention times.
 ///
-/// Times count from the end of a build where there is one, so that nothing of one that waits or runs is ever removed.
+/// They count from the end of a build if there is one: nothing of a queued or running build is removed.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Retention")]
 pub struct RetentionArgs {
-    /// How long finished builds are kept, with all that belongs to them: a time such as 90d, or `forever`
+    /// The time that finished builds are kept, with all that belongs to them: such as 90d, or `forever`
     #[arg(long, env = "SLIPWAY_RETAIN_BUILDS", default_value = "365d", value_parser = value::keep, value_name = "DURATION|forever")]
     pub retain_builds: Keep,
 
-    /// How long the logs of finished builds are kept, at most as long as the builds
+    /// The time that logs of finished builds are kept, at most as long as the builds
     #[arg(long, env = "SLIPWAY_RETAIN_LOGS", default_value = "90d", value_parser = value::keep, value_name = "DURATION|forever")]
     pub retain_logs: Keep,
 
-    /// How long the events of finished builds are kept, at most as long as the builds
+    /// The time that events of finished builds are kept, at most as long as the builds
     #[arg(long, env = "SLIPWAY_RETAIN_EVENTS", default_value = "365d", value_parser = value::keep, value_name = "DURATION|forever")]
     pub retain_events: Keep,
 
-    /// How long an uploaded context is kept: from the upload on, and from the end of the last build that used it. A
-    /// later rebuild is refused as `context_gone`
+    /// The time that an uploaded context is kept, after its upload and after the end of the last build that
+    /// used it; later rebuilds are refused as `context_gone`
     #[arg(long, env = "SLIPWAY_RETAIN_CONTEXTS", default_value = "14d", value_parser = value::keep, value_name = "DURATION|forever")]
     pub retain_contexts: Keep,
 
-    /// How long an idempotency key counts, at most as long as its build is kept
+    /// The time that an idempotency key is valid, at most as long as its build is kept
     #[arg(long, env = "SLIPWAY_RETAIN_IDEMPOTENCY_KEYS", default_value = "7d", value_parser = value::keep, value_name = "DURATION|forever")]
     pub retain_idempotency_keys: Keep,
 
-    /// How long it is kept what endpoints were told of, with every try; one that still waits is kept for 14d at least
+    /// The time that notifications and delivery attempts are kept; waiting ones are kept for at least 14d
     #[arg(long, env = "SLIPWAY_RETAIN_NOTIFICATIONS", default_value = "30d", value_parser = value::keep, value_name = "DURATION|forever")]
     pub retain_notifications: Keep,
-    /// How long deliveries to triggers are kept, from their arrival on
+    /// The time that deliveries to triggers are kept, from their arrival
     #[arg(long, env = "SLIPWAY_RETAIN_DELIVERIES", default_value = "30d", value_parser = value::keep, value_name = "DURATION|forever")]
     pub retain_deliveries: Keep,
 
-    /// Where logs of finished builds move to from the database: a folder, or s3://, gs:// or az:// with the cloud's
-    /// usual variables [default: they stay]. What is there must stay reachable as long as logs are kept
+    /// The place that logs of finished builds move to from the database: a folder, or s3://, gs:// or az://
+    /// with the cloud's usual variables [default: they stay]. It must stay reachable as long as logs are kept
     #[arg(long, env = "SLIPWAY_LOG_ARCHIVE", value_name = "FOLDER|URL")]
     pub log_archive: Option<String>,
 
-    /// How long after the end of a build its logs move to --log-archive
+    /// The time after the end of a build at which its logs move to --log-archive
     #[arg(long, env = "SLIPWAY_LOG_ARCHIVE_AFTER", default_value = "1d", value_parser = value::time, value_name = "DURATION")]
     pub log_archive_after: Duration,
 
-    /// How often what is old is looked for; one of all replicas that answer the API does it
+    /// The interval at which expired data is removed; one of all replicas that serve the API does so
     #[arg(long, env = "SLIPWAY_RETENTION_INTERVAL", default_value = "10m", value_parser = value::duration, value_name = "DURATION")]
     pub retention_interval: Duration,
 }
 
 impl RetentionArgs {
-    /// The same for retention itself.
+    /// Returns the options of retention.
     pub fn options(&self) -> Options {
         Options {
             builds: self.retain_builds.0,

@@ -1,4 +1,4 @@
-//! The key that secrets in the database are sealed with.
+//! Settings of the keys that encrypt secrets in the database.
 
 use std::{fs, path::PathBuf};
 
@@ -8,12 +8,13 @@ use secrecy::SecretString;
 use super::value;
 use crate::domain::keyring::Keyring;
 
-/// How secrets are kept in the database.
+/// Settings of the keys for secrets in the database.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Secrets")]
 pub struct SecretArgs {
-    /// The key that secrets of endpoints and triggers are sealed with: 32 bytes in base64 or hex (`openssl rand -base64
-    /// 32`). Several are separated by commas: the first seals, all open. Without one, neither can be made
+    /// The key that encrypts secrets of webhook endpoints and triggers: 32 bytes in base64 or hex (`openssl
+    /// rand -base64 32`). Several are separated by commas: the first encrypts, all decrypt. Without a key,
+    /// neither can be created
     #[arg(long, env = "SLIPWAY_SECRET_KEY", hide_env_values = true, value_parser = value::secret, conflicts_with = "secret_key_file", value_name = "KEY,…")]
     pub secret_key: Option<SecretString>,
 
@@ -23,7 +24,7 @@ pub struct SecretArgs {
 }
 
 impl SecretArgs {
-    /// The keys; `None` where there are none. The error names the setting, and no key.
+    /// Returns the keys, or `None` if there are none. The error names the setting and contains no key.
     pub fn keyring(&self) -> Result<Option<Keyring>, String> {
         let (setting, text) = match (&self.secret_key, &self.secret_key_file) {
             (Some(key), _) => ("--secret-key".to_owned(), key.clone()),

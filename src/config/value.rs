@@ -1,4 +1,4 @@
-//! How single settings are written.
+//! Parses single settings.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use secrecy::SecretString;
 
 use crate::domain::quantity::Memory;
 
-/// A length of time such as `500ms`, `20s`, `10m` or `1h 30m`: more than nothing, at most a year.
+/// Parses a length of time such as `500ms`, `20s`, `10m` or `1h 30m`; more than zero, at most a year.
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
     let hint = "write a length of time such as 20s, 10m or 1h 30m";
     let parsed: jiff::SignedDuration = text.parse().map_err(|_| hint.to_owned())?;
@@ -23,14 +23,14 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
     Ok(duration)
 }
 
-/// The longest time that is counted: beyond it, say `forever`.
+/// Longest time that can be counted; a longer one is written as `forever`.
 const CENTURY: Duration = Duration::from_secs(36_500 * 86_400);
 
-/// How long something is kept; `None`: for ever.
+/// Time for which something is kept; `None` stands for ever.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Keep(pub Option<Duration>);
 
-/// A length of time, or `forever`.
+/// Parses a length of time, or `forever`.
 pub(super) fn keep(text: &str) -> Result<Keep, String> {
     match text {
         "forever" => Ok(Keep(None)),
@@ -40,7 +40,7 @@ pub(super) fn keep(text: &str) -> Result<Keep, String> {
     }
 }
 
-/// A length of time in which a day has 24 hours, such as `90d`, `2w` or `12h`.
+/// Parses a length of time in which a day has 24 hours, such as `90d`, `2w` or `12h`.
 pub(super) fn time(text: &str) -> Result<Duration, String> {
     let hint = "write a length of time such as 90d, 2w or 12h";
     let span: jiff::Span = text.parse().map_err(|_| hint.to_owned())?;
@@ -53,7 +53,7 @@ pub(super) fn time(text: &str) -> Result<Duration, String> {
     }
 }
 
-/// An amount of bytes such as `512Mi` or `2G`.
+/// Parses a number of bytes such as `512Mi` or `2G`.
 pub(super) fn bytes(text: &str) -> Result<u64, String> {
     let memory: Memory = text
         .parse()
@@ -61,7 +61,7 @@ pub(super) fn bytes(text: &str) -> Result<u64, String> {
     Ok(memory.bytes())
 }
 
-/// The length of a line: from 1Ki to 1Mi.
+/// Parses the length of a line in bytes: from 1Ki to 1Mi.
 pub(super) fn line_length(text: &str) -> Result<usize, String> {
     usize::try_from(bytes(text)?)
         .ok()
@@ -69,7 +69,7 @@ pub(super) fn line_length(text: &str) -> Result<usize, String> {
         .ok_or_else(|| "must be from 1Ki to 1Mi".to_owned())
 }
 
-/// The size of a delivery: from 64Ki to 32Mi, since each one that is under way is held in memory.
+/// Parses the size of a delivery: from 64Ki to 32Mi, since memory holds each one while it is processed.
 pub(super) fn delivery_size(text: &str) -> Result<usize, String> {
     usize::try_from(bytes(text)?)
         .ok()
@@ -77,13 +77,13 @@ pub(super) fn delivery_size(text: &str) -> Result<usize, String> {
         .ok_or_else(|| "must be from 64Ki to 32Mi".to_owned())
 }
 
-/// A setting that is never shown.
+/// Wraps a setting that is never shown.
 #[expect(clippy::unnecessary_wraps, reason = "clap wants a Result of its parsers")]
 pub(super) fn secret(text: &str) -> Result<SecretString, String> {
     Ok(SecretString::from(text.to_owned()))
 }
 
-/// A Postgres address; never shown, since it may hold a password.
+/// Parses a Postgres address, which is never shown, since it may hold a password.
 pub(super) fn database_url(text: &str) -> Result<SecretString, String> {
     let known = text.starts_with("postgres://") || text.starts_with("postgresql://");
     if !known {
@@ -93,7 +93,7 @@ pub(super) fn database_url(text: &str) -> Result<SecretString, String> {
     secret(text)
 }
 
-/// An address, or a network in CIDR notation.
+/// Parses an address, or a network in CIDR notation.
 pub(super) fn network(text: &str) -> Result<IpNet, String> {
     let network = text.parse::<IpNet>().ok();
     network
@@ -101,7 +101,7 @@ pub(super) fn network(text: &str) -> Result<IpNet, String> {
         .ok_or_else(|| "write an address such as 10.0.0.7, or a network such as 10.0.0.0/8".to_owned())
 }
 
-/// An origin as browsers send it: a scheme, a host, and a port where it is not the usual one.
+/// Parses an origin as browsers send it: a scheme, a host, and a port unless it is the scheme's default.
 pub(super) fn origin(text: &str) -> Result<HeaderValue, String> {
     let hint = || "write an origin such as https://ci.example.com or http://localhost:3000".to_owned();
     let url = url::Url::parse(text).map_err(|_| hint())?;
@@ -112,7 +112,7 @@ pub(super) fn origin(text: &str) -> Result<HeaderValue, String> {
     HeaderValue::try_from(origin).map_err(|_| hint())
 }
 
-/// `KEY=VALUE`.
+/// Parses `KEY=VALUE`.
 pub(super) fn pair(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
@@ -120,7 +120,7 @@ pub(super) fn pair(text: &str) -> Result<(String, String), String> {
     }
 }
 
-/// `KEY[=VALUE][:EFFECT]`: with a value it must be equal, without one the taint need only be there.
+/// Parses `KEY[=VALUE][:EFFECT]`; without a value, any value of the taint is tolerated.
 pub(super) fn toleration(text: &str) -> Result<Toleration, String> {
     let (taint, effect) = match text.split_once(':') {
         Some((taint, effect)) => (taint, Some(effect)),

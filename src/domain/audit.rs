@@ -1,42 +1,42 @@
-//! Changes as the audit log has them.
+//! Changes that the audit log records.
 
 use jiff::Timestamp;
 use serde_json::Value;
 
 use super::{Actor, ProjectName};
 
-/// A change of what administrators and projects settle. `before` and `after` hold no secret.
+/// Change of limits, settings, tokens or other configuration. `before` and `after` hold no secret.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Change<'a> {
-    /// What happened, such as `token.created`: a noun, a dot, and what became of it.
+    /// Name of the change, such as `token.created`: a noun, a dot and a participle.
     pub action: &'static str,
-    /// The project that it belongs to.
+    /// Project that the change belongs to.
     pub project: Option<&'a ProjectName>,
-    /// The name or id of what was changed.
+    /// Name or id of the changed object.
     pub subject: String,
-    /// As it was; absent where it was not there.
+    /// State before the change; absent if the object was created.
     pub before: Option<Value>,
-    /// As it is now; absent where it is gone.
+    /// State after the change; absent if the object was removed.
     pub after: Option<Value>,
 }
 
-/// A change that is recorded.
+/// Recorded change.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AuditEntry {
-    /// Grows from entry to entry.
+    /// Identifier, which grows from entry to entry.
     pub id: i64,
-    /// When.
+    /// Time of the change.
     pub at: Timestamp,
-    /// Who.
+    /// Author of the change.
     pub actor: Actor,
-    /// What happened.
+    /// Name of the change, such as `token.created`.
     pub action: String,
-    /// The project that it belongs to, by its name then.
+    /// Name that the change's project had at that time.
     pub project: Option<String>,
-    /// The name or id of what was changed.
+    /// Name or id of the changed object.
     pub subject: String,
-    /// As it was.
+    /// State before the change.
     pub before: Option<Value>,
-    /// As it is since then.
+    /// State after the change.
     pub after: Option<Value>,
 }

@@ -1,14 +1,14 @@
-//! Time as a value that is passed in. What is compared across machines uses the database's clock instead.
+//! Time as a value that is passed in. Comparisons across machines use the database's clock instead.
 
 use jiff::Timestamp;
 
-/// Where code learns what time it is.
+/// Source of the current time.
 pub trait Clock: Send + Sync + 'static {
-    /// The present moment.
+    /// Returns the current time.
     fn now(&self) -> Timestamp;
 }
 
-/// The machine's own clock.
+/// Clock of the machine.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct SystemClock;
 

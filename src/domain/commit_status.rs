@@ -1,48 +1,49 @@
-//! Statuses of commits: how a build goes, told to the git host that its source came from.
+//! Commit statuses: reports of a build's state to the git host that its source came from.
 
 use super::{
     Trigger, TriggerId, endpoint::CallbackUrl, git::CommitId, provider::Provider, text::Invalid,
     trigger::RuleName,
 };
 
-/// Where the status of a build is shown.
+/// Repository and commit that show the status of a build.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StatusTarget {
     /// The kind of host.
     pub provider: Provider,
-    /// The base of its API, such as `https://api.github.com`: see [`api_url`].
+    /// Base address of the host's API, such as `https://api.github.com`: see [`api_url`].
     pub api_url: CallbackUrl,
-    /// As the host names it: `owner/name`; a project's full path on GitLab.
+    /// Repository's name on the host: `owner/name`; on GitLab the project's full path.
     pub repository: String,
     /// The commit's full id.
     pub commit: String,
-    /// What the status is called; a later one of the same name replaces it. One per rule and repository, say.
+    /// Name of the status; a later status of the same name replaces it. One name per project and rule.
     pub context: String,
-    /// The trigger that made the build.
+    /// Trigger that created the build.
     pub trigger: TriggerId,
-    /// The trigger's own token as it has it now, sealed with [`token_context`]; without one, the operator's for that host
-    /// is taken.
+    /// The trigger's own token, as configured now, sealed with [`token_context`]; if absent, the operator's
+    /// token for the host is used.
     pub token: Option<Vec<u8>>,
 }
 
-/// Where a trigger's git host is told of its builds.
+/// Address and token for the commit statuses of a trigger.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StatusSettings {
-    /// The base of its API.
+    /// Base address of the host's API.
     pub api_url: CallbackUrl,
-    /// The trigger's own token, sealed with [`token_context`]; without one, the operator's for that host is taken.
+    /// The trigger's own token, sealed with [`token_context`]; if absent, the operator's token for the host
+    /// is used.
     pub token: Option<Vec<u8>>,
 }
 
-/// What a trigger's token is sealed with. It opens for this address only: who changes where the host is told must know
-/// the token.
+/// Returns the sealing context of a trigger's token. A sealed token opens for this address only: to change
+/// the address, a caller must supply the token again.
 pub fn token_context(trigger: TriggerId, api_url: &CallbackUrl) -> Vec<u8> {
     format!("status of trigger {trigger} at {api_url}").into_bytes()
 }
 
 impl StatusTarget {
-    /// Where the status of a build is shown that a rule of this trigger makes of a commit; nowhere, where the trigger
-    /// does not have it.
+    /// Returns the target for a build that a rule of this trigger makes of a commit; `None` if the trigger
+    /// reports no commit statuses.
     pub fn of(trigger: &Trigger, rule: &RuleName, commit: &CommitId) -> Option<Self> {
         let settings = trigger.settings.commit_status.as_ref()?;
         Some(Self {
@@ -50,7 +51,7 @@ impl StatusTarget {
             api_url: settings.api_url.clone(),
             repository: trigger.settings.repository.to_string(),
             commit: commit.to_string(),
-            // The host may have several projects here, whose rules are called alike.
+            // Several projects may have triggers on the same host, with rules of the same name.
             context: format!("slipway/{}/{rule}", trigger.project),
             trigger: trigger.id,
             token: settings.token.clone(),
@@ -58,10 +59,11 @@ impl StatusTarget {
     }
 }
 
-/// The base of the API of the host that this address is cloned from; `None` for kinds that have no statuses.
+/// Returns the base address of the API of the host that `clone_url` belongs to; `None` for providers without
+/// statuses.
 ///
 /// # Errors
-/// When the address is not http or https: such a host's API has to be named.
+/// Fails if the address is neither http nor https: the API of such a host must be configured.
 pub fn api_url(provider: Provider, clone_url: &str) -> Result<Option<CallbackUrl>, Invalid> {
     let url = url::Url::parse(clone_url).ok();
     let url = url.filter(|url| matches!(url.scheme(), "http" | "https"));

@@ -1,4 +1,4 @@
-//! Builds of which the newest is enough: groups within a project, and what a new build does to the older ones.
+//! Concurrency groups of a project, in which a new build may supersede the older ones.
 
 use std::str::FromStr;
 
@@ -11,7 +11,7 @@ use super::{
 };
 
 text_type!(
-    /// Names builds of a project that may take each other's place: at most 255 bytes.
+    /// Name of a group of builds of a project that may supersede each other: at most 255 bytes.
     #[schema(example = "app/main", max_length = 255)]
     GroupName,
     check_group
@@ -21,16 +21,16 @@ fn check_group(text: &str) -> Result<(), Invalid> {
     plain(text, 255)
 }
 
-/// Which older builds of its group a new build puts an end to.
+/// Older builds of its group that a new build supersedes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Supersede {
-    /// None.
+    /// No builds.
     None,
-    /// Those that wait in the queue.
+    /// Queued builds.
     #[default]
     Queued,
-    /// Those that wait, and those that run and do not push yet.
+    /// Queued builds, and running builds that do not push yet.
     Running,
 }
 
@@ -38,7 +38,7 @@ impl Supersede {
     /// All modes.
     pub const ALL: [Self; 3] = [Self::None, Self::Queued, Self::Running];
 
-    /// The name used in JSON and on the command line.
+    /// Returns the name used in JSON and on the command line.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::None => "none",
@@ -59,13 +59,13 @@ impl FromStr for Supersede {
     }
 }
 
-/// A build's group, and what it does to the older builds in it.
+/// Concurrency group of a build, and the older builds in it that the build supersedes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Concurrency {
-    /// The group, within the project.
+    /// Name of the group, within the project.
     pub group: GroupName,
-    /// Which older builds of the group end `superseded` when this one is accepted.
+    /// Older builds of the group that end as `superseded` when this one is accepted.
     #[serde(default)]
     pub supersede: Supersede,
 }

@@ -1,4 +1,4 @@
-//! Deliveries: what called a trigger, and what came of it.
+//! Deliveries: inbound calls of triggers, and their results.
 
 use std::{collections::BTreeMap, fmt, str::FromStr};
 
@@ -13,26 +13,26 @@ use super::{
     trigger::RuleName,
 };
 
-/// What came of a delivery as a whole. Stable names: clients may branch on them.
+/// Result of a delivery as a whole. Stable names: clients may branch on them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 #[schema(as = DeliveryVerdict)]
 pub enum Verdict {
-    /// At least one build was made.
+    /// At least one build was created.
     Built,
-    /// All that it asks for was asked for before.
+    /// Earlier deliveries requested everything that this one requests.
     Duplicate,
-    /// There is nothing to build: the reason says why.
+    /// Nothing is to be built: `reason` has the cause.
     Skipped,
-    /// It was not believed, or not wanted: the reason says why.
+    /// The delivery is not authentic or not accepted: `reason` has the cause.
     Refused,
 }
 
 impl Verdict {
-    /// Every one.
+    /// All verdicts.
     pub const ALL: [Self; 4] = [Self::Built, Self::Duplicate, Self::Skipped, Self::Refused];
 
-    /// As the API and the database write it.
+    /// Returns the name used in the API and in the database.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Built => "built",
@@ -58,33 +58,33 @@ impl FromStr for Verdict {
     }
 }
 
-/// What came of one ref and one rule.
+/// Result for one ref and one rule.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Consequence {
-    /// Branch or tag; null where nothing could be read.
+    /// Branch or tag; null if no ref could be read.
     #[schema(required = true)]
     pub ref_type: Option<RefKind>,
     /// The ref's short name.
     #[schema(required = true, value_type = Option<String>)]
     pub ref_name: Option<String>,
-    /// The commit, where it is known.
+    /// The commit, if it is known.
     #[schema(required = true)]
     pub commit: Option<CommitId>,
-    /// The rule; null where no rule came to it.
+    /// The rule; null if no rule was applied.
     #[schema(required = true)]
     pub rule: Option<RuleName>,
-    /// Where the image goes.
+    /// Destinations of the image.
     pub destinations: Vec<String>,
-    /// The build that was made, or that had been made before.
+    /// The build that this delivery or an earlier one created.
     #[schema(required = true)]
     pub build_id: Option<BuildId>,
-    /// Why no build was made, in a sentence.
+    /// Reason why no build was created, as a sentence.
     #[schema(required = true)]
     pub reason: Option<String>,
 }
 
 impl Consequence {
-    /// Of a ref that leads to nothing.
+    /// Returns the consequence of a ref that leads to no build.
     pub fn nothing(
         reference: Option<&NamedRef>,
         commit: Option<&CommitId>,
@@ -102,39 +102,39 @@ impl Consequence {
     }
 }
 
-/// The headers that are kept of a delivery, by their names in lower case. No secret is among them.
+/// Stored headers of a delivery, by their names in lower case. None of them holds a secret.
 pub type KeptHeaders = BTreeMap<String, String>;
 
-/// A delivery as it is stored.
+/// Stored delivery.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StoredDelivery {
     /// Its identifier.
     pub id: DeliveryId,
-    /// What was called.
+    /// The trigger that was called.
     pub trigger: TriggerId,
-    /// When it arrived.
+    /// Time of arrival.
     pub received_at: Timestamp,
-    /// The host's own id of it.
+    /// The delivery's id on the host.
     pub host_id: Option<String>,
-    /// The event as the host calls it; empty where it was not read.
+    /// The host's name of the event; empty if it was not read.
     pub event: String,
-    /// What came of it.
+    /// Result of the delivery.
     pub verdict: Verdict,
-    /// Why, where there is a reason.
+    /// Reason for the result, if there is one.
     pub reason: Option<String>,
-    /// What came of each ref and rule.
+    /// Result for each ref and rule.
     pub consequences: Vec<Consequence>,
     /// The delivery that this one repeats on request.
     pub replay_of: Option<DeliveryId>,
-    /// The delivery with the same host's id that came before it.
+    /// The earlier delivery with the same id on the host.
     pub duplicate_of: Option<DeliveryId>,
 }
 
-/// What arrived: kept to be read and replayed.
+/// Content of a delivery, kept for inspection and replay.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Arrived {
-    /// The headers that are kept.
+    /// The stored headers.
     pub headers: KeptHeaders,
-    /// The body; `None` of what was not believed.
+    /// The body; `None` if the delivery was not verified.
     pub body: Option<Vec<u8>>,
 }

@@ -1,4 +1,4 @@
-//! Where a project's images may be pushed.
+//! Destinations that a project may push images to.
 
 use super::{
     image::{check_path, check_registry},
@@ -6,25 +6,27 @@ use super::{
 };
 
 text_type!(
-    /// A registry's host, or a host and the beginning of a repository's path: `registry.example.com/team` covers
-    /// `registry.example.com/team` and `registry.example.com/team/app`, and not `registry.example.com/team-b`.
+    /// Host of a registry, or a host and the beginning of a repository's path: `registry.example.com/team`
+    /// covers `registry.example.com/team` and `registry.example.com/team/app`, but not
+    /// `registry.example.com/team-b`.
     #[schema(example = "registry.example.com/team", max_length = 255)]
     RepositoryPrefix,
     check_prefix
 );
 
 impl RepositoryPrefix {
-    /// Whether a repository (`host/path`) is this one or lies below it. The host is compared whole, the path segment by
-    /// segment.
+    /// Returns true if a repository (`host/path`) is this one or lies below it. The host is compared as a
+    /// whole, the path segment by segment.
     pub fn covers(&self, repository: &str) -> bool {
         let rest = repository.strip_prefix(self.as_str());
         rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
     }
 
-    /// The reference of an image whose text names no registry, such as `app:1`; `None` where it names one.
+    /// Returns the full reference of an image whose text names no registry, such as `app:1`; `None` if it
+    /// names one.
     pub fn complete(&self, text: &str) -> Option<String> {
         let first = text.split_once('/').map(|(first, _)| first);
-        // The rule by which docker tells a registry from a path.
+        // Docker's rule to distinguish a registry from a path.
         let named = first.is_some_and(|first| first.contains(['.', ':']) || first == "localhost");
         (!named).then(|| format!("{self}/{text}"))
     }

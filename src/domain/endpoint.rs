@@ -1,4 +1,4 @@
-//! Endpoints: who is told of builds, of what, and how they know that it was us.
+//! Webhook endpoints: addresses for notifications of builds, the formats, and the secrets that sign them.
 
 use std::{fmt, str::FromStr};
 
@@ -13,34 +13,34 @@ use super::{
     text::{Invalid, plain, text_type},
 };
 
-/// What a notification tells of.
+/// Event that a notification reports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
 pub enum EventType {
     /// A build was accepted.
     #[serde(rename = "build.queued")]
     Queued,
-    /// Its Job was created.
+    /// The build's Job was created.
     #[serde(rename = "build.started")]
     Started,
-    /// Its image was built and pushed.
+    /// The build's image was built and pushed.
     #[serde(rename = "build.succeeded")]
     Succeeded,
-    /// It ended without an image.
+    /// The build ended without an image.
     #[serde(rename = "build.failed")]
     Failed,
-    /// It was stopped on request.
+    /// The build was stopped on request.
     #[serde(rename = "build.cancelled")]
     Cancelled,
-    /// A newer build took its place.
+    /// A newer build superseded the build.
     #[serde(rename = "build.superseded")]
     Superseded,
-    /// Nothing happened: somebody tries the endpoint.
+    /// Test of the webhook endpoint; it concerns no build.
     #[serde(rename = "endpoint.test")]
     Test,
 }
 
 impl EventType {
-    /// Those that tell of builds, in the order of a build's life.
+    /// Event types of builds, in the order of a build's life.
     pub const OF_BUILDS: [Self; 6] = [
         Self::Queued,
         Self::Started,
@@ -50,7 +50,7 @@ impl EventType {
         Self::Superseded,
     ];
 
-    /// The name used in JSON and in the database.
+    /// Returns the name used in JSON and in the database.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Queued => "build.queued",
@@ -76,20 +76,20 @@ impl FromStr for EventType {
     }
 }
 
-/// How a notification's body is written.
+/// Format of a notification's body.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Format {
-    /// `type`, `timestamp` and `data`, as Standard Webhooks has it.
+    /// `type`, `timestamp` and `data`, as Standard Webhooks defines them.
     #[default]
     Standard,
-    /// `push_data` and `repository`, as Docker Hub's webhooks have them. It can tell of images only, and so of
-    /// `build.succeeded`.
+    /// `push_data` and `repository`, as in Docker Hub's webhooks. The format describes pushed images only, so
+    /// it supports only `build.succeeded`.
     Dockerhub,
 }
 
 impl Format {
-    /// The name used in JSON and in the database.
+    /// Returns the name used in JSON and in the database.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Standard => "standard",
@@ -97,7 +97,7 @@ impl Format {
         }
     }
 
-    /// The types of events that can be told of in this way.
+    /// Returns the event types that the format supports.
     pub const fn types(self) -> &'static [EventType] {
         match self {
             Self::Standard => &EventType::OF_BUILDS,
@@ -119,14 +119,14 @@ impl FromStr for Format {
 }
 
 text_type!(
-    /// An address that is called: http or https, without user and password, and without a fragment.
+    /// Address that the service calls: http or https, without user and password, and without a fragment.
     #[schema(example = "https://ci.example.com/hooks/slipway", format = "uri", max_length = 2048)]
     CallbackUrl,
     check_url
 );
 
 impl CallbackUrl {
-    /// The address in its parts.
+    /// Returns the parsed address.
     pub fn parsed(&self) -> url::Url {
         self.as_str().parse().expect("it was parsed when it came in")
     }
@@ -149,14 +149,15 @@ fn check_url(text: &str) -> Result<(), Invalid> {
     Ok(())
 }
 
-/// What notifications of an endpoint are signed with: `whsec_` and 24 to 64 bytes in base64. Never shown.
+/// Secret that signs the notifications of a webhook endpoint: `whsec_` and 24 to 64 bytes in base64. `Debug`
+/// masks it.
 #[derive(Clone)]
 pub struct SigningSecret(SecretString);
 
 impl SigningSecret {
     const PREFIX: &'static str = "whsec_";
 
-    /// A new one of 32 random bytes.
+    /// Generates a secret of 32 random bytes.
     pub fn generate() -> Self {
         let mut bytes = [0; 32];
         SystemRandom::new()
@@ -169,12 +170,12 @@ impl SigningSecret {
         )))
     }
 
-    /// As text: for sealing, and for the one answer that shows it.
+    /// Returns the text, for sealing and for the one answer that shows it.
     pub fn text(&self) -> &SecretString {
         &self.0
     }
 
-    /// The key itself.
+    /// Returns the bytes of the key.
     pub fn key(&self) -> Vec<u8> {
         let text = self.0.expose_secret();
         STANDARD
@@ -182,7 +183,7 @@ impl SigningSecret {
             .expect("it was decoded when it came in")
     }
 
-    /// What it is sealed with: an endpoint's opens for that endpoint only.
+    /// Returns the sealing context: the sealed secret of a webhook endpoint opens for that endpoint only.
     pub fn context(endpoint: EndpointId) -> Vec<u8> {
         format!("endpoint {endpoint}").into_bytes()
     }

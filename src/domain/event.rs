@@ -8,22 +8,22 @@ use utoipa::ToSchema;
 
 use super::{BuildId, Invalid, Reason, State};
 
-/// What happened to a build.
+/// One event in the history of a build.
 #[derive(Debug, Clone, PartialEq)]
 pub struct BuildEvent {
-    /// Grows over all builds in the order of commits within one build.
+    /// Identifier, which grows over all builds, within one build in the order of commits.
     pub id: i64,
-    /// Which build.
+    /// The build.
     pub build: BuildId,
-    /// What happened.
+    /// Kind of the event.
     pub kind: EventKind,
-    /// What made it happen; unknown of events that older releases wrote.
+    /// Cause of the event; unknown for events that older releases wrote.
     pub cause: Option<Cause>,
-    /// Why, where there is a reason.
+    /// Reason, if there is one.
     pub reason: Option<Reason>,
-    /// In words, where there are any.
+    /// Message for people, if there is one.
     pub message: Option<String>,
-    /// When, by the database's clock.
+    /// Time of the event by the database's clock.
     pub at: Timestamp,
 }
 
@@ -34,33 +34,33 @@ pub enum EventKind {
     State(State),
 }
 
-/// What made a build go from one state to the next. Stable names: clients may branch on them.
+/// Cause of a transition from one state to the next. Stable names: clients may branch on them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Cause {
-    /// Somebody asked for the build.
+    /// A caller requested the build.
     Request,
-    /// Somebody asked for an earlier build once more.
+    /// A caller requested a rebuild of an earlier build.
     Rebuild,
-    /// A dispatcher took it from the queue.
+    /// A dispatcher claimed it from the queue.
     Claim,
-    /// Its Job was created, or found.
+    /// Its Job was created or found.
     Launch,
-    /// Its Job could not be created now: it goes back to the queue for a while.
+    /// Its Job could not be created for now: the build returns to the queue until the next try.
     LaunchDeferred,
-    /// Its Job could not be created, and never will be.
+    /// Its Job can never be created.
     LaunchFailed,
-    /// It was seen in the cluster.
+    /// An observation of its Job and pods.
     Observation,
     /// No container started in time.
     PendingDeadline,
-    /// Its Job was gone when rows and Jobs were compared.
+    /// Its Job was missing when rows and Jobs were compared.
     JobLost,
-    /// Somebody asked to cancel it.
+    /// A caller requested the cancellation.
     CancelRequest,
     /// A newer build of its concurrency group was accepted.
     Superseded,
-    /// After a cancel, nothing was left of it in the cluster.
+    /// Nothing of the build was left in the cluster after its cancellation.
     PodGone,
 }
 
@@ -81,7 +81,7 @@ impl Cause {
         Self::PodGone,
     ];
 
-    /// The name used in JSON and in the database.
+    /// Returns the name used in JSON and in the database.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Request => "request",

@@ -1,4 +1,4 @@
-//! Why a build failed: reasons, their classes, and whether another try can help.
+//! Reasons of failures, their classes, and their retry policies.
 
 use std::{fmt, str::FromStr};
 
@@ -7,22 +7,22 @@ use utoipa::ToSchema;
 
 use super::Invalid;
 
-/// Whose matter a failure is.
+/// Party that must act on a failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Class {
     /// The Dockerfile, the source or the request is at fault.
     User,
-    /// Something between us and the image gave way; another try may succeed.
+    /// A part of the infrastructure failed; another try may succeed.
     Infrastructure,
-    /// Whoever runs the service must set something right.
+    /// The operator of the service must correct something.
     Operator,
-    /// A limit that was set on purpose.
+    /// The build exceeded a limit that was set on purpose.
     Policy,
 }
 
 impl Class {
-    /// The name used in JSON, in the database and in metrics.
+    /// Returns the name used in JSON, in the database and in metrics.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::User => "user",
@@ -33,22 +33,22 @@ impl Class {
     }
 }
 
-/// What a failed build does next.
+/// Retry policy of a failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Retry {
-    /// Another try is pointless: stop the Job's retries.
+    /// Another try is pointless; the Job's retries are stopped.
     Never,
-    /// Another try may succeed, and counts against `max_retries`.
+    /// Another try may succeed and counts against `max_retries`.
     Counted,
-    /// Not the build's own doing: tried again without being counted.
+    /// The build did not cause the failure; another try does not count against `max_retries`.
     Free,
-    /// Nothing failed yet: the Job waits, until the pending deadline.
+    /// Not a failure yet: the pod may start until the pending deadline.
     Waits,
 }
 
 macro_rules! reasons {
     ($( $(#[$meta:meta])* $variant:ident = $name:literal, $class:ident, $retry:ident; )*) => {
-        /// Why a build failed, or what it waits for. Stable names: clients branch on them.
+        /// Reason why a build failed or waits. Stable names: clients branch on them.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
         #[serde(rename_all = "snake_case")]
         pub enum Reason { $( $(#[$meta])* $variant, )* }
@@ -57,17 +57,17 @@ macro_rules! reasons {
             /// All reasons.
             pub const ALL: &'static [Self] = &[$( Self::$variant, )*];
 
-            /// The name used in JSON, in the database and in metrics.
+            /// Returns the name used in JSON, in the database and in metrics.
             pub const fn as_str(self) -> &'static str {
                 match self { $( Self::$variant => $name, )* }
             }
 
-            /// Whose matter it is.
+            /// Returns the class of the reason.
             pub const fn class(self) -> Class {
                 match self { $( Self::$variant => Class::$class, )* }
             }
 
-            /// Whether another try is worth making.
+            /// Returns the retry policy of the reason.
             pub const fn retry(self) -> Retry {
                 match self { $( Self::$variant => Retry::$retry, )* }
             }
@@ -76,7 +76,7 @@ macro_rules! reasons {
 }
 
 reasons! {
-    /// The source asked for credentials or refused ours.
+    /// The source requires credentials, or refused the given ones.
     SourceAuthFailed = "source_auth_failed", User, Never;
     /// No such repository, bucket or file.
     SourceNotFound = "source_not_found", User, Never;
@@ -84,7 +84,7 @@ reasons! {
     RevisionNotFound = "revision_not_found", User, Never;
     /// The context could not be unpacked, or breaks a limit.
     ContextInvalid = "context_invalid", User, Never;
-    /// The network failed while the source was fetched.
+    /// The network failed while the source was being fetched.
     SourceFetchFailed = "source_fetch_failed", Infrastructure, Counted;
     /// The context has no Dockerfile at that path.
     DockerfileMissing = "dockerfile_missing", User, Never;
@@ -106,7 +106,7 @@ reasons! {
     DiskFull = "disk_full", Infrastructure, Free;
     /// The node evicted the pod.
     Evicted = "evicted", Infrastructure, Free;
-    /// The node went away under the pod.
+    /// The pod's node is gone.
     NodeLost = "node_lost", Infrastructure, Free;
     /// The executor's own image cannot be pulled.
     BuilderImageUnavailable = "builder_image_unavailable", Operator, Waits;
@@ -120,26 +120,26 @@ reasons! {
     RegistryUnauthorized = "registry_unauthorized", Operator, Never;
     /// The credentials are valid but may not push there.
     PushDenied = "push_denied", Operator, Never;
-    /// The tag exists and the registry does not let it move.
+    /// The tag exists, and the registry refuses to overwrite it.
     TagImmutable = "tag_immutable", Operator, Never;
     /// The destination's registry could not be reached, or answered 5xx.
     RegistryUnavailable = "registry_unavailable", Infrastructure, Counted;
-    /// The push broke off.
+    /// The push was interrupted.
     PushFailed = "push_failed", Infrastructure, Counted;
     /// The build took longer than its timeout.
     TimedOut = "timed_out", Policy, Never;
-    /// The Job vanished again and again.
+    /// The Job disappeared repeatedly.
     JobLost = "job_lost", Infrastructure, Never;
-    /// Somebody else's Job has the build's name.
+    /// A Job that Slipway does not own has the build's name.
     NameConflict = "name_conflict", Infrastructure, Never;
     /// The API server refuses the Job, or a container cannot be started.
     LaunchFailed = "launch_failed", Infrastructure, Never;
-    /// Nothing that we know; the log says more.
+    /// The cause is not recognized; see the log.
     Unknown = "unknown", Infrastructure, Counted;
 }
 
 impl Reason {
-    /// Whether a failed attempt is followed by another one.
+    /// Returns true if another attempt follows a failed one.
     pub const fn retryable(self) -> bool {
         matches!(self.retry(), Retry::Counted | Retry::Free)
     }
@@ -166,20 +166,20 @@ impl FromStr for Reason {
 /// A failure as clients see it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Failure {
-    /// What went wrong, for programs.
+    /// Reason of the failure, for programs.
     pub reason: Reason,
-    /// What went wrong, for people: one or two sentences, at most 1,000 characters.
+    /// Description of the failure, for people: one or two sentences, at most 1,000 characters.
     pub message: String,
-    /// The container's exit code, where one was seen.
+    /// The container's exit code, if it is known.
     pub exit_code: Option<i32>,
     /// The end of the attempt's log: at most 20 lines and 4 KiB, escape sequences removed.
     pub log_snippet: Option<String>,
 }
 
 impl Failure {
-    /// A failure without exit code and log.
+    /// Creates a failure without exit code and log.
     ///
-    /// A message comes from outside and may be of any length: it is cut after 1,000 characters.
+    /// The message comes from outside and may be of any length: it is cut after 1,000 characters.
     pub fn new(reason: Reason, message: impl Into<String>) -> Self {
         let mut message = message.into();
         if let Some((end, _)) = message.char_indices().nth(1_000) {

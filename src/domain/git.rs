@@ -1,4 +1,4 @@
-//! What a git source is made of, and how kaniko wants to be told of it.
+//! Parts of a git source, and the context argument that kaniko takes for it.
 
 use super::{
     source::GitSource,
@@ -7,27 +7,29 @@ use super::{
 };
 
 text_type!(
-    /// The address of a git repository: `https://host/path` or `http://host/path`, without user info, query and
-    /// fragment. Which hosts a build may reach is the network policy's matter: kaniko resolves the name in its pod.
+    /// Address of a git repository: `https://host/path` or `http://host/path`, without user info, query and
+    /// fragment. The network policy decides which hosts a build may reach, because kaniko resolves the name
+    /// in its pod.
     #[schema(example = "https://git.example.com/team/app.git", pattern = "^https?://", max_length = 2048)]
     GitUrl,
     check_url
 );
 text_type!(
-    /// A branch, tag or full ref name, by the rules of `git check-ref-format`, and without `#`.
+    /// Branch, tag or full ref name that follows the rules of `git check-ref-format` and contains no `#`.
     #[schema(example = "refs/heads/main", max_length = 255)]
     GitRef,
     check_ref
 );
 text_type!(
-    /// A full commit id: 40 hexadecimal digits in lower case (kaniko does not read repositories with SHA-256 ids).
+    /// Full commit id: 40 hexadecimal digits in lower case (kaniko does not read repositories with SHA-256
+    /// ids).
     #[schema(pattern = "^[0-9a-f]{40}$")]
     CommitId,
     check_commit
 );
 
 impl GitUrl {
-    /// `https` or `http`, for kaniko's `GIT_PULL_METHOD`.
+    /// Returns `https` or `http`, for kaniko's `GIT_PULL_METHOD`.
     pub fn scheme(&self) -> &'static str {
         if self.0.starts_with("http://") {
             "http"
@@ -36,24 +38,25 @@ impl GitUrl {
         }
     }
 
-    /// Host and path, without the scheme.
+    /// Returns host and path, without the scheme.
     pub fn without_scheme(&self) -> &str {
         self.0.split_once("://").map_or(&self.0, |(_, rest)| rest)
     }
 }
 
 impl GitSource {
-    /// kaniko's `--context`: `git://host/path`, then `#ref`, then `#commit` (kaniko v1.28.3,
+    /// Returns kaniko's `--context`: `git://host/path`, then `#ref`, then `#commit` (kaniko v1.28.3,
     /// `pkg/buildcontext/git.go`).
     ///
-    /// A short ref may be a branch or a tag, a full one anything. A commit without a ref leaves the first fragment
-    /// empty: kaniko then clones all branches and checks the commit out. In the first fragment it would be fetched by
-    /// its id, which a git server allows only where it was told to (`uploadpack.allowAnySHA1InWant`); otherwise kaniko
-    /// ends with `server does not support exact SHA1 refspec`. A commit that is on no branch needs its ref.
+    /// A short ref may be a branch or a tag, a full ref may be any kind. A commit without a ref leaves the
+    /// first fragment empty: kaniko then clones all branches and checks the commit out. In the first
+    /// fragment, kaniko would fetch the commit by its id, which a git server allows only if it is configured
+    /// so (`uploadpack.allowAnySHA1InWant`); otherwise kaniko ends with
+    /// `server does not support exact SHA1 refspec`. A commit that is on no branch needs its ref.
     pub fn kaniko_context(&self) -> String {
         let mut context = format!("git://{}", self.url.without_scheme());
         let named = self.reference.as_ref().map(GitRef::as_str);
-        // kaniko takes a ref of 40 hexadecimal digits for a commit, whatever the repository calls its branches.
+        // kaniko treats a ref of 40 hexadecimal digits as a commit, even if it is the name of a branch.
         let (reference, id) = match named {
             Some(text) if is_object_id(text) => (None, Some(text)),
             reference => (reference, None),
@@ -86,7 +89,8 @@ fn check_url(text: &str) -> Result<(), Invalid> {
     Ok(())
 }
 
-/// The rules of `git check-ref-format --allow-onelevel`, and none of the characters that mean something to kaniko.
+/// Checks the rules of `git check-ref-format --allow-onelevel`, and refuses the characters that have a
+/// meaning for kaniko.
 fn check_ref(text: &str) -> Result<(), Invalid> {
     plain(text, 255)?;
     if let Some(c) = text

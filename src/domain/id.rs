@@ -1,4 +1,4 @@
-//! Identifiers: UUIDv7, so that they sort by age and index well.
+//! Identifiers: UUIDv7, which sort by age and index well.
 
 use std::{fmt, str::FromStr};
 
@@ -15,7 +15,7 @@ macro_rules! id_type {
         pub struct $name(pub Uuid);
 
         impl $name {
-            /// A new identifier, later in order than those made before it in this process.
+            /// Generates an identifier that sorts after those generated before it in this process.
             pub fn generate() -> Self {
                 Self(Uuid::now_v7())
             }
@@ -30,7 +30,7 @@ macro_rules! id_type {
         impl FromStr for $name {
             type Err = uuid::Error;
 
-            /// Takes the hyphenated form alone: one identifier has one address.
+            /// Parses the hyphenated form only, so that one identifier has one address.
             fn from_str(text: &str) -> Result<Self, Self::Err> {
                 text.parse::<uuid::fmt::Hyphenated>().map(|id| Self(id.into_uuid()))
             }
@@ -39,38 +39,40 @@ macro_rules! id_type {
 }
 
 id_type!(
-    /// Names one build for ever. The Job of a build is called `build-<id>`.
+    /// Identifier of a build; it never changes. The Job of a build is named `build-<id>`.
     BuildId
 );
 id_type!(
-    /// Names one uploaded build context.
+    /// Identifier of an uploaded build context.
     ContextId
 );
 id_type!(
-    /// Names one endpoint: an address that is told of builds.
+    /// Identifier of a webhook endpoint.
     EndpointId
 );
 id_type!(
-    /// Names one token; no secret.
+    /// Identifier of a token; it is not secret.
     TokenId
 );
 
 id_type!(
-    /// Names one trigger: a part of the address that its git host calls.
+    /// Identifier of a trigger; it is part of the address that the git host calls.
     TriggerId
 );
 id_type!(
-    /// Names one delivery to a trigger.
+    /// Identifier of a delivery to a trigger.
     DeliveryId
 );
 
 impl BuildId {
-    /// The name of the build's Job: deterministic, so that the API server itself admits at most one.
+    /// Returns the name of the build's Job. The name is deterministic, so that the API server admits at most
+    /// one Job.
     pub fn job_name(self) -> String {
         format!("build-{self}")
     }
 
-    /// The build that a Job of this name belongs to, if the name is one of ours, letter for letter.
+    /// Returns the build that owns the Job of this name; `None` unless the name equals [`Self::job_name`]
+    /// exactly.
     pub fn from_job_name(name: &str) -> Option<Self> {
         let id: Self = name.strip_prefix("build-")?.parse().ok()?;
         (id.job_name() == name).then_some(id)

@@ -1,56 +1,58 @@
-//! Image references by the grammar of the `distribution/reference` project.
+//! Image references that follow the grammar of the `distribution/reference` project.
 //!
-//! <https://github.com/distribution/reference/blob/main/reference.go>: a registry host must be written here, since
-//! `team/app` would silently mean Docker Hub.
+//! <https://github.com/distribution/reference/blob/main/reference.go>: here a registry host is mandatory,
+//! because `team/app` would silently mean Docker Hub.
 
 use super::text::{Invalid, plain, text_type};
 
-/// The longest repository name, host included, that registries accept.
+/// Upper bound in bytes of a repository name, host included, that registries accept.
 const MAX_NAME: usize = 255;
 
 text_type!(
-    /// Where an image is pushed: `host[:port]/path[:tag]`, with an explicit registry host and without a digest.
+    /// Destination of an image: `host[:port]/path[:tag]`, with an explicit registry host and without a
+    /// digest.
     #[schema(example = "registry.example.com/team/app:1.0", max_length = 384)]
     ImageReference,
     check_reference
 );
 text_type!(
-    /// A repository without tag and digest: `host[:port]/path`.
+    /// Repository without tag and digest: `host[:port]/path`.
     #[schema(example = "registry.example.com/team/app", max_length = 255)]
     ImageRepository,
     check_repository
 );
 text_type!(
-    /// An image's digest: `sha256:` and 64 hexadecimal digits.
+    /// Digest of an image: `sha256:` and 64 hexadecimal digits.
     #[schema(pattern = "^sha256:[0-9a-f]{64}$")]
     Digest,
     check_digest
 );
 
 impl ImageReference {
-    /// The repository part: everything before the tag.
+    /// Returns the repository part: everything before the tag.
     pub fn repository(&self) -> &str {
         split_tag(&self.0).0
     }
 
-    /// The tag; `latest` where none is written.
+    /// Returns the tag; `latest` if none is written.
     pub fn tag(&self) -> &str {
         split_tag(&self.0).1.unwrap_or("latest")
     }
 
-    /// The registry's host, with its port if one is written. Compare it whole, never by prefix.
+    /// Returns the registry's host, with its port if one is written. Compare it as a whole, never by prefix.
     pub fn registry(&self) -> &str {
         registry(&self.0)
     }
 
-    /// The reference with its tag written out, as kaniko is told it: what is pushed does not hang on a default.
+    /// Returns the reference with an explicit tag, as kaniko receives it, so that a push does not depend on a
+    /// default.
     pub fn with_tag(&self) -> String {
         format!("{}:{}", self.repository(), self.tag())
     }
 }
 
 impl ImageRepository {
-    /// The registry's host, with its port if one is written. Compare it whole, never by prefix.
+    /// Returns the registry's host, with its port if one is written. Compare it as a whole, never by prefix.
     pub fn registry(&self) -> &str {
         registry(&self.0)
     }
@@ -60,7 +62,8 @@ fn registry(text: &str) -> &str {
     text.split_once('/').map_or(text, |(host, _)| host)
 }
 
-/// A colon after the last slash begins the tag; an earlier one is the host's port.
+/// Splits a reference into repository and tag. A colon after the last slash begins the tag; an earlier one
+/// belongs to the host's port.
 fn split_tag(text: &str) -> (&str, Option<&str>) {
     match text.rsplit_once(':') {
         Some((repository, tag)) if !tag.contains('/') => (repository, Some(tag)),
@@ -100,7 +103,8 @@ fn check_name(name: &str) -> Result<(), Invalid> {
         .ok_or_else(|| Invalid::new("must name its registry, as in registry.example.com/team/app:tag"))?;
     check_registry(host)?;
     if path.len() < 2 {
-        // The rule of go-containerregistry, by which kaniko would refuse it after it has fetched everything.
+        // go-containerregistry has this rule: kaniko would refuse the reference, but only after it has
+        // fetched everything.
         return Err(Invalid::new(
             "must have a path of at least 2 characters after its registry",
         ));
@@ -108,14 +112,14 @@ fn check_name(name: &str) -> Result<(), Invalid> {
     check_path(path)
 }
 
-/// The components of a repository's path.
+/// Checks the components of a repository's path.
 pub(super) fn check_path(path: &str) -> Result<(), Invalid> {
     path.split('/').try_for_each(check_path_component)
 }
 
-/// A registry's host, with its port where it has one.
+/// Checks a registry's host, with an optional port.
 pub(super) fn check_registry(host: &str) -> Result<(), Invalid> {
-    // The brackets keep an IPv6 address's own colons apart from the port's.
+    // The brackets separate the colons of an IPv6 address from the port's.
     if let Some(rest) = host.strip_prefix('[') {
         let (address, after) = rest
             .split_once(']')
@@ -145,7 +149,7 @@ fn check_port(port: &str) -> Result<(), Invalid> {
 }
 
 fn check_ipv6(address: &str) -> Result<(), Invalid> {
-    // The grammar has hexadecimal digits and colons only: no zone, no IPv4 address at the end.
+    // The grammar allows only hexadecimal digits and colons: no zone, no IPv4 address at the end.
     if address.contains('.') || address.parse::<std::net::Ipv6Addr>().is_err() {
         return Err(Invalid::new("has no valid IPv6 address in brackets"));
     }
@@ -156,7 +160,7 @@ fn check_domain(name: &str, has_port: bool) -> Result<(), Invalid> {
     if !name.split('.').all(is_domain_label) {
         return Err(Invalid::new(format_args!("has no valid registry host: {name:?}")));
     }
-    // The rule by which docker tells a registry from a Docker Hub namespace.
+    // Docker's rule to distinguish a registry from a Docker Hub namespace.
     if !has_port && !name.contains('.') && name != "localhost" {
         return Err(Invalid::new(format_args!(
             "must name its registry: {name:?} is none (write a dot or a port, as in registry.example.com or {name}:5000)"
@@ -174,7 +178,7 @@ fn is_domain_label(label: &str) -> bool {
         && !label.ends_with('-')
 }
 
-/// `[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*`
+/// Checks a path component against `[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*`.
 fn check_path_component(component: &str) -> Result<(), Invalid> {
     let alphanumeric = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
     let bad = || {
@@ -194,7 +198,7 @@ fn check_path_component(component: &str) -> Result<(), Invalid> {
     Ok(())
 }
 
-/// `[\w][\w.-]{0,127}`
+/// Checks a tag against `[\w][\w.-]{0,127}`.
 pub(super) fn check_tag(tag: &str) -> Result<(), Invalid> {
     let word = |c: char| c.is_ascii_alphanumeric() || c == '_';
     if tag.is_empty()

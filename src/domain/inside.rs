@@ -1,10 +1,10 @@
-//! Which addresses of the network are inside: what others name must not make us call those.
+//! Internal network addresses, which the service must not call at a caller's request.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::IpNet;
 
-/// Where callbacks may go: outside, and to these networks.
+/// Addresses that callbacks may reach: external ones and the networks that the operator allows.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Reachable {
     allowed: Vec<IpNet>,
@@ -12,7 +12,7 @@ pub struct Reachable {
 }
 
 impl Reachable {
-    /// Outside, and to these networks, which the operator names.
+    /// Allows external addresses and these networks, which the operator names.
     pub fn with(allowed: Vec<IpNet>) -> Self {
         Self {
             allowed,
@@ -20,22 +20,22 @@ impl Reachable {
         }
     }
 
-    /// The same, but to none of these networks, where they were not named as allowed.
+    /// Denies these networks, except where an allowed network contains the address.
     #[must_use]
     pub fn without(mut self, denied: Vec<IpNet>) -> Self {
         self.denied = denied;
         self
     }
 
-    /// Whether this address may be called.
+    /// Returns true if the service may call this address.
     pub fn contains(&self, address: IpAddr) -> bool {
         let plain = address.to_canonical();
         let holds = |net: &IpNet| net.contains(&address) || net.contains(&plain);
         self.allowed.iter().any(holds) || (is_outside(address) && !self.denied.iter().any(holds))
     }
 
-    /// Whether a URL whose host is an address, and no name, may be called. `None` for a name: its addresses are known
-    /// only when it is resolved, and then they count.
+    /// Returns true if the service may call a URL whose host is an IP address. `None` for a host name: its
+    /// addresses are known, and checked, only when it is resolved.
     pub fn literal(&self, url: &url::Url) -> Option<bool> {
         match url.host()? {
             url::Host::Domain(_) => None,
@@ -52,14 +52,14 @@ fn is_outside(address: IpAddr) -> bool {
     }
 }
 
-/// Whatever IANA has set apart for a special purpose is inside.
+/// Returns false for every address that IANA reserves for a special purpose.
 fn v4_is_outside(address: Ipv4Addr) -> bool {
     let [a, b, c, _] = address.octets();
     !(a == 0
         || address.is_private()
         || address.is_loopback()
         || address.is_link_local()
-        // Shared between a carrier and its customers (CGNAT).
+        // Shared address space between a carrier and its customers (CGNAT).
         || (a == 100 && (64..128).contains(&b))
         // Protocol assignments, documentation, the old relays of 6to4, benchmarks.
         || (a, b, c) == (192, 0, 0)
@@ -70,14 +70,15 @@ fn v4_is_outside(address: Ipv4Addr) -> bool {
         || a >= 224)
 }
 
-/// Only global unicast addresses are outside, and of those only such as do not stand for an IPv4 address, or lead
+/// Returns true for global unicast addresses only, except those that stand for an IPv4 address or lead
 /// through a tunnel.
 fn v6_is_outside(address: Ipv6Addr) -> bool {
     let parts = address.segments();
     if address.to_ipv4_mapped().is_some() {
         return false;
     }
-    // 2000::/3 is all that is given out; NAT64, unique local, link local and multicast addresses are not in it.
+    // 2000::/3 is the only allocated range; NAT64, unique local, link local and multicast addresses are
+    // outside of it.
     (parts[0] & 0xe000) == 0x2000
         // Teredo, benchmarks, ORCHID, and other protocol assignments.
         && !(parts[0] == 0x2001 && parts[1] < 0x0200)

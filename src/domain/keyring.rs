@@ -1,7 +1,8 @@
-//! Secrets as the database keeps them: sealed with a key that only the operator's settings know.
+//! Secrets as the database stores them: sealed with a key that only the operator's settings contain.
 //!
-//! What is sealed is `1 | key id (4 bytes) | nonce (12 bytes) | ChaCha20-Poly1305's text and tag`. The context, such as
-//! the id of the secret's owner, is authenticated with it: a row that was copied to another owner does not open.
+//! A sealed secret is `1 | key id (4 bytes) | nonce (12 bytes) | ChaCha20-Poly1305's ciphertext and tag`. The
+//! context, such as the id of the secret's owner, is authenticated with it: a row that was copied to another
+//! owner does not open.
 
 use std::fmt;
 
@@ -20,7 +21,7 @@ const KEY_LENGTH: usize = 32;
 const ID_LENGTH: usize = 4;
 const HEAD: usize = 1 + ID_LENGTH + NONCE_LEN;
 
-/// The operator's keys: the first seals, every one opens.
+/// The operator's keys: the first one seals, each of them opens.
 pub struct Keyring {
     keys: Vec<Key>,
 }
@@ -31,8 +32,9 @@ struct Key {
 }
 
 impl Keyring {
-    /// Keys as the settings write them: 32 bytes in base64 or in hex, separated by white space or commas. The first one
-    /// seals. To rotate, put a new key before the old ones, and remove those when nothing is sealed with them any more.
+    /// Parses keys from the settings: each of 32 bytes in base64 or in hex, separated by white space or
+    /// commas. The first one seals. To rotate, put a new key before the old ones, and remove those when
+    /// nothing is sealed with them any more.
     pub fn from_settings(text: &SecretString) -> Result<Self, Invalid> {
         let words = text.expose_secret().split([',', ' ', '\t', '\r', '\n']);
         let keys: Vec<Key> = words
@@ -45,7 +47,7 @@ impl Keyring {
         Ok(Self { keys })
     }
 
-    /// A text as the database may keep it. Only the same context opens it again.
+    /// Seals a text for the database. It opens with the same context only.
     pub fn seal(&self, context: &[u8], plain: &SecretString) -> Vec<u8> {
         let Key { id, key } = &self.keys[0];
         let mut nonce = [0; NONCE_LEN];
@@ -58,7 +60,8 @@ impl Keyring {
         [&[FORMAT][..], id, &nonce, &text].concat()
     }
 
-    /// What was sealed; `None` where its key is not among these, the context is another, or the bytes were changed.
+    /// Opens a sealed text; `None` if its key is not among these, the context differs, or the bytes were
+    /// changed.
     pub fn open(&self, context: &[u8], sealed: &[u8]) -> Option<SecretString> {
         let (head, text) = sealed.split_at_checked(HEAD)?;
         let (format, head) = head.split_first()?;

@@ -1,13 +1,13 @@
-//! How stretches of logs are kept: compressed, each by itself, so that a reader unpacks no more than it needs.
+//! Chunks of logs, each compressed by itself, so that a reader unpacks no more than it needs.
 
 use std::io::{self, Read, Write};
 
 use flate2::{Compression, read::ZlibDecoder, write::ZlibEncoder};
 
-/// The most that one chunk holds, so that reading a slice never unpacks much more than it needs.
+/// Upper bound in bytes of one chunk, so that reading a slice never unpacks much more than it needs.
 pub const CHUNK: usize = 256 * 1024;
 
-/// Compresses a stretch.
+/// Compresses a chunk.
 pub fn pack(bytes: &[u8]) -> Vec<u8> {
     let mut encoder = ZlibEncoder::new(Vec::new(), Compression::fast());
     encoder
@@ -16,10 +16,10 @@ pub fn pack(bytes: &[u8]) -> Vec<u8> {
         .expect("writing to a vector cannot fail")
 }
 
-/// The stretch again, of which this length is expected.
+/// Decompresses a chunk, for which `length` bytes are expected.
 ///
 /// # Errors
-/// When the bytes are not what [`pack`] made.
+/// Fails if the bytes are not what [`pack`] returned.
 pub fn unpack(body: &[u8], length: usize) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::with_capacity(length.min(CHUNK));
     ZlibDecoder::new(body).read_to_end(&mut bytes)?;

@@ -1,4 +1,4 @@
-//! The words of the service and the rules that hold without any outside system: no async, no SQL, no HTTP.
+//! Types of the service and the rules that hold without any outside system: no async, no SQL, no HTTP.
 
 pub mod archive;
 pub mod audit;

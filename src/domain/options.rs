@@ -1,4 +1,4 @@
-//! The parts of a request that become kaniko's options.
+//! Parts of a request that become kaniko's options.
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -10,54 +10,53 @@ use super::{
 };
 
 text_type!(
-    /// The name of a build argument: a shell identifier, and none that would change how kaniko or a Dockerfile's
-    /// commands run (`PATH`, `LD_*`, `KANIKO_*`, `DOCKER_CONFIG`, …).
+    /// Name of a build argument: a shell identifier, except the names that would change how kaniko or a
+    /// Dockerfile's commands run (`PATH`, `LD_*`, `KANIKO_*`, `DOCKER_CONFIG`, …).
     #[schema(example = "VERSION", pattern = "^[A-Za-z_][A-Za-z0-9_]*$", max_length = 253)]
     BuildArgName,
     check_build_arg
 );
 text_type!(
-    /// The value of a build argument, label or annotation: at most 32 KiB, no NUL.
+    /// Value of a build argument, label or annotation: at most 32 KiB, no NUL.
     #[schema(max_length = 32768)]
     Value,
     check_value
 );
 text_type!(
-    /// The key of an image label or annotation: at most 253 bytes, without spaces, `=` and control characters.
+    /// Key of an image label or annotation: at most 253 bytes, without spaces, `=` and control characters.
     #[schema(example = "org.opencontainers.image.source", max_length = 253)]
     Key,
     check_key
 );
 text_type!(
-    /// A stage of the Dockerfile, by its name: kaniko finds no stage by number, and takes a comma for the end of one
-    /// name and the beginning of another.
+    /// Name of a stage of the Dockerfile: kaniko finds no stage by number, and a comma separates two names.
     #[schema(example = "release", pattern = "^[A-Za-z][A-Za-z0-9._-]*$", max_length = 128)]
     StageName,
     check_stage
 );
 text_type!(
-    /// `os/architecture[/variant]`, such as `linux/arm64`.
+    /// Platform as `os/architecture[/variant]`, such as `linux/arm64`.
     #[schema(example = "linux/arm64", pattern = "^[a-z0-9][a-z0-9_-]*/[a-z0-9][a-z0-9_-]*(/[a-z0-9][a-z0-9_-]*)?$", max_length = 64)]
     Platform,
     check_platform
 );
 
-/// Whether, where and how long kaniko caches layers.
+/// Settings for kaniko's layer cache.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Cache {
-    /// Whether layers are looked up in, and pushed to, the cache.
+    /// `true` if kaniko looks layers up in the cache and pushes them to it.
     pub enabled: bool,
-    /// The repository that holds cached layers; kaniko infers `<destination>/cache` when absent.
+    /// Repository of the cached layers; kaniko infers `<destination>/cache` if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub repository: Option<ImageRepository>,
-    /// How long a cached layer is good for, in seconds; two weeks when absent.
+    /// Lifetime of a cached layer in seconds; two weeks if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<u32>, minimum = 1)]
     pub ttl_seconds: Option<std::num::NonZeroU32>,
 }
 
-/// What the build's container may use; the operator's defaults where absent.
+/// Resources of the build's container; the operator's defaults if absent.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Resources {
@@ -69,8 +68,8 @@ pub struct Resources {
     pub memory: Option<Memory>,
 }
 
-/// Names that a build argument must not have. It is put into the environment of every `RUN` step, so it must not turn
-/// around what the Dockerfile's own commands do: no loader, shell or git settings.
+/// Names that a build argument must not have. kaniko puts build arguments into the environment of every `RUN`
+/// step, so they must not change what the Dockerfile's own commands do: no loader, shell or git settings.
 const STEERS_COMMANDS: [&str; 17] = [
     "PATH",
     "HOME",
@@ -90,8 +89,8 @@ const STEERS_COMMANDS: [&str; 17] = [
     "SSL_CERT_DIR",
     "SSL_CERT_FILE",
 ];
-/// Names that kaniko and its credential helpers read. A build argument by such a name is no credential but a mistake:
-/// it would have no effect there, and stand in the image's history.
+/// Names that kaniko and its credential helpers read. A build argument with such a name is a mistake: it
+/// would have no effect on kaniko, but its value would be in the image's history.
 const CONFIGURES_KANIKO: [&str; 15] = [
     "DOCKER_CONFIG",
     "DOCKER_AUTH_CONFIG",
@@ -109,7 +108,8 @@ const CONFIGURES_KANIKO: [&str; 15] = [
     "AZURE_CLIENT_SECRET",
     "GOOGLE_APPLICATION_CREDENTIALS",
 ];
-/// Beginnings of names of either kind. Not all of `GIT_`: `GIT_COMMIT` and its like are what build arguments are for.
+/// Prefixes of names of either kind. `GIT_` is not one of them: names such as `GIT_COMMIT` are legitimate
+/// build arguments.
 const RESERVED_PREFIXES: [&str; 7] = [
     "LD_",
     "DYLD_",

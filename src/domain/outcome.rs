@@ -1,79 +1,81 @@
-//! What a launcher sees of a build, in terms that are the same for every launcher.
+//! Observations of a build, in terms that are the same for every launcher.
 
 use jiff::Timestamp;
 
 use super::{Digest, Failure, Phase, Reason};
 
-/// What is to be seen of a build at one moment: a level, not an edge.
+/// Observation of a build at one moment: a level, not an edge.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Sighting {
-    /// The Job's uid, or the engine's equivalent: tells our Job from a later one of the same name. Empty when pods are
-    /// left that no Job owns.
+    /// The Job's uid, or the engine's equivalent: distinguishes this Job from a later one of the same name.
+    /// Empty if only pods are left that no Job owns.
     pub external_id: String,
-    /// What it all amounts to.
+    /// Overall result of the observation.
     pub outcome: Outcome,
-    /// Every attempt that can still be seen, oldest first.
+    /// Every attempt that is still visible, oldest first.
     pub attempts: Vec<AttemptSeen>,
-    /// How many attempts failed, as the Job counts them.
+    /// Number of failed attempts, as the Job counts them.
     pub failed_attempts: u32,
-    /// Whether the Job is being deleted, or, where it is gone, every pod that is left: it goes without our doing.
+    /// `true` if the Job, or, if it is gone, every remaining pod is being deleted: no action is needed to
+    /// remove it.
     pub deleting: bool,
-    /// What must be done about the attempts that have failed.
+    /// Action that the failed attempts require.
     pub advice: Advice,
 }
 
-/// What the latest failed attempt calls for.
+/// Action that the latest failed attempt requires.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Advice {
-    /// Nothing: all goes its way.
+    /// No action.
     None,
-    /// Another try is pointless, and the Job would make one: stop it.
+    /// Stop the Job: it would start another attempt, which is pointless.
     StopRetrying,
-    /// The launcher does not retry by itself: start this attempt (counted from 1).
+    /// Start this attempt (counted from 1): the launcher does not retry by itself.
     StartAttempt(u32),
 }
 
-/// What a Job and its Pods amount to.
+/// Result of a Job and its pods.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Outcome {
-    /// No container runs. With a reason where one is known; the pending deadline decides when that is a failure.
+    /// No container runs. The reason is present if it is known; the pending deadline decides when waiting is
+    /// a failure.
     Waiting {
-        /// Why, where it is known.
+        /// Reason for waiting, if it is known.
         reason: Option<Reason>,
-        /// The cluster's own words for it.
+        /// The cluster's message for the reason.
         message: Option<String>,
     },
     /// A container runs.
     Running {
-        /// How far it has come.
+        /// Phase that the build has reached.
         phase: Phase,
     },
-    /// The image was pushed. The container's exit code is the verdict.
+    /// The image was pushed. The container's exit code decides.
     Succeeded {
-        /// The image's digest, where the container left one.
+        /// The image's digest, if the container reported one.
         digest: Option<Digest>,
     },
-    /// No attempt is left.
+    /// The build failed: no further attempt follows.
     Failed(Failure),
 }
 
-/// One pod's (or container's) run of a build.
+/// Attempt as observed: one pod's (or container's) run of a build's Job.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AttemptSeen {
-    /// The pod's name, or the container's: identifies the attempt.
+    /// Name of the pod or container, which identifies the attempt.
     pub name: String,
-    /// Where it runs, once that is known.
+    /// Node that it runs on, once known.
     pub node: Option<String>,
-    /// When its container started, by the cluster's clock.
+    /// Time at which its container started, by the cluster's clock.
     pub started_at: Option<Timestamp>,
-    /// When its container ended, by the cluster's clock.
+    /// Time at which its container ended, by the cluster's clock.
     pub finished_at: Option<Timestamp>,
     /// The container's exit code, once it has ended.
     pub exit_code: Option<i32>,
-    /// Why it failed, if it did. `None` for an attempt that runs or has succeeded.
+    /// Cause of the failure; `None` for an attempt that runs or has succeeded.
     pub failure: Option<Failure>,
-    /// Whether its container runs now, so that its log can be followed.
+    /// `true` if its container runs now, so that its log can be followed.
     pub running: bool,
-    /// Whether it has ended well.
+    /// `true` if the attempt has succeeded.
     pub succeeded: bool,
 }

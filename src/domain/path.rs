@@ -1,10 +1,10 @@
-//! Paths inside a context: relative, and never leaving it.
+//! Paths inside a context: relative, and never outside of it.
 
 use super::text::{Invalid, plain, text_type};
 
 text_type!(
-    /// A relative path that stays inside its root: no leading `/` or `-`, no `..`, `//`, NUL and backslash. `.` is the
-    /// root itself.
+    /// Relative path that stays inside its root: no leading `/` or `-`, no `..`, `//`, NUL and backslash. `.`
+    /// is the root itself.
     #[schema(example = "services/web/Dockerfile", max_length = 1024)]
     RelativePath,
     check_relative
@@ -18,7 +18,7 @@ fn check_relative(text: &str) -> Result<(), Invalid> {
     if text.contains('\\') {
         return Err(Invalid::new("must use '/' and no backslash"));
     }
-    // A tool that decodes percent signs must not find a way out either.
+    // A tool that decodes percent signs must not leave the root either.
     let dots = |part: &str| {
         part.to_ascii_lowercase()
             .replace("%2e", ".")

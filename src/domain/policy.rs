@@ -1,4 +1,5 @@
-//! What a project's settings make of a request: its defaults filled in, and what it may not ask for refused.
+//! Application of a project's settings to a request: fills in defaults, refuses what the project does not
+//! allow.
 
 use super::{
     BuildSpec, ProjectSettings, ProjectTerms, Source,
@@ -8,12 +9,12 @@ use super::{
     text::Invalid,
 };
 
-/// Why a request is not one that its project may make.
+/// Reason why a project may not make a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {
-    /// Where it is, such as `destinations[0]`.
+    /// Field that is refused, such as `destinations[0]`.
     pub field: String,
-    /// Half a sentence, fit to follow the field's name.
+    /// Predicate of a sentence whose subject is the field's name.
     pub reason: Invalid,
 }
 
@@ -27,11 +28,11 @@ impl Refusal {
 }
 
 impl ProjectSettings {
-    /// The request as it is to be kept: with the project's defaults. `anywhere`: whether images may be pushed anywhere
-    /// where the project settles nothing.
+    /// Returns the request to store, with the project's defaults. If the project's settings name no
+    /// destinations, `anywhere` decides whether images may be pushed anywhere.
     ///
     /// # Errors
-    /// When the project may not push there, take its context from there, or use so much.
+    /// Fails if the project does not allow the destination, the source, the secrets or the resources.
     pub fn settle(&self, mut spec: BuildSpec, anywhere: bool) -> Result<BuildSpec, Refusal> {
         self.check_source(&spec.source)?;
         self.check_destinations(&spec, anywhere)?;
@@ -74,7 +75,7 @@ impl ProjectSettings {
         Ok(())
     }
 
-    /// What is asked for, else the project's default, else the most that it may use.
+    /// Returns the requested resources, else the project's defaults, else the project's maximum.
     fn resources(&self, asked: &Resources) -> Result<Resources, Refusal> {
         let (default, most) = (&self.default_resources, &self.max_resources);
         let cpu = asked.cpu.as_ref().or(default.cpu.as_ref()).or(most.cpu.as_ref());
@@ -108,10 +109,11 @@ fn within<T: std::fmt::Display>(
 }
 
 impl ProjectTerms {
-    /// What must hold of the terms as a whole.
+    /// Checks the constraints between a project's limits and settings.
     ///
     /// # Errors
-    /// When a number is out of bounds, or a default is above its maximum.
+    /// Fails if a number is out of bounds, a default is above its maximum, or the default registry is not an
+    /// allowed destination.
     pub fn check(&self) -> Result<(), Refusal> {
         let limits = [
             ("max_running", self.max_running),

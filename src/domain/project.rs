@@ -1,17 +1,17 @@
-//! Projects: who owns builds.
+//! Projects, which own builds.
 
 use super::text::{Invalid, plain, text_type};
 
 text_type!(
-    /// A project's name: 1 to 63 of `a-z`, `0-9` and `-`, beginning and ending with a letter or digit, so that it
-    /// is a Kubernetes label value too.
+    /// Name of a project: 1 to 63 of `a-z`, `0-9` and `-`, beginning and ending with a letter or digit, so
+    /// that it is a valid Kubernetes label value.
     #[schema(example = "default", pattern = "^[a-z0-9]([a-z0-9-]*[a-z0-9])?$", max_length = 63)]
     ProjectName,
     check_project
 );
 
 impl Default for ProjectName {
-    /// The project of requests that name none: `default`.
+    /// Returns the project of requests that name none: `default`.
     fn default() -> Self {
         Self("default".to_owned())
     }

@@ -1,17 +1,17 @@
-//! Git hosts, and what else calls a trigger.
+//! Git hosts and other senders of deliveries.
 
 use std::{fmt, str::FromStr};
 
 use super::text::Invalid;
 
-/// Who sends a trigger's deliveries. It decides how they are verified and read: what a delivery says of itself does
-/// not, since Gitea's bears GitHub's headers as well.
+/// Sender of a trigger's deliveries. The provider decides how they are verified and read; the headers do not,
+/// because Gitea's deliveries have GitHub's headers, too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Provider {
-    /// github.com, and GitHub Enterprise.
+    /// github.com and GitHub Enterprise.
     Github,
-    /// gitlab.com, and one's own GitLab.
+    /// gitlab.com and self-managed GitLab.
     Gitlab,
     /// Gitea.
     Gitea,
@@ -21,14 +21,14 @@ pub enum Provider {
     BitbucketCloud,
     /// Bitbucket Data Center.
     BitbucketDc,
-    /// Anything that can sign a small JSON body.
+    /// Any client that can sign a small JSON body.
     Generic,
-    /// What calls a build trigger of Docker Hub's.
+    /// Clients that call a build trigger in Docker Hub's format.
     Dockerhub,
 }
 
 impl Provider {
-    /// Every one.
+    /// All providers.
     pub const ALL: [Self; 8] = [
         Self::Github,
         Self::Gitlab,
@@ -40,7 +40,7 @@ impl Provider {
         Self::Dockerhub,
     ];
 
-    /// As the API and the database write it.
+    /// Returns the name used in the API and in the database.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Github => "github",
@@ -54,7 +54,7 @@ impl Provider {
         }
     }
 
-    /// Whether commits there can bear a status.
+    /// Returns true if the provider has commit statuses.
     pub const fn has_statuses(self) -> bool {
         !matches!(self, Self::Generic | Self::Dockerhub)
     }

@@ -1,8 +1,8 @@
-//! What a git host says of a ref: it points somewhere new, or it is gone.
+//! Refs that git hosts report, and pushes to them.
 
 use super::git::{CommitId, GitRef};
 
-/// Whether a ref is a branch or a tag.
+/// Kind of a ref: branch or tag.
 #[derive(
     Debug,
     Clone,
@@ -24,7 +24,7 @@ pub enum RefKind {
     Tag,
 }
 
-/// A branch or a tag, by its kind and its short name.
+/// Branch or tag, by its kind and its short name.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct NamedRef {
     /// Branch or tag.
@@ -34,7 +34,8 @@ pub struct NamedRef {
 }
 
 impl NamedRef {
-    /// Reads a full ref name; `None` for what is neither a branch nor a tag (notes, pull requests), or is no ref.
+    /// Parses a full ref name; `None` if it is neither a branch nor a tag (notes, pull requests), or not a
+    /// valid ref.
     pub fn of_full(text: &str) -> Option<Self> {
         let (kind, name) = [("refs/heads/", RefKind::Branch), ("refs/tags/", RefKind::Tag)]
             .into_iter()
@@ -45,7 +46,7 @@ impl NamedRef {
         })
     }
 
-    /// The full name, as git writes it.
+    /// Returns the full name, as git writes it.
     pub fn full(&self) -> String {
         let prefix = match self.kind {
             RefKind::Branch => "refs/heads",
@@ -55,22 +56,22 @@ impl NamedRef {
     }
 }
 
-/// A ref that points at a commit now.
+/// Ref that points at a new commit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Push {
-    /// What was pushed.
+    /// The pushed ref.
     pub reference: NamedRef,
-    /// The commit that it points at now; for an annotated tag some hosts name the tag object.
+    /// The commit that it points at now; for an annotated tag, some hosts send the id of the tag object.
     pub commit: CommitId,
-    /// The message of that commit, where the host tells it.
+    /// The message of that commit, if the host sends it.
     pub message: Option<String>,
 }
 
-/// Words in a commit's message that keep it from being built, as git hosts' own CI systems have them.
+/// Markers in a commit's message that prevent its build; git hosts' own CI systems use the same ones.
 const SKIP: [&str; 3] = ["[skip build]", "[skip ci]", "[ci skip]"];
 
 impl Push {
-    /// The words by which the commit asks not to be built, if it does.
+    /// Returns the marker in the commit's message that prevents its build, if there is one.
     pub fn skipped_by(&self) -> Option<&'static str> {
         let message = self.message.as_deref()?.to_lowercase();
         SKIP.into_iter().find(|words| message.contains(words))

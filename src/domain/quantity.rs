@@ -15,20 +15,20 @@ text_type!(
     check_memory
 );
 
-/// More than any node has, and far from overflowing.
+/// Upper bound of CPU in millicores: more than any node has, and far from an overflow.
 const MAX_MILLICORES: u64 = 1_024_000;
-/// 64 TiB.
+/// Upper bound of memory in bytes: 64 TiB.
 const MAX_BYTES: u64 = 64 << 40;
 
 impl Cpu {
-    /// The amount in thousandths of a core.
+    /// Returns the amount in thousandths of a core.
     pub fn millicores(&self) -> u64 {
         parse_cpu(&self.0).expect("checked when it was made")
     }
 }
 
 impl Memory {
-    /// The amount in bytes.
+    /// Returns the amount in bytes.
     pub fn bytes(&self) -> u64 {
         parse_memory(&self.0).expect("checked when it was made")
     }

@@ -1,4 +1,4 @@
-//! Quotas: how many builds a project may ask for.
+//! Quotas: upper bounds of the builds that a project may request.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 
 use super::ProjectName;
 
-/// Limits of a project, or of those that have none of their own. What is absent is not limited.
+/// Limits of one project, or of all projects without their own. An absent limit means unlimited.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Quotas {
     /// Builds that may be queued at once.
@@ -18,13 +18,13 @@ pub struct Quotas {
 }
 
 impl Quotas {
-    /// Whether anything is limited.
+    /// Returns true if at least one limit is set.
     pub const fn any(&self) -> bool {
         self.max_queued.is_some() || self.max_per_hour.is_some()
     }
 }
 
-/// Which limit it is. Stable names: clients may branch on them.
+/// Kind of limit. Stable names: clients may branch on them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum QuotaLimit {
@@ -34,19 +34,20 @@ pub enum QuotaLimit {
     MaxPerHour,
 }
 
-/// Why a build was not accepted: its project has as many as it may have.
+/// Refusal of a build because its project has reached a limit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct QuotaExceeded {
-    /// Whose limit.
+    /// Project that has reached the limit.
     pub project: ProjectName,
-    /// Which limit.
+    /// Kind of limit.
     pub limit: QuotaLimit,
-    /// How many builds it allows.
+    /// Number of builds that the limit allows.
     pub max: u64,
-    /// How many count against it.
+    /// Number of builds that count against the limit.
     pub used: u64,
-    /// When the first of them no longer counts, where that can be told: a queue moves when builds end.
+    /// Time at which the first of them no longer counts; `None` if it cannot be predicted, because a queue
+    /// moves when builds end.
     pub frees_at: Option<Timestamp>,
-    /// When another try makes sense, as far as can be said.
+    /// Estimated delay after which another try makes sense.
     pub retry_after: Duration,
 }

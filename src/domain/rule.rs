@@ -1,4 +1,4 @@
-//! Build rules: which refs are built, and under which tags. Docker Hub's, which its users know.
+//! Build rules: the refs to build, and their tags. They follow Docker Hub's rules, which its users know.
 
 use std::{fmt, str::FromStr};
 
@@ -10,12 +10,12 @@ use super::{
     text::{Invalid, plain},
 };
 
-/// The most that a compiled expression may take, in bytes: it comes from a caller.
+/// Upper bound in bytes of a compiled expression, which comes from a caller.
 const REGEX_SIZE: usize = 256 * 1024;
-/// The longest pattern and the longest template, in bytes.
+/// Upper bound in bytes of a pattern and of a template.
 const LONGEST: usize = 512;
 
-/// Which refs of a kind a rule is for: one name, or `/expression/`, which must match the whole name.
+/// Pattern for the names of refs: one name, or `/expression/`, which must match the whole name.
 #[derive(Clone, serde::Serialize, serde::Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct RefPattern {
@@ -30,17 +30,18 @@ enum Matcher {
 }
 
 impl RefPattern {
-    /// As it was written.
+    /// Returns the text as written.
     pub fn as_str(&self) -> &str {
         &self.text
     }
 
-    /// The one name that it is for; `None` for an expression.
+    /// Returns the name that the pattern stands for; `None` for an expression.
     pub fn name(&self) -> Option<&str> {
         matches!(self.matcher, Matcher::Name).then_some(&self.text)
     }
 
-    /// What the pattern's groups hold, from `{\1}` on, if it matches; a name has no groups.
+    /// Returns the texts of the pattern's groups, from `{\1}` on, if the pattern matches; a name has no
+    /// groups.
     pub fn captures(&self, name: &str) -> Option<Vec<String>> {
         match &self.matcher {
             Matcher::Name => (self.text == name).then(Vec::new),
@@ -72,8 +73,8 @@ impl FromStr for RefPattern {
     }
 }
 
-/// The expression, made to match the whole of a name. It is compiled by itself first: `a)|(b` must not pass as part of
-/// a larger one.
+/// Compiles an expression that matches the whole of a name. The expression is compiled by itself first:
+/// `a)|(b` must not be accepted as a part of a larger one.
 fn whole(expression: &str) -> Result<Regex, Invalid> {
     let compile = |text: &str| RegexBuilder::new(text).size_limit(REGEX_SIZE).build();
     let invalid = |error: regex::Error| match error {
@@ -98,7 +99,7 @@ impl PartialEq for RefPattern {
 
 impl Eq for RefPattern {}
 
-/// A tag with places in it: `{sourceref}`, `{\1}` to `{\9}`, and Quay's `${commit_info.short_sha}`,
+/// Tag with placeholders: `{sourceref}`, `{\1}` to `{\9}`, and Quay's `${commit_info.short_sha}`,
 /// `${parsed_ref.branch}`, `${parsed_ref.tag}`.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -116,7 +117,7 @@ enum Part {
     Named(RefKind),
 }
 
-/// The places, as they are written.
+/// Placeholders as written.
 const PLACES: [(&str, Part); 4] = [
     ("{sourceref}", Part::SourceRef),
     ("${commit_info.short_sha}", Part::ShortCommit),
@@ -125,15 +126,17 @@ const PLACES: [(&str, Part); 4] = [
 ];
 
 impl TagTemplate {
-    /// As it was written.
+    /// Returns the text as written.
     pub fn as_str(&self) -> &str {
         &self.text
     }
 
-    /// The tag of a ref whose name gave these captures. A slash, as branches have it, becomes `-`.
+    /// Renders the tag of a ref whose name yielded these captures. A slash, as in names of branches, becomes
+    /// `-`.
     ///
     /// # Errors
-    /// What is wrong with the result, which is no valid tag; or that the commit, which is unknown, is a part of it.
+    /// Fails if the result is not a valid tag, if the template uses a group that the pattern does not have,
+    /// or if it uses the commit and the commit is unknown.
     pub fn render(
         &self,
         reference: &NamedRef,

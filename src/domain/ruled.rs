@@ -1,4 +1,4 @@
-//! What a trigger's rules make of a ref: specs of builds, or the reasons why not.
+//! Evaluation of a trigger's rules for a ref: specs of builds, or the reasons against them.
 
 use std::collections::BTreeMap;
 
@@ -14,33 +14,33 @@ use super::{
     spec::{Bounded, Destinations},
 };
 
-/// The longest message of a commit that a build is told, in bytes.
+/// Upper bound in bytes of the commit message that a build receives.
 const MESSAGE: usize = 4096;
 
-/// What is to be built: a ref, at a commit where that is known.
+/// Ref to build, with its commit if that is known.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Subject {
     /// The branch or tag.
     pub reference: NamedRef,
-    /// Its commit; the ref's tip at the time of the build when absent.
+    /// Its commit; if absent, the ref's tip at the time of the build.
     pub commit: Option<CommitId>,
     /// The commit's message.
     pub message: Option<String>,
 }
 
-/// What one rule says of a ref.
+/// Result of one rule for a ref.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Ruling {
-    /// It matches: this is built.
+    /// The rule matches: this spec is built.
     Builds(Box<BuildSpec>),
-    /// It matches, and cannot be built: why.
+    /// The rule matches, but no valid build results: the reason.
     Fails(Invalid),
-    /// It does not match: why.
+    /// The rule does not apply: the reason.
     Passes(&'static str),
 }
 
 impl Rule {
-    /// What this rule of a trigger says of a ref.
+    /// Evaluates this rule of a trigger for a ref.
     pub fn judge(&self, trigger: &Trigger, subject: &Subject) -> Ruling {
         if !self.enabled {
             return Ruling::Passes("the rule is off");
@@ -56,7 +56,7 @@ impl Rule {
         }
     }
 
-    /// The tags that a ref gets whose name gave these captures, none of them twice.
+    /// Returns the tags of a ref whose name yielded these captures, without duplicates.
     fn tags(&self, subject: &Subject, captures: &[String]) -> Result<Vec<String>, Invalid> {
         let mut tags = Vec::new();
         for template in self.tags.iter() {
@@ -81,7 +81,7 @@ impl Rule {
         if self.docker_hub_args {
             args.extend(self.docker_hub(subject, &tags, &references[0])?);
         }
-        // The rule's own come last: who writes `CACHE_TAG` means it.
+        // The rule's own arguments come last, so that an explicit `CACHE_TAG` overrides Docker Hub's.
         args.extend(
             self.build_args
                 .iter()
@@ -112,7 +112,7 @@ impl Rule {
         })
     }
 
-    /// The build's group, where it puts an end to older ones or the rule names one.
+    /// Returns the build's concurrency group, if the rule supersedes older builds or names a group.
     fn concurrency(&self, trigger: &Trigger, subject: &Subject) -> Result<Option<Concurrency>, Invalid> {
         let group = match (&self.group, self.supersede) {
             (None, Supersede::None) => return Ok(None),
@@ -125,8 +125,8 @@ impl Rule {
         }))
     }
 
-    /// The variables that Docker Hub sets for its builds, as build arguments. `DOCKER_TAG` has all tags, by commas, as
-    /// there.
+    /// Returns the variables that Docker Hub sets for its builds, as build arguments. `DOCKER_TAG` contains
+    /// all tags, separated by commas, as on Docker Hub.
     fn docker_hub(
         &self,
         subject: &Subject,
@@ -152,15 +152,15 @@ impl Rule {
     }
 }
 
-/// Names a trigger, rule and ref within the bounds of a group's name: rules and refs may be as long as that themselves,
-/// so that a digest stands for them.
+/// Returns a group name for a trigger, rule and ref. Names of rules and refs may be as long as a group's
+/// name, so a digest stands for them.
 fn default_group(trigger: &Trigger, rule: &Rule, subject: &Subject) -> String {
     let digest = Sha256::digest(format!("{}\0{}", rule.name, subject.reference.full()));
     let name: String = subject.reference.name.as_str().chars().take(32).collect();
     format!("trigger {} {name} {}", trigger.id, hex::encode(&digest[..16]))
 }
 
-/// The beginning of a message, without NULs, which no argument can hold.
+/// Returns the beginning of a message, without NULs, which no argument can contain.
 fn shortened(message: &str) -> String {
     let message = message.replace('\0', "");
     let end = message.floor_char_boundary(MESSAGE);

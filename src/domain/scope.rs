@@ -1,4 +1,4 @@
-//! What a token may be used for.
+//! Scopes of tokens.
 
 use std::{fmt, str::FromStr};
 
@@ -7,37 +7,37 @@ use utoipa::ToSchema;
 
 use super::text::Invalid;
 
-/// One right that a token gives within its project.
+/// Permission that a token grants within its project.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
 pub enum Scope {
-    /// Builds, their logs and events, and the queue may be read.
+    /// Permission to read builds, their logs and events, and the queue.
     #[serde(rename = "builds:read")]
     BuildsRead,
-    /// Builds may be created, cancelled and made again.
+    /// Permission to create, cancel and rebuild builds.
     #[serde(rename = "builds:write")]
     BuildsWrite,
-    /// Contexts may be uploaded.
+    /// Permission to upload contexts.
     #[serde(rename = "contexts:write")]
     ContextsWrite,
-    /// Triggers and deliveries may be read.
+    /// Permission to read triggers and deliveries.
     #[serde(rename = "triggers:read")]
     TriggersRead,
-    /// Triggers may be made, changed, tried and removed, and deliveries replayed.
+    /// Permission to create, change, test and remove triggers, and to replay deliveries.
     #[serde(rename = "triggers:write")]
     TriggersWrite,
-    /// Endpoints may be made, changed, tried and removed, and notifications sent again.
+    /// Permission to create, change, test and remove webhook endpoints, and to send notifications again.
     #[serde(rename = "endpoints:write")]
     EndpointsWrite,
-    /// All of the above, and the project's tokens.
+    /// All permissions above, and management of the project's tokens.
     #[serde(rename = "project:admin")]
     ProjectAdmin,
-    /// Everything, in every project.
+    /// All permissions, in every project.
     #[serde(rename = "admin")]
     Admin,
 }
 
 impl Scope {
-    /// Every scope there is.
+    /// All scopes.
     pub const ALL: [Self; 8] = [
         Self::BuildsRead,
         Self::BuildsWrite,
@@ -49,7 +49,7 @@ impl Scope {
         Self::Admin,
     ];
 
-    /// The name used in JSON, on the command line and in the database.
+    /// Returns the name used in JSON, on the command line and in the database.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::BuildsRead => "builds:read",
@@ -63,12 +63,12 @@ impl Scope {
         }
     }
 
-    /// Whether who has this one may do what `wanted` allows.
+    /// Returns true if this scope includes the permission `wanted`.
     pub fn gives(self, wanted: Self) -> bool {
         match self {
             Self::Admin => true,
             Self::ProjectAdmin => wanted != Self::Admin,
-            // Who may change things sees them.
+            // Permission to write includes permission to read.
             Self::BuildsWrite => matches!(wanted, Self::BuildsWrite | Self::BuildsRead),
             Self::TriggersWrite => matches!(wanted, Self::TriggersWrite | Self::TriggersRead),
             own => own == wanted,

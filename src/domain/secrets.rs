@@ -1,4 +1,4 @@
-//! Secrets that a build's steps may read: named by reference, never by value.
+//! Secrets that a build's steps may read, named by reference, never by value.
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -8,47 +8,48 @@ use super::{
     text::{Invalid, plain, text_type},
 };
 
-/// Each is an argument of kaniko and a file in its container; no Dockerfile asks for as many.
+/// Upper bound of secrets of a build. Each is an argument of kaniko and a file in its container; no
+/// Dockerfile needs as many.
 const MOST: usize = 32;
 
 text_type!(
-    /// The name by which a step asks for a secret: `RUN --mount=type=secret,id=…`.
+    /// Name by which a step requests a secret: `RUN --mount=type=secret,id=…`.
     #[schema(example = "npm-token", pattern = "^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length = 128)]
     SecretId,
     check_id
 );
 text_type!(
-    /// A key of a Secret.
+    /// Key of a Secret.
     #[schema(example = "token", pattern = "^([A-Za-z0-9_-]|[.][A-Za-z0-9_-])[A-Za-z0-9._-]*$", max_length = 253)]
     SecretKey,
     check_key
 );
 
-/// A value that the build's steps may read as a file, and that gets into neither the image nor the database.
+/// Secret value that the build's steps may read as a file; neither the image nor the database contains it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct BuildSecret {
-    /// How the Dockerfile names it; the file is `/run/secrets/<id>` unless the step says otherwise.
+    /// Name in the Dockerfile; the file is `/run/secrets/<id>` unless the step sets another path.
     pub id: SecretId,
-    /// The Secret that holds it: one of those that are settled for the project.
+    /// Secret that contains the value: one of the project's `build_secrets`.
     pub secret: SecretName,
-    /// Which of that Secret's keys.
+    /// Key within that Secret.
     pub key: SecretKey,
 }
 
-/// At most 32 secrets, each under a name of its own.
+/// List of at most 32 secrets with unique ids.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(try_from = "Vec<BuildSecret>", into = "Vec<BuildSecret>")]
 #[schema(value_type = Vec<BuildSecret>, max_items = 32)]
 pub struct BuildSecrets(Vec<BuildSecret>);
 
 impl BuildSecrets {
-    /// All of them, in the order of the request.
+    /// Returns all secrets, in the order of the request.
     pub fn iter(&self) -> impl Iterator<Item = &BuildSecret> {
         self.0.iter()
     }
 
-    /// Whether there are none.
+    /// Returns true if there are no secrets.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -77,10 +78,10 @@ impl From<BuildSecrets> for Vec<BuildSecret> {
 }
 
 impl ProjectSettings {
-    /// Whether builds of the project may read all of these.
+    /// Checks that builds of the project may read all of these secrets.
     ///
     /// # Errors
-    /// Names the first one whose Secret is not settled for the project: by its place among them, and what is wrong.
+    /// Returns the position of the first secret that the project's settings do not allow, with the reason.
     pub fn allow_secrets(&self, secrets: &BuildSecrets) -> Result<(), (usize, Invalid)> {
         let foreign = secrets
             .iter()
@@ -99,7 +100,7 @@ impl ProjectSettings {
     }
 }
 
-/// The id is part of a path and of kaniko's `id=…,src=…`.
+/// Checks a secret's id, which is part of a path and of kaniko's `id=…,src=…`.
 fn check_id(text: &str) -> Result<(), Invalid> {
     plain(text, 128)?;
     if !text.starts_with(|c: char| c.is_ascii_alphanumeric()) || !text.chars().all(is_plain) {
@@ -110,7 +111,8 @@ fn check_id(text: &str) -> Result<(), Invalid> {
     Ok(())
 }
 
-/// As Kubernetes has it. What begins with two dots is its own, where it mounts a Secret.
+/// Checks a key by Kubernetes's rules. Kubernetes reserves names that begin with two dots in the folder where
+/// it mounts a Secret.
 fn check_key(text: &str) -> Result<(), Invalid> {
     plain(text, 253)?;
     if text == "." || text.starts_with("..") || !text.chars().all(is_plain) {

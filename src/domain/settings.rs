@@ -1,4 +1,4 @@
-//! What an administrator settles for a project: what its builds may do, and with which credentials.
+//! Limits and settings of a project: its share of the service, what its builds may do, and their credentials.
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -11,50 +11,50 @@ use super::{
 };
 
 text_type!(
-    /// The name of a Secret in the builds' namespace: a DNS subdomain.
+    /// Name of a Secret in the builds' namespace: a DNS subdomain.
     #[schema(example = "team-registry", pattern = "^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$", max_length = 253)]
     SecretName,
     check_secret
 );
 text_type!(
-    /// A host, with its port where it has one, exactly as an address names it.
+    /// Host with an optional port, exactly as an address contains it.
     #[schema(example = "git.example.com", max_length = 261)]
     Host,
     check_host
 );
 
-/// How a build's image gets to its registry.
+/// Mode of pushing a build's image to its registry.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum PushMode {
-    /// One container builds and pushes: a `RUN` step can read the credentials for the push.
+    /// One container builds and pushes: a `RUN` step can read the push credentials.
     #[default]
     Direct,
-    /// One container builds, with credentials for pulling at most; another one, in which no step runs, pushes.
+    /// One container builds, with credentials for pulling at most; a second one, which runs no step, pushes.
     Isolated,
 }
 
-/// A Secret with credentials for git hosts, and the hosts that may see them.
+/// Secret with credentials for git hosts, and the hosts that may receive them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct GitAccess {
-    /// A Secret with `token`, or with `username` and `password`.
+    /// Secret with the key `token`, or with `username` and `password`.
     pub secret: SecretName,
-    /// The hosts that may see them.
+    /// Hosts that may receive the credentials.
     pub hosts: Vec<Host>,
 }
 
-/// What an administrator settles for a project. What is absent is as the operator's settings have it.
+/// Settings of a project. The operator's configuration applies to absent ones.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ProjectSettings {
-    /// How images are pushed.
+    /// Mode of pushing images.
     pub push_mode: PushMode,
-    /// A Secret of type `kubernetes.io/dockerconfigjson` with which images are pushed; with `push_mode: direct` also
-    /// what base images are pulled with.
+    /// Secret of type `kubernetes.io/dockerconfigjson` for pushing images; with `push_mode: direct` also for
+    /// pulling base images.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub push_secret: Option<SecretName>,
-    /// Another one, with which base images are pulled where `push_mode` is `isolated`.
+    /// Secret of the same type for pulling base images if `push_mode` is `isolated`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pull_secret: Option<SecretName>,
     /// Credentials for git hosts.
@@ -63,42 +63,44 @@ pub struct ProjectSettings {
     /// Secrets that builds may name for `RUN --mount=type=secret`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub build_secrets: Vec<SecretName>,
-    /// What a build's container may use unless the request says otherwise.
+    /// Resources of a build's container if the request names none.
     pub default_resources: Resources,
-    /// The most that a request may ask for.
+    /// Upper bound of the resources that a request may ask for.
     pub max_resources: Resources,
-    /// The claims that builds may take their contexts from; any when absent.
+    /// PersistentVolumeClaims that builds may take their contexts from; any if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub claims: Option<Vec<ClaimName>>,
-    /// Where images, and cached layers, may be pushed. When absent, administrators may push anywhere, and tokens of
-    /// the project nowhere, unless the operator lets them (`--allow-any-destination`).
+    /// Destinations that images and cached layers may be pushed to. If absent, administrators may push
+    /// anywhere; tokens of the project may push nowhere, unless the operator allows it
+    /// (`--allow-any-destination`).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub destinations: Option<Vec<RepositoryPrefix>>,
-    /// What completes a destination that names no registry.
+    /// Prefix for destinations that name no registry.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub default_registry: Option<RepositoryPrefix>,
-    /// Where contexts may come from; anywhere when absent.
+    /// Kinds of sources that contexts may come from; any if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sources: Option<Vec<SourceKind>>,
 }
 
-/// All that an administrator settles for a project: its share of the service, and what its builds may do.
+/// Limits and settings of a project: its share of the service, and what its builds may do.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ProjectTerms {
-    /// Builds that may run at once; the operator's default when null.
+    /// Upper bound of running builds; the operator's default if null.
     #[schema(minimum = 0, maximum = 2_147_483_647)]
     pub max_running: Option<u32>,
-    /// Builds that may wait at once; the operator's default when null.
+    /// Upper bound of queued builds; the operator's default if null.
     #[schema(minimum = 0, maximum = 2_147_483_647)]
     pub max_queued: Option<u32>,
-    /// Builds that may be created within an hour; the operator's default when null.
+    /// Upper bound of builds created within an hour; the operator's default if null.
     #[schema(minimum = 0, maximum = 2_147_483_647)]
     pub max_per_hour: Option<u32>,
-    /// Free slots go to the project that holds the least for its weight.
+    /// Weight in the fair share: a free slot goes to the project that holds the fewest slots relative to its
+    /// weight.
     #[schema(minimum = 1, maximum = 1000, default = 1)]
     pub weight: u32,
-    /// What its builds may do, and with which credentials.
+    /// Settings: what the project's builds may do, and their credentials.
     pub settings: ProjectSettings,
 }
 
@@ -114,13 +116,13 @@ impl Default for ProjectTerms {
     }
 }
 
-/// The kind of a source, by the name that a request gives it.
+/// Kind of a source, by its name in a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum SourceKind {
     /// A git repository.
     Git,
-    /// A folder on a claim.
+    /// A folder on a PersistentVolumeClaim.
     Volume,
     /// An uploaded context.
     Upload,
@@ -135,7 +137,7 @@ pub enum SourceKind {
 }
 
 impl SourceKind {
-    /// Of this source.
+    /// Returns the kind of a source.
     pub fn of(source: &Source) -> Self {
         match source {
             Source::Git(_) => Self::Git,
@@ -148,7 +150,7 @@ impl SourceKind {
         }
     }
 
-    /// The name used in JSON.
+    /// Returns the name used in JSON.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Git => "git",

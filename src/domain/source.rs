@@ -1,4 +1,4 @@
-//! Where a build's context comes from.
+//! Sources of a build's context.
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -12,32 +12,32 @@ use super::{
 };
 
 text_type!(
-    /// The name of a PersistentVolumeClaim in the builds' namespace: a DNS subdomain.
+    /// Name of a PersistentVolumeClaim in the builds' namespace: a DNS subdomain.
     #[schema(example = "build-contexts", max_length = 253)]
     ClaimName,
     check_claim
 );
 text_type!(
-    /// The `https://` address of a gzipped tar archive, without user info: kaniko fetches archives over TLS only.
-    /// Whoever may read the build reads the address, a signature in its query included.
+    /// The `https://` address of a gzipped tar archive, without user info: kaniko fetches archives over TLS
+    /// only. Every reader of the build can read the address, including a signature in its query.
     #[schema(example = "https://example.com/context.tar.gz", pattern = "^https://", max_length = 2048)]
     ArchiveUrl,
     check_archive_url
 );
 text_type!(
-    /// `s3://bucket/key`, naming a gzipped tar archive.
+    /// Address of a gzipped tar archive: `s3://bucket/key`.
     #[schema(example = "s3://bucket/context.tar.gz", pattern = "^s3://[a-z0-9._-]+/.+", max_length = 2048)]
     S3Url,
     check_s3
 );
 text_type!(
-    /// `gs://bucket/key`, naming a gzipped tar archive.
+    /// Address of a gzipped tar archive: `gs://bucket/key`.
     #[schema(example = "gs://bucket/context.tar.gz", pattern = "^gs://[a-z0-9._-]+/.+", max_length = 2048)]
     GsUrl,
     check_gs
 );
 text_type!(
-    /// `https://account.blob.core.windows.net/container/key`, naming a gzipped tar archive.
+    /// Address of a gzipped tar archive: `https://account.blob.core.windows.net/container/key`.
     #[schema(
         example = "https://account.blob.core.windows.net/container/context.tar.gz",
         pattern = "^https://[a-z0-9]{3,24}[.]blob[.]core[.]",
@@ -47,19 +47,19 @@ text_type!(
     check_azure
 );
 
-/// A build's context: exactly one of these.
+/// Source of a build's context: exactly one of these.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Source {
     /// A git repository.
     Git(GitSource),
-    /// A folder on a PersistentVolumeClaim; on an engine, a named volume or a configured folder.
+    /// A folder on a PersistentVolumeClaim; with a container engine, a named volume or a configured folder.
     Volume(VolumeSource),
     /// A context that was uploaded to `/api/v1/contexts`.
     Upload(UploadSource),
     /// An archive behind a plain GET.
     Http(HttpSource),
-    /// An archive in Amazon S3 or what speaks its protocol.
+    /// An archive in Amazon S3 or a compatible store.
     S3(S3Source),
     /// An archive in Google Cloud Storage.
     Gs(GsSource),
@@ -73,13 +73,13 @@ pub enum Source {
 pub struct GitSource {
     /// The repository's address.
     pub url: GitUrl,
-    /// A branch, tag or full ref; the default branch when absent.
+    /// A branch, tag or full ref; the default branch if absent.
     #[serde(rename = "ref", default, skip_serializing_if = "Option::is_none")]
     pub reference: Option<GitRef>,
-    /// The commit to build; the ref's tip when absent.
+    /// The commit to build; the ref's tip if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub commit: Option<CommitId>,
-    /// The folder that is the context; the repository's root when absent.
+    /// The folder that is the context; the repository's root if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sub_path: Option<RelativePath>,
 }
@@ -90,7 +90,7 @@ pub struct GitSource {
 pub struct VolumeSource {
     /// The claim's name.
     pub claim: ClaimName,
-    /// The context's folder on the volume; its root when absent.
+    /// The context's folder on the volume; the volume's root if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub path: Option<RelativePath>,
 }
@@ -99,9 +99,9 @@ pub struct VolumeSource {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct UploadSource {
-    /// What the upload answered.
+    /// Identifier that the upload returned.
     pub context_id: ContextId,
-    /// The folder inside it that is the context; its root when absent.
+    /// The folder inside the archive that is the context; the archive's root if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sub_path: Option<RelativePath>,
 }
@@ -114,7 +114,7 @@ macro_rules! archive_source {
         pub struct $name {
             /// The archive's address.
             pub url: $url,
-            /// The folder inside it that is the context; its root when absent.
+            /// The folder inside the archive that is the context; the archive's root if absent.
             #[serde(default, skip_serializing_if = "Option::is_none")]
             pub sub_path: Option<RelativePath>,
         }
@@ -143,7 +143,7 @@ archive_source!(
 );
 
 impl Source {
-    /// The folder below the context's root, where one is named.
+    /// Returns the folder below the context's root, if the source names one.
     pub fn sub_path(&self) -> Option<&RelativePath> {
         match self {
             Self::Git(git) => git.sub_path.as_ref(),
@@ -156,7 +156,7 @@ impl Source {
         }
     }
 
-    /// The kind's name, as the request writes it.
+    /// Returns the name of the kind, as in a request.
     pub const fn kind(&self) -> &'static str {
         match self {
             Self::Git(_) => "git",
@@ -169,7 +169,7 @@ impl Source {
         }
     }
 
-    /// The uploaded context that the build needs, if its source is one.
+    /// Returns the uploaded context that the build needs, if its source is an upload.
     pub const fn context_id(&self) -> Option<ContextId> {
         match self {
             Self::Upload(upload) => Some(upload.context_id),
@@ -178,7 +178,7 @@ impl Source {
     }
 }
 
-/// Where kaniko takes an https address for an Azure blob (v1.28.3, `pkg/constants`).
+/// Parts of a host by which kaniko treats an https address as an Azure blob (v1.28.3, `pkg/constants`).
 const AZURE_HOSTS: [&str; 4] = [
     ".blob.core.windows.net",
     ".blob.core.chinacloudapi.cn",
@@ -186,7 +186,7 @@ const AZURE_HOSTS: [&str; 4] = [
     ".blob.core.usgovcloudapi.net",
 ];
 
-/// A DNS-1123 subdomain, as Kubernetes names things.
+/// Checks a DNS-1123 subdomain, as Kubernetes requires for names.
 fn check_claim(text: &str) -> Result<(), Invalid> {
     plain(text, 253)?;
     let inside = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
@@ -201,8 +201,9 @@ fn check_claim(text: &str) -> Result<(), Invalid> {
     Ok(())
 }
 
-/// kaniko knows an archive by `https://` alone: it refuses plain http. And wherever it finds an Azure host in the
-/// text, path and query included, it takes the whole for a blob and signs the request with the operator's key.
+/// Checks the address of an archive. kaniko recognizes an archive by `https://` only and refuses plain http.
+/// If it finds an Azure host anywhere in the text, path and query included, it treats the whole as a blob and
+/// signs the request with the operator's key.
 fn check_archive_url(text: &str) -> Result<(), Invalid> {
     let url = web::parse(text, &["https"])?;
     let lower = text.to_ascii_lowercase();
@@ -223,8 +224,9 @@ fn check_gs(text: &str) -> Result<(), Invalid> {
     check_bucket_url(text, "gs")
 }
 
-/// Go's `url.Parse` takes it apart in kaniko: the host is the bucket, the rest without its first slash the key. An
-/// absent key would mean `context.tar.gz`; it is to be written.
+/// Checks an address of a bucket and key. kaniko parses it with Go's `url.Parse`: the host is the bucket, the
+/// rest without its first slash the key. For an absent key, kaniko would use `context.tar.gz`; here the key
+/// is mandatory.
 fn check_bucket_url(text: &str, scheme: &str) -> Result<(), Invalid> {
     plain(text, 2048)?;
     let form = || Invalid::new(format_args!("must be {scheme}://bucket/key"));
@@ -250,7 +252,8 @@ fn check_bucket_url(text: &str, scheme: &str) -> Result<(), Invalid> {
     web::check_path(key)
 }
 
-/// kaniko signs the request with the key of the account that the host's first label names.
+/// Checks the address of a blob. kaniko signs the request with the key of the account that the host's first
+/// label names.
 fn check_azure(text: &str) -> Result<(), Invalid> {
     let url = web::parse(text, &["https"])?;
     let host = url.host_str().unwrap_or_default();
@@ -258,7 +261,8 @@ fn check_azure(text: &str) -> Result<(), Invalid> {
     let is_account = |name: &str| {
         (3..=24).contains(&name.len()) && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit())
     };
-    // kaniko looks for the host in the text as it is written, so upper case would make it a plain archive.
+    // kaniko searches for the host in the text as written, so it would treat a host in upper case as a plain
+    // archive.
     if !account.is_some_and(is_account) || !text.starts_with(&format!("https://{host}/")) {
         return Err(Invalid::new(
             "must be https://<account>.blob.core.windows.net/<container>/<key>",

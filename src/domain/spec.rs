@@ -1,4 +1,4 @@
-//! What is asked for: the request as it arrives, and the spec that is kept.
+//! Specs of builds: the request as it arrives, and the spec that is stored.
 
 use std::collections::BTreeMap;
 
@@ -15,71 +15,72 @@ use super::{
     secrets::BuildSecrets,
 };
 
-/// What to build, where to push it and within which limits: the body of a request, and what is kept of it.
+/// Request for a build: the source, the destinations and the limits. The same structure is stored.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct BuildSpec {
-    /// Who owns the build; `default` when absent.
+    /// Project that owns the build; `default` if absent.
     #[serde(default)]
     pub project: ProjectName,
-    /// Where the context comes from.
+    /// Source of the context.
     pub source: Source,
     /// The Dockerfile's path inside the context.
     #[serde(default = "default_dockerfile")]
     pub dockerfile: RelativePath,
-    /// Where the image is pushed.
+    /// Destinations that the image is pushed to.
     pub destinations: Destinations,
-    /// Build arguments, at most 256. They end up in the image's history: nothing secret belongs here.
+    /// Build arguments, at most 256. The image's history contains them: do not put secrets here.
     #[serde(default, skip_serializing_if = "Bounded::is_empty")]
     #[schema(value_type = BTreeMap<String, String>)]
     pub build_args: Bounded<BuildArgName>,
-    /// Secrets that steps may read with `RUN --mount=type=secret`, by reference: their values are neither here nor in
-    /// the image. Each must be settled for the project.
+    /// Secrets that steps may read with `RUN --mount=type=secret`, by reference: neither the request nor the
+    /// image contains their values. The project's settings must allow each of them.
     #[serde(default, skip_serializing_if = "BuildSecrets::is_empty")]
     pub secrets: BuildSecrets,
-    /// The stage to build; the last one when absent.
+    /// The stage to build; the last one if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target: Option<StageName>,
     /// Labels put on the image, at most 256.
     #[serde(default, skip_serializing_if = "Bounded::is_empty")]
     #[schema(value_type = BTreeMap<String, String>)]
     pub labels: Bounded<Key>,
-    /// The platform to build for; the node's own when absent.
+    /// The platform to build for; the node's own if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub platform: Option<Platform>,
     /// Layer caching.
     #[serde(default)]
     pub cache: Cache,
-    /// From -100 to 100; higher goes first within its project.
+    /// Priority within the project: -100 to 100; builds with a higher one start first.
     #[serde(default)]
     pub priority: Priority,
-    /// How long one attempt may run, in seconds: 1 to 86,400.
+    /// Upper bound of the duration of one attempt, in seconds: 1 to 86,400.
     #[serde(default)]
     pub timeout_seconds: TimeoutSeconds,
-    /// How many failed attempts are followed by another one: 0 to 10.
+    /// Upper bound of retries after failed attempts: 0 to 10.
     #[serde(default)]
     pub max_retries: MaxRetries,
-    /// What the build's container may use.
+    /// Resources of the build's container.
     #[serde(default)]
     pub resources: Resources,
-    /// Builds of which the newest is enough: those of one group, within the project.
+    /// Concurrency group, in which a newer build of the project may supersede this one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub concurrency: Option<Concurrency>,
-    /// Free-form notes for the caller: kept and answered, never interpreted.
+    /// Free-form notes of the caller: stored and returned, never interpreted.
     #[serde(default)]
     #[schema(value_type = BTreeMap<String, String>)]
     pub annotations: Bounded<Key>,
 }
 
 impl BuildSpec {
-    /// SHA-256 over the spec's canonical JSON: tells whether two requests ask for the same.
+    /// Returns the SHA-256 over the spec's canonical JSON, which is equal for equal requests.
     pub fn fingerprint(&self) -> [u8; 32] {
         let json = serde_json::to_vec(self).expect("a spec is made of maps with text keys, text and numbers");
         Sha256::digest(json).into()
     }
 }
 
-/// Texts by name: at most 256 of them, and 128 KiB in all, so that they fit a command line and a row.
+/// Map of names to texts: at most 256 entries and 128 KiB in total, so that they fit a command line and a
+/// row.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
 pub struct Bounded<K: Ord>(BTreeMap<K, Value>);
@@ -114,30 +115,30 @@ impl<'de, K: Ord + AsRef<str> + Deserialize<'de>> Deserialize<'de> for Bounded<K
 }
 
 impl<K: Ord> Bounded<K> {
-    /// All of them, in the order of their names.
+    /// Returns all entries, in the order of their names.
     pub fn iter(&self) -> impl Iterator<Item = (&K, &Value)> {
         self.0.iter()
     }
 
-    /// Whether there are none.
+    /// Returns true if there are no entries.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 }
 
-/// One to sixteen places to push to, none of them twice.
+/// List of 1 to 16 destinations without duplicates.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(try_from = "Vec<ImageReference>", into = "Vec<ImageReference>")]
 #[schema(value_type = Vec<ImageReference>, min_items = 1, max_items = 16)]
 pub struct Destinations(Vec<ImageReference>);
 
 impl Destinations {
-    /// All of them, in the order of the request.
+    /// Returns all destinations, in the order of the request.
     pub fn iter(&self) -> impl Iterator<Item = &ImageReference> {
         self.0.iter()
     }
 
-    /// The first one, after whose repository the build is listed.
+    /// Returns the first destination, whose repository represents the build in lists.
     pub fn first(&self) -> &ImageReference {
         &self.0[0]
     }
@@ -154,7 +155,7 @@ impl TryFrom<Vec<ImageReference>> for Destinations {
             return Err(Invalid::new("must name at most 16 destinations"));
         }
         for (i, one) in all.iter().enumerate() {
-            // `host/app` and `host/app:latest` are one place.
+            // `host/app` and `host/app:latest` are the same destination.
             let same =
                 |other: &&ImageReference| other.repository() == one.repository() && other.tag() == one.tag();
             if all[..i].iter().any(|other| same(&other)) {
@@ -179,7 +180,7 @@ macro_rules! bounded_number {
         pub struct $name($int);
 
         impl $name {
-            /// The number itself.
+            /// Returns the number.
             pub const fn get(self) -> $int {
                 self.0
             }
@@ -225,15 +226,15 @@ macro_rules! bounded_number {
 }
 
 bounded_number!(
-    /// Which build of a project goes first: -100 to 100, higher first.
+    /// Priority of a build within its project: -100 to 100; builds with a higher one start first.
     Priority, i16, -100 to 100, 0
 );
 bounded_number!(
-    /// Seconds that one attempt may run: 1 to 86,400.
+    /// Upper bound of the duration of one attempt, in seconds: 1 to 86,400.
     TimeoutSeconds, u32, 1 to 86_400, 3_600
 );
 bounded_number!(
-    /// Failed attempts that are followed by another one: 0 to 10.
+    /// Upper bound of retries after failed attempts: 0 to 10.
     MaxRetries, u32, 0 to 10, 3
 );
 

@@ -1,4 +1,4 @@
-//! The states of a build and the ways between them.
+//! States of a build and the transitions between them.
 
 use std::{fmt, str::FromStr};
 
@@ -7,27 +7,27 @@ use utoipa::ToSchema;
 
 use super::Invalid;
 
-/// Where a build stands. The last five are terminal, and terminal is terminal.
+/// State of a build. The last five are terminal: a build never leaves them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum State {
-    /// Waits for a slot.
+    /// Waiting for a slot.
     Queued,
     /// Claimed by a dispatcher that is creating its Job.
     Launching,
     /// Its Job exists.
     Running,
-    /// Asked to stop, or a newer build takes its place; its pod may still be there.
+    /// Being cancelled, or superseded by a newer build; its pod may still exist.
     Cancelling,
     /// The image was built and pushed.
     Succeeded,
-    /// Ended without an image; the failure says why.
+    /// Ended without an image; `failure` has the cause.
     Failed,
     /// Stopped on request, and its pod is gone.
     Cancelled,
     /// A newer build of the same concurrency group took its place.
     Superseded,
-    /// Waited in the queue longer than it was allowed to.
+    /// Exceeded the maximum time in the queue.
     Expired,
 }
 
@@ -45,7 +45,7 @@ impl State {
         Self::Expired,
     ];
 
-    /// The name used in JSON, in the database and in metrics.
+    /// Returns the name used in JSON, in the database and in metrics.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Queued => "queued",
@@ -60,7 +60,7 @@ impl State {
         }
     }
 
-    /// Whether a build in this state never changes again.
+    /// Returns true if a build in this state never changes again.
     pub const fn is_terminal(self) -> bool {
         matches!(
             self,
@@ -68,29 +68,29 @@ impl State {
         )
     }
 
-    /// Whether a build in this state holds one of its project's slots.
+    /// Returns true if a build in this state holds one of its project's slots.
     pub const fn holds_slot(self) -> bool {
         matches!(self, Self::Launching | Self::Running | Self::Cancelling)
     }
 
-    /// Whether a build may go from this state to `next`.
+    /// Returns true if a build may go from this state to `next`.
     pub const fn may_become(self, next: Self) -> bool {
         match self {
             Self::Queued => matches!(
                 next,
                 Self::Launching | Self::Cancelling | Self::Superseded | Self::Expired
             ),
-            // Back to the queue when the cluster does not answer; `failed` when the Job cannot be made at all.
+            // Back to the queue if the cluster does not answer; `failed` if the Job cannot be created at all.
             Self::Launching => matches!(
                 next,
                 Self::Queued | Self::Running | Self::Failed | Self::Cancelling
             ),
-            // Back to launching when its Job was lost and is made again.
+            // Back to launching if its Job was lost and is created again.
             Self::Running => matches!(
                 next,
                 Self::Launching | Self::Succeeded | Self::Failed | Self::Cancelling
             ),
-            // Succeeded when its image was pushed before its pod could be stopped.
+            // Succeeded if its image was pushed before its pod could be stopped.
             Self::Cancelling => matches!(next, Self::Cancelled | Self::Superseded | Self::Succeeded),
             Self::Succeeded | Self::Failed | Self::Cancelled | Self::Superseded | Self::Expired => false,
         }
@@ -114,7 +114,7 @@ impl FromStr for State {
     }
 }
 
-/// How far a running build has come.
+/// Phase of a running build.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Phase {
@@ -132,7 +132,7 @@ impl Phase {
     /// All phases, in order.
     pub const ALL: [Self; 4] = [Self::Pending, Self::Fetching, Self::Building, Self::Pushing];
 
-    /// The name used in JSON and in the database.
+    /// Returns the name used in JSON and in the database.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Pending => "pending",
@@ -158,7 +158,7 @@ impl FromStr for Phase {
 mod tests {
     use super::{State::*, *};
 
-    /// Every way there is; all others are closed.
+    /// All allowed transitions; every other one is refused.
     const WAYS: [(State, &[State]); 9] = [
         (Queued, &[Launching, Cancelling, Superseded, Expired]),
         (Launching, &[Queued, Running, Failed, Cancelling]),

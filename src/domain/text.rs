@@ -1,20 +1,21 @@
-//! Text that was checked once, at the edge: newtypes whose values are valid by construction.
+//! Text that is checked once, at the edge: newtypes whose values are valid by construction.
 
 use std::fmt;
 
-/// Why a text is not a valid value of its type: half a sentence, fit to follow the field's name.
+/// Reason why a text is not a valid value of its type: a predicate whose subject is the field's name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct Invalid(pub String);
 
 impl Invalid {
-    /// An error with this reason, such as `must not be empty`.
+    /// Creates an error with this reason, such as `must not be empty`.
     pub fn new(reason: impl fmt::Display) -> Self {
         Self(reason.to_string())
     }
 }
 
-/// Declares a newtype over `String` that only `$check` can let in: parsing, serde, display and an OpenAPI schema.
+/// Declares a newtype over `String` that can be created only through `$check`, with parsing, serde, display
+/// and an OpenAPI schema.
 ///
 /// `$check` is `fn(&str) -> Result<(), Invalid>`.
 macro_rules! text_type {
@@ -26,7 +27,7 @@ macro_rules! text_type {
         pub struct $name(String);
 
         impl $name {
-            /// The text itself.
+            /// Returns the text.
             pub fn as_str(&self) -> &str {
                 &self.0
             }

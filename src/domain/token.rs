@@ -1,4 +1,4 @@
-//! Tokens: what opens the API, and how it is written.
+//! Tokens for the API, and their text format.
 
 use std::{fmt, str::FromStr};
 
@@ -13,27 +13,28 @@ use super::{
 };
 
 text_type!(
-    /// What a token is called: 1 to 100 bytes, for people.
+    /// Name of a token, for people: 1 to 100 bytes.
     #[schema(example = "ci", min_length = 1, max_length = 100)]
     TokenName,
     check_name
 );
 
-/// How every token begins, so that people and scanners know one when they see it.
+/// Prefix of every token, by which people and scanners recognize one.
 const PREFIX: &str = "slw_";
-/// Digits of 256 bits.
+/// Number of base-62 digits for 256 bits.
 const SECRET: usize = 43;
-/// Digits of 32 bits.
+/// Number of base-62 digits for 32 bits.
 const CHECKSUM: usize = 6;
 const DIGITS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 
-/// A token as its owner has it: `slw_`, 256 random bits as 43 digits to the base of 62, and 6 more digits, which are the
-/// CRC-32 of all before them. What was mistyped or cut off is recognised without asking anybody. Never shown by `Debug`.
+/// Token as its owner has it: `slw_`, 256 random bits as 43 digits in base 62, and 6 more digits, which are
+/// the CRC-32 of all before them. The checksum reveals a mistyped or truncated token without a query. `Debug`
+/// never shows the text.
 #[derive(Debug, Clone)]
 pub struct TokenText(SecretString);
 
 impl TokenText {
-    /// The token with these random bits.
+    /// Creates the token with these random bits.
     pub fn of(random: [u8; 32]) -> Self {
         let mut text = PREFIX.to_owned();
         text.push_str(&digits(random, SECRET));
@@ -42,12 +43,12 @@ impl TokenText {
         Self(text.into())
     }
 
-    /// The text itself: to be shown once, to whoever asked for the token.
+    /// Returns the text, to be shown once to the caller that created the token.
     pub fn expose(&self) -> &str {
         self.0.expose_secret()
     }
 
-    /// What is kept of it.
+    /// Returns the digest that is stored of the token.
     pub fn sha256(&self) -> [u8; 32] {
         Sha256::digest(self.expose()).into()
     }
@@ -72,7 +73,7 @@ impl FromStr for TokenText {
     }
 }
 
-/// A number, its most significant byte first, as so many digits.
+/// Encodes a number, its most significant byte first, with `count` digits in base 62.
 fn digits<const N: usize>(mut number: [u8; N], count: usize) -> String {
     let mut digits = vec![DIGITS[0]; count];
     for digit in digits.iter_mut().rev() {
@@ -93,38 +94,38 @@ fn checksum(text: &str) -> String {
     digits(crc.sum().to_be_bytes(), CHECKSUM)
 }
 
-/// What is known of a token: everything but its text.
+/// Stored token: everything but its text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Token {
     /// Its identifier.
     pub id: TokenId,
-    /// The only project that it opens; all of them for administrators.
+    /// Project that it grants access to; `None` for administrators' tokens, which grant access to all.
     pub project: Option<ProjectName>,
-    /// What it is called.
+    /// Its name.
     pub name: TokenName,
-    /// What it may be used for.
+    /// Its scopes.
     pub scopes: Vec<Scope>,
-    /// When it was made.
+    /// Time at which it was created.
     pub created_at: Timestamp,
-    /// From when on it opens nothing.
+    /// Time from which it is invalid.
     pub expires_at: Option<Timestamp>,
-    /// When it was used last, to about a minute.
+    /// Time of the last use, to about a minute.
     pub last_used_at: Option<Timestamp>,
-    /// When it was revoked.
+    /// Time at which it was revoked.
     pub revoked_at: Option<Timestamp>,
 }
 
 impl Token {
-    /// Whether one of its scopes gives this one.
+    /// Returns true if one of its scopes includes this one.
     pub fn gives(&self, wanted: Scope) -> bool {
         self.scopes.iter().any(|scope| scope.gives(wanted))
     }
 }
 
-/// A token that is about to be made.
+/// Token that is about to be created.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewToken {
-    /// The project; none for `admin`, and only for it.
+    /// The project; `None` if and only if the scopes include `admin`.
     project: Option<ProjectName>,
     name: TokenName,
     scopes: Vec<Scope>,
@@ -132,10 +133,10 @@ pub struct NewToken {
 }
 
 impl NewToken {
-    /// A token for a project, or for administrators.
+    /// Creates a token for a project, or for administrators.
     ///
     /// # Errors
-    /// Without a scope; with a project and `admin`, or with neither.
+    /// Fails without a scope, with a project and `admin`, and with neither of these two.
     pub fn new(
         project: Option<ProjectName>,
         name: TokenName,
@@ -159,38 +160,38 @@ impl NewToken {
         }
     }
 
-    /// The project, if it is for one.
+    /// Returns the project, if the token belongs to one.
     pub fn project(&self) -> Option<&ProjectName> {
         self.project.as_ref()
     }
 
-    /// What it is to be called.
+    /// Returns the token's name.
     pub fn name(&self) -> &TokenName {
         &self.name
     }
 
-    /// What it may be used for: in order, none twice.
+    /// Returns the token's scopes, sorted and without duplicates.
     pub fn scopes(&self) -> &[Scope] {
         &self.scopes
     }
 
-    /// How long it opens anything; for ever when absent.
+    /// Returns the token's lifetime; unlimited if absent.
     pub fn lifetime(&self) -> Option<std::time::Duration> {
         self.lifetime
     }
 }
 
-/// Who does something, for the audit log.
+/// Author of a change, for the audit log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Actor {
-    /// The token that they came with.
+    /// The token that the actor used.
     pub token: Option<TokenId>,
     /// The token's name, `anonymous`, `command line` or `service`.
     pub name: String,
 }
 
 impl Actor {
-    /// Somebody who did not have to say who they are.
+    /// Returns the actor of a request that needs no token.
     pub fn anonymous() -> Self {
         Self {
             token: None,
@@ -198,7 +199,7 @@ impl Actor {
         }
     }
 
-    /// Whoever works on the database itself, with the command line.
+    /// Returns the actor of the command line, which works on the database directly.
     pub fn command_line() -> Self {
         Self {
             token: None,
@@ -206,7 +207,7 @@ impl Actor {
         }
     }
 
-    /// The service, of itself.
+    /// Returns the actor of changes that the service makes by itself.
     pub fn service() -> Self {
         Self {
             token: None,

@@ -1,4 +1,4 @@
-//! Triggers: the link between a git repository and the images that are built of it.
+//! Triggers: links between a git repository and the images that are built from it.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -19,70 +19,71 @@ use super::{
 };
 
 text_type!(
-    /// A rule's name, unique within its trigger: builds and deliveries name it.
+    /// Name of a rule, unique within its trigger; builds and deliveries refer to it.
     #[schema(example = "releases", min_length = 1, max_length = 100)]
     RuleName,
     check_rule_name
 );
 text_type!(
-    /// A repository as its git host names it: `team/app`, `group/subgroup/app`, `PRJ/app`.
+    /// Name of a repository on its git host: `team/app`, `group/subgroup/app`, `PRJ/app`.
     #[schema(example = "team/app", min_length = 1, max_length = 255)]
     HostedName,
     check_hosted_name
 );
 
-/// Which refs of a repository are built, how, and under which names.
+/// Refs of a repository to build, how to build them, and the names of the images.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Rule {
-    /// What it is called.
+    /// Name of the rule.
     pub name: RuleName,
-    /// Branches or tags.
+    /// Kind of the refs: branches or tags.
     pub source_type: RefKind,
-    /// One of them by its name, or `/expression/`, which must match the whole name.
+    /// Name of one ref, or `/expression/`, which must match the whole name.
     pub source: RefPattern,
-    /// The image's tags: 1 to 16. Know `{sourceref}`, `{\1}` to `{\9}`, `${commit_info.short_sha}`,
-    /// `${parsed_ref.branch}` and `${parsed_ref.tag}`; a slash becomes `-`.
+    /// Tags of the image: 1 to 16. Placeholders are `{sourceref}`, `{\1}` to `{\9}`,
+    /// `${commit_info.short_sha}`, `${parsed_ref.branch}` and `${parsed_ref.tag}`; a slash becomes `-`.
     #[schema(value_type = Vec<TagTemplate>, min_items = 1, max_items = 16)]
     pub tags: Few<TagTemplate>,
-    /// The repositories that the image is pushed to under each tag: 1 to 16.
+    /// Repositories that the image is pushed to under each tag: 1 to 16.
     #[schema(value_type = Vec<ImageRepository>, min_items = 1, max_items = 16)]
     pub repositories: Few<ImageRepository>,
     /// The Dockerfile's path inside the context.
     #[serde(default = "super::spec::default_dockerfile")]
     pub dockerfile: RelativePath,
-    /// The folder that is the context; the repository's root when absent.
+    /// The folder that is the context; the repository's root if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub context: Option<RelativePath>,
-    /// The stage to build; the last one when absent.
+    /// The stage to build; the last one if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target: Option<StageName>,
-    /// Build arguments beside Docker Hub's. They end up in the image's history: nothing secret belongs here.
+    /// Build arguments in addition to Docker Hub's. The image's history contains them: do not put secrets
+    /// here.
     #[serde(default, skip_serializing_if = "Bounded::is_empty")]
     #[schema(value_type = std::collections::BTreeMap<String, String>)]
     pub build_args: Bounded<BuildArgName>,
-    /// Whether builds get Docker Hub's variables as build arguments: `SOURCE_BRANCH`, `SOURCE_COMMIT`, `COMMIT_MSG`,
-    /// `DOCKER_REPO`, `DOCKERFILE_PATH`, `DOCKER_TAG`, `IMAGE_NAME`, `CACHE_TAG`.
+    /// `true` if builds get Docker Hub's variables as build arguments: `SOURCE_BRANCH`, `SOURCE_COMMIT`,
+    /// `COMMIT_MSG`, `DOCKER_REPO`, `DOCKERFILE_PATH`, `DOCKER_TAG`, `IMAGE_NAME`, `CACHE_TAG`.
     #[serde(default = "yes")]
     pub docker_hub_args: bool,
     /// Layer caching.
     #[serde(default)]
     pub cache: Cache,
-    /// From -100 to 100; higher goes first within its project.
+    /// Priority within the project: -100 to 100; builds with a higher one start first.
     #[serde(default)]
     pub priority: Priority,
-    /// Which older builds of its group a build puts an end to; none when absent.
+    /// Older builds of its group that a build supersedes; none if absent.
     #[serde(default = "none")]
     pub supersede: Supersede,
-    /// The group, within the project; builds of the same trigger, rule and ref when absent.
+    /// Concurrency group, within the project; if absent, one for the trigger, rule and ref.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub group: Option<GroupName>,
-    /// Whether it counts.
+    /// `true` if the rule is enabled.
     #[serde(default = "yes")]
     pub enabled: bool,
 }
 
-/// One to sixteen, none of them twice.
+/// List of 1 to 16 entries without duplicates.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(
     try_from = "Vec<T>",
@@ -95,7 +96,7 @@ pub struct Rule {
 pub struct Few<T>(Vec<T>);
 
 impl<T> Few<T> {
-    /// All of them, in their order.
+    /// Returns all entries, in their order.
     pub fn iter(&self) -> impl Iterator<Item = &T> {
         self.0.iter()
     }
@@ -121,14 +122,14 @@ impl<T> From<Few<T>> for Vec<T> {
     }
 }
 
-/// The rules of a trigger: at most 50, each by a name of its own.
+/// Rules of a trigger: at most 50, with unique names.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(try_from = "Vec<Rule>", into = "Vec<Rule>")]
 #[schema(value_type = Vec<Rule>, max_items = 50)]
 pub struct Rules(Vec<Rule>);
 
 impl Rules {
-    /// All of them, in their order.
+    /// Returns all rules, in their order.
     pub fn iter(&self) -> impl Iterator<Item = &Rule> {
         self.0.iter()
     }
@@ -164,37 +165,38 @@ impl From<Rules> for Vec<Rule> {
     }
 }
 
-/// What a caller settles of a trigger.
+/// Settings of a trigger that a caller makes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TriggerSettings {
-    /// The repository, whose name deliveries must bear; of providers whose deliveries name none it is a note.
+    /// The repository, whose name deliveries must contain; a note only, for providers whose deliveries name
+    /// none.
     pub repository: HostedName,
-    /// Where builds clone it from.
+    /// Address from which builds clone the repository.
     pub clone_url: GitUrl,
-    /// Which refs are built.
+    /// Rules for the refs to build.
     pub rules: Rules,
-    /// Whether deliveries lead to builds.
+    /// `true` if deliveries lead to builds.
     pub enabled: bool,
-    /// Where the git host is told how builds go; nowhere when absent.
+    /// Target of commit statuses on the git host; none are sent if absent.
     pub commit_status: Option<StatusSettings>,
 }
 
-/// A trigger, without its secrets.
+/// Trigger without its secrets.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Trigger {
     /// Its identifier.
     pub id: TriggerId,
-    /// Who owns it, and its builds.
+    /// Project that owns the trigger and its builds.
     pub project: ProjectName,
-    /// Who calls it: decides how deliveries are verified and read.
+    /// Sender of its deliveries: determines how they are verified and read.
     pub provider: Provider,
-    /// What was settled.
+    /// Settings of the trigger.
     pub settings: TriggerSettings,
-    /// When it was made.
+    /// Time at which it was created.
     pub created_at: Timestamp,
-    /// When it was changed last.
+    /// Time of its last change.
     pub updated_at: Timestamp,
-    /// Grows with every change.
+    /// Version, which grows with every change.
     pub version: i64,
 }
 

@@ -1,12 +1,12 @@
-//! Addresses that a build fetches from.
+//! Addresses from which a build fetches.
 //!
-//! What an address says must be what every program on its way understands by it: ours, Go's parser in kaniko, the
-//! HTTP client below that. So nothing is mended here; what a parser would read in another way than it is written is
-//! refused.
+//! Every program on the way must interpret an address equally: this service, Go's parser in kaniko, the HTTP
+//! client below it. So nothing is repaired here; an address that a parser would interpret differently from
+//! its text is refused.
 //!
-//! Literal addresses that no git host or archive server has (link-local ones with the clouds' metadata service among
-//! them) are refused as well. That is no guard for the inside of a network: names are resolved in the build's pod,
-//! which is why only a network policy can say what a build may reach.
+//! Literal addresses that no git host or archive server has (link-local ones with the clouds' metadata
+//! service among them) are refused as well. That does not protect the inside of a network: names are resolved
+//! in the build's pod, so only a network policy can restrict what a build may reach.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
@@ -14,8 +14,8 @@ use url::{Host, Url};
 
 use super::text::{Invalid, plain};
 
-/// Parses an address that is written just as it is meant: one of the `schemes`, a host, no user info, no fragment,
-/// and nothing that the parser would have to mend.
+/// Parses an address in its plain form: one of the `schemes`, a host, no user info, no fragment, and nothing
+/// that the parser would have to repair.
 pub(super) fn parse(text: &str, schemes: &[&str]) -> Result<Url, Invalid> {
     plain(text, 2048)?;
     let expected = || Invalid::new(format_args!("must begin with {}://", schemes.join(":// or ")));
@@ -40,7 +40,7 @@ pub(super) fn parse(text: &str, schemes: &[&str]) -> Result<Url, Invalid> {
     Ok(url)
 }
 
-/// Printable ASCII, without what parsers disagree about.
+/// Checks that a text is printable ASCII, without the characters that parsers treat differently.
 pub(super) fn check_characters(rest: &str) -> Result<(), Invalid> {
     if rest.contains('#') {
         return Err(Invalid::new("must not have a fragment ('#')"));
@@ -65,8 +65,8 @@ pub(super) fn check_characters(rest: &str) -> Result<(), Invalid> {
     Ok(())
 }
 
-/// The host must read as it is written: `2130706433`, `0x7f.1` and `127.1` are names to one program and addresses to
-/// another.
+/// Checks that the parsed host equals the written one: `2130706433`, `0x7f.1` and `127.1` are names to one
+/// program and addresses to another.
 fn check_host(url: &Url, authority: &str) -> Result<(), Invalid> {
     let (written, port) = match authority.rsplit_once(':') {
         Some((host, port)) if !port.contains(']') => (host, Some(port)),
@@ -104,8 +104,9 @@ fn check_host(url: &Url, authority: &str) -> Result<(), Invalid> {
     Ok(())
 }
 
-/// Letters, digits, `-` and `_` between dots, as DNS has them. The last label is no number: resolvers and parsers
-/// take such names for addresses.
+/// Returns true for labels of letters, digits, `-` and `_` between dots, as in DNS. The last label must not
+/// be a number, because resolvers and parsers treat such names as addresses. A plain IPv4 address is
+/// accepted, too; the caller checks it.
 fn is_domain(name: &str) -> bool {
     let inside = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
     let label = |part: &str| {
@@ -124,7 +125,8 @@ fn is_pointless_v4(address: Ipv4Addr) -> bool {
     address.is_link_local() || address.is_unspecified() || address.is_broadcast() || address.is_multicast()
 }
 
-/// An IPv4 address in IPv6's clothes (mapped, compatible, NAT64, 6to4) is always a detour.
+/// Returns true for addresses that no build needs. An IPv4 address embedded in an IPv6 one (mapped,
+/// compatible, NAT64, 6to4) is always a detour.
 fn is_pointless_v6(address: Ipv6Addr) -> bool {
     let segments = address.segments();
     let embeds_v4 = address.to_ipv4_mapped().is_some()
@@ -140,7 +142,8 @@ fn is_pointless_v6(address: Ipv6Addr) -> bool {
         || address.is_multicast()
 }
 
-/// No way up, also for who decodes percent signs first, and no empty part: kaniko cuts a context at a second `://`.
+/// Checks that a path never leads upwards, even if a program decodes percent signs first, and has no empty
+/// part: kaniko cuts a context at a second `://`.
 pub(super) fn check_path(path: &str) -> Result<(), Invalid> {
     let lower = path.to_ascii_lowercase();
     if (0..0x20_u8)

@@ -1,5 +1,5 @@
-//! Bitbucket Cloud: <https://support.atlassian.com/bitbucket-cloud/docs/event-payloads/>. One delivery may tell of
-//! many refs.
+//! Parses Bitbucket Cloud's deliveries: <https://support.atlassian.com/bitbucket-cloud/docs/event-payloads/>.
+//! One delivery may contain many refs.
 
 use http::HeaderMap;
 use serde::Deserialize;

@@ -1,5 +1,6 @@
-//! Bitbucket Data Center: <https://confluence.atlassian.com/bitbucketserver/event-payload-938025882.html>. It names no
-//! address to clone from that can be relied on.
+//! Parses Bitbucket Data Center's deliveries:
+//! <https://confluence.atlassian.com/bitbucketserver/event-payload-938025882.html>. They contain no reliable
+//! address to clone from.
 
 use http::HeaderMap;
 use serde::Deserialize;

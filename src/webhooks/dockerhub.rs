@@ -1,18 +1,18 @@
-//! What calls Docker Hub's build trigger: it can be pointed here as it is.
+//! Parses calls of Docker Hub's build trigger, so that its callers work unchanged.
 
 use serde::Deserialize;
 
 use super::{Content, Delivery, Malformed};
 use crate::domain::push::{NamedRef, RefKind};
 
-/// What such a call wants built. It names no commit.
+/// Builds that such a call requests. It names no commit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Wanted {
-    /// Every rule that names one ref.
+    /// All rules that name one ref.
     Everything,
     /// The rules that match this ref.
     Ref(NamedRef),
-    /// The rule that gives this tag.
+    /// The rule whose image has this tag.
     Tag(String),
 }
 

@@ -1,4 +1,4 @@
-//! Anything that can sign a small JSON body: `{"ref": "refs/heads/main", "commit": "…", "message": "…"}`.
+//! Parses signed JSON of any sender: `{"ref": "refs/heads/main", "commit": "…", "message": "…"}`.
 
 use http::HeaderMap;
 use serde::Deserialize;

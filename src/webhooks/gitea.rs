@@ -1,4 +1,4 @@
-//! Gitea and Forgejo: GitHub's payloads, and tags and branches that come and go as events of their own.
+//! Parses the deliveries of Gitea and Forgejo: GitHub's payloads, and events for new and deleted refs.
 
 use http::HeaderMap;
 use serde::Deserialize;
@@ -10,7 +10,7 @@ use super::{
 };
 use crate::domain::push::{NamedRef, RefKind};
 
-/// The names of a host's headers.
+/// Names of a host's headers.
 pub(super) struct Headers {
     event: &'static str,
     delivery: &'static str,
@@ -25,7 +25,7 @@ pub(super) const FORGEJO: Headers = Headers {
     delivery: "x-forgejo-delivery",
 };
 
-/// `create` and `delete`: the name is a short one.
+/// Body of `create` and `delete`, with the ref's short name.
 #[derive(Debug, Deserialize)]
 struct RefBody {
     #[serde(rename = "ref")]
@@ -39,7 +39,7 @@ impl RefBody {
     fn into_parts(self, deleted: bool) -> (Content, Option<Repository>) {
         let commit = self.sha.filter(|sha| !deleted && !sha.is_empty());
         let content = match self.name.parse() {
-            // Without a commit the push that follows tells.
+            // Without a commit, the push that follows has the information.
             Ok(_) if !deleted && commit.is_none() => Content::Other,
             Ok(name) => {
                 let reference = NamedRef {

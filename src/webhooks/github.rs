@@ -1,4 +1,4 @@
-//! GitHub: <https://docs.github.com/en/webhooks/webhook-events-and-payloads>.
+//! Parses GitHub's deliveries: <https://docs.github.com/en/webhooks/webhook-events-and-payloads>.
 
 use http::HeaderMap;
 use serde::Deserialize;
@@ -6,7 +6,7 @@ use serde::Deserialize;
 use super::{Content, Delivery, Malformed, Repository, payload};
 use crate::domain::push::{NamedRef, RefKind};
 
-/// A push. Gitea and Forgejo send the same.
+/// Body of a push; Gitea and Forgejo send the same form.
 #[derive(Debug, Deserialize)]
 pub(super) struct PushBody {
     #[serde(rename = "ref")]
@@ -59,7 +59,7 @@ impl PushBody {
                 .into_iter()
                 .find(|commit| Some(commit.id.as_str()) == named)
         });
-        // `after` names the tag object of an annotated tag; the head is the commit.
+        // For an annotated tag, `after` is the tag object, and the head is the commit.
         let commit = match &head {
             Some(head) if is_tag && after.is_some() => Some(head.id.clone()),
             _ => after,
@@ -70,7 +70,7 @@ impl PushBody {
     }
 }
 
-/// An event of which only the repository matters.
+/// Body of an event that only needs its repository.
 #[derive(Debug, Deserialize)]
 pub(super) struct OtherBody {
     repository: Option<RepositoryBody>,
@@ -89,7 +89,7 @@ pub(super) fn read(headers: &HeaderMap, body: &[u8]) -> Result<Delivery, Malform
             let (content, repository) = payload::json::<PushBody>(headers, body)?.into_parts();
             (content, Some(repository))
         }
-        // `create` and `delete` say nothing that the push beside them does not say better.
+        // `create` and `delete` are ignored: the push that comes with them has more information.
         other => {
             let repository = payload::json::<OtherBody>(headers, body)?.repository();
             let content = if other == "ping" {

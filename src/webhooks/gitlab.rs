@@ -1,4 +1,4 @@
-//! GitLab: <https://docs.gitlab.com/user/project/integrations/webhook_events/>.
+//! Parses GitLab's deliveries: <https://docs.gitlab.com/user/project/integrations/webhook_events/>.
 
 use http::HeaderMap;
 use serde::Deserialize;
@@ -7,7 +7,7 @@ use super::{Content, Delivery, Malformed, Repository, payload};
 
 #[derive(Debug, Deserialize)]
 struct Body {
-    /// A system hook says what it is here only.
+    /// Event name; a system hook has it only in `event_name`.
     object_kind: Option<String>,
     event_name: Option<String>,
     #[serde(rename = "ref")]
@@ -44,7 +44,7 @@ pub(super) fn read(headers: &HeaderMap, body: &[u8]) -> Result<Delivery, Malform
                 .after
                 .as_deref()
                 .is_none_or(|after| after.bytes().all(|byte| byte == b'0'));
-            // `after` names the tag object of an annotated tag.
+            // For an annotated tag, `after` is the tag object, and `checkout_sha` the commit.
             let commit = body
                 .checkout_sha
                 .as_deref()
@@ -59,7 +59,7 @@ pub(super) fn read(headers: &HeaderMap, body: &[u8]) -> Result<Delivery, Malform
         _ => Content::Other,
     };
     Ok(Delivery {
-        // The first stays the same when GitLab tries again.
+        // The first of the two stays the same when GitLab sends a delivery again.
         id: payload::id(headers, "idempotency-key").or_else(|| payload::id(headers, "x-gitlab-event-uuid")),
         event,
         repository: body.project.map(|project| Repository {

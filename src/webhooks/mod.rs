@@ -1,6 +1,7 @@
-//! Inbound webhooks: bytes and headers in, a verified and understood delivery out.
+//! Verifies and parses inbound webhooks.
 //!
-//! [`verify`] comes first, over the raw bytes; nothing is parsed before. How, the trigger's provider decides.
+//! [`verify`] comes first and works on the raw bytes; nothing is parsed before. The trigger's provider
+//! determines the method.
 
 mod bitbucket_cloud;
 mod bitbucket_dc;
@@ -23,60 +24,60 @@ use crate::domain::{
     push::{NamedRef, Push},
 };
 
-/// What a host delivered.
+/// A parsed delivery.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Delivery {
-    /// The host's own id of the delivery, the same when it is sent again; no signature covers it.
+    /// The host's id of the delivery, which a redelivery repeats; no signature covers it.
     pub id: Option<String>,
-    /// The event as the host calls it.
+    /// Event, by the host's name for it.
     pub event: String,
-    /// The repository, where the body names one.
+    /// Repository, if the body names one.
     pub repository: Option<Repository>,
-    /// What there is to do.
+    /// Content of the delivery.
     pub content: Content,
 }
 
-/// The repository that a delivery speaks of.
+/// Repository that a delivery names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Repository {
-    /// With its owner: `team/app`, `group/subgroup/app`, `PRJ/app`.
+    /// Name with the owner: `team/app`, `group/subgroup/app`, `PRJ/app`.
     pub name: String,
-    /// Where it is cloned from, over HTTP.
+    /// Address to clone from over HTTP.
     pub clone_url: Option<String>,
-    /// The branch that is the default one.
+    /// Name of the default branch.
     pub default_branch: Option<String>,
 }
 
-/// What a delivery asks for.
+/// Content of a delivery.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Content {
-    /// The host tries the address out.
+    /// A test of the address by the host.
     Ping,
-    /// Refs changed.
+    /// Changes of refs.
     Changes(Vec<Change>),
     /// A call of Docker Hub's build trigger.
     Wanted(Wanted),
-    /// An event that leads to nothing here.
+    /// An event that this service ignores.
     Other,
 }
 
-/// What became of one ref.
+/// Change of one ref.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Change {
-    /// It points at a commit now.
+    /// The ref points at a new commit.
     Pushed(Push),
-    /// It is gone.
+    /// The ref was deleted.
     Deleted(NamedRef),
-    /// Nothing that can be built: why, in a sentence.
+    /// The ref cannot be built; the text is the reason.
     Unbuildable(String),
 }
 
-/// Why a verified body cannot be read.
+/// Reason why a verified body cannot be parsed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct Malformed(String);
 
-/// Reads a delivery that was verified.
+/// Parses a verified delivery.
 ///
 /// # Errors
 /// When the body is not what the provider sends for the event.

@@ -1,4 +1,4 @@
-//! What the hosts' payloads have in common.
+//! Parses the common parts of the hosts' payloads.
 
 use std::borrow::Cow;
 
@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use super::{Change, Malformed};
 use crate::domain::push::{NamedRef, Push};
 
-/// A header's text; empty where it is missing or no text.
+/// Returns a header's text, or an empty one if the header is missing or no text.
 pub(super) fn header<'a>(headers: &'a HeaderMap, name: &str) -> &'a str {
     headers
         .get(name)
@@ -16,13 +16,13 @@ pub(super) fn header<'a>(headers: &'a HeaderMap, name: &str) -> &'a str {
         .unwrap_or_default()
 }
 
-/// A header's text, if there is some.
+/// Returns a header's text if it is not empty.
 pub(super) fn id(headers: &HeaderMap, name: &str) -> Option<String> {
     let text = header(headers, name);
     (!text.is_empty()).then(|| text.to_owned())
 }
 
-/// The JSON of a body. Some hosts send it as a form with one field, unless they are told otherwise.
+/// Parses the JSON of a body, or of its field `payload` if the host sent a form.
 pub(super) fn json<T: DeserializeOwned>(headers: &HeaderMap, body: &[u8]) -> Result<T, Malformed> {
     let form =
         header(headers, header::CONTENT_TYPE.as_str()).starts_with("application/x-www-form-urlencoded");
@@ -42,7 +42,7 @@ pub(super) fn json<T: DeserializeOwned>(headers: &HeaderMap, body: &[u8]) -> Res
     Ok(value)
 }
 
-/// What became of a ref, from its full name and the commit that it points at now, if any.
+/// Returns the change of a ref, from its full name and the commit that it points at now, if any.
 pub(super) fn change(full: &str, commit: Option<&str>, message: Option<String>) -> Change {
     match NamedRef::of_full(full) {
         Some(reference) => of_ref(reference, commit, message),
@@ -53,7 +53,7 @@ pub(super) fn change(full: &str, commit: Option<&str>, message: Option<String>) 
     }
 }
 
-/// What became of a branch or tag.
+/// Returns the change of a branch or tag.
 pub(super) fn of_ref(reference: NamedRef, commit: Option<&str>, message: Option<String>) -> Change {
     let Some(commit) = commit.filter(|commit| !is_zero(commit)) else {
         return Change::Deleted(reference);
@@ -68,12 +68,12 @@ pub(super) fn of_ref(reference: NamedRef, commit: Option<&str>, message: Option<
     }
 }
 
-/// How hosts write that there is no commit.
+/// Returns true if the commit id consists of zeros, which hosts send for no commit.
 fn is_zero(commit: &str) -> bool {
     commit.bytes().all(|byte| byte == b'0')
 }
 
-/// A host's text in a message of ours: bounded, and quoted with what is odd in it made visible.
+/// Quotes a host's text for a message: at most 100 characters, with unprintable ones escaped.
 fn shown(text: &str) -> String {
     let start: String = text.chars().take(100).collect();
     format!("{start:?}")

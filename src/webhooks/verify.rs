@@ -1,4 +1,4 @@
-//! Whether a delivery comes from somebody who knows the trigger's secret: over the raw bytes, in constant time.
+//! Verifies that the sender of a delivery has the trigger's secret, over the raw bytes and in constant time.
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use hmac::{Hmac, KeyInit, Mac};
@@ -10,46 +10,46 @@ use subtle::ConstantTimeEq;
 
 use crate::domain::provider::Provider;
 
-/// How far a signed time may lie from ours, in seconds (Standard Webhooks).
+/// Largest difference between a signed time and the present, in seconds (Standard Webhooks).
 const TOLERANCE: i64 = 300;
-/// How GitLab's secrets for signatures begin (Standard Webhooks): base64 follows.
+/// Prefix of GitLab's secrets for signatures (Standard Webhooks); base64 follows.
 const SIGNING_SECRET: &str = "whsec_";
 
-/// A call that is to be verified.
+/// A call to verify.
 #[derive(Clone, Copy)]
 pub struct Call<'a> {
-    /// Its headers.
+    /// The call's headers.
     pub headers: &'a HeaderMap,
-    /// Its body, every byte of it.
+    /// The call's body, unchanged.
     pub body: &'a [u8],
-    /// The secret that its address carries, for callers that can do no better.
+    /// The secret in the call's address, for callers without signatures.
     pub secret_in_url: Option<&'a str>,
 }
 
-/// Why a delivery is not believed. What exactly was wrong is for the record, not for the caller.
+/// Reason why a delivery was refused. It is stored for the operator; the caller gets no details.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Refused {
-    /// The trigger has no secret: nothing can be believed.
+    /// The trigger has no secret, so nothing can be verified.
     #[error("the trigger has no secret")]
     NoSecret,
-    /// The header that should carry the proof is missing.
+    /// The header with the signature or token is missing.
     #[error("it is not signed")]
     Unsigned,
-    /// The header is there twice, or is not of its form.
+    /// The header is repeated or malformed.
     #[error("its signature cannot be read")]
     Unreadable,
-    /// The proof is of another secret or another body.
+    /// The signature or token belongs to another secret or another body.
     #[error("its signature is wrong")]
     Wrong,
-    /// It was signed too long ago, or in the future.
+    /// The signature is too old, or its time lies in the future.
     #[error("the time of its signature is not now")]
     Stale,
 }
 
-/// Believes a call that one of the secrets was used for. There are two while a secret is being rotated.
+/// Verifies a call with any of the secrets. A trigger has two secrets during a rotation.
 ///
 /// # Errors
-/// Why it is not believed.
+/// The reason of the refusal.
 pub fn verify(
     provider: Provider,
     call: &Call<'_>,
@@ -70,14 +70,14 @@ pub fn verify(
             signed(call, "x-hub-signature", "sha256=", &secrets)
         }
         Provider::Gitea => signed(call, "x-gitea-signature", "", &secrets),
-        // Never Gitea's header, which Forgejo sends as well.
+        // Forgejo also sends Gitea's header, which is ignored.
         Provider::Forgejo => signed(call, "x-forgejo-signature", "", &secrets),
         Provider::Gitlab => gitlab(call, &secrets, now),
         Provider::Dockerhub => same(call.secret_in_url.ok_or(Refused::Unsigned)?, &secrets),
     }
 }
 
-/// The header's only value.
+/// Returns the single value of a header.
 fn one<'a>(headers: &'a HeaderMap, name: &str) -> Result<&'a str, Refused> {
     let mut values = headers.get_all(name).iter();
     let value = values.next().ok_or(Refused::Unsigned)?;
@@ -91,7 +91,7 @@ fn one<'a>(headers: &'a HeaderMap, name: &str) -> Result<&'a str, Refused> {
     }
 }
 
-/// A header with the body's HMAC-SHA256 in hexadecimal digits, behind `prefix`.
+/// Verifies a header that has the body's HMAC-SHA256 in hexadecimal digits after `prefix`.
 fn signed(call: &Call<'_>, name: &str, prefix: &str, secrets: &[&str]) -> Result<(), Refused> {
     let digits = one(call.headers, name)?
         .strip_prefix(prefix)
@@ -103,8 +103,8 @@ fn signed(call: &Call<'_>, name: &str, prefix: &str, secrets: &[&str]) -> Result
     })
 }
 
-/// A plain token, or with a secret for signatures a signature as Standard Webhooks has it: what the trigger was given
-/// decides, not what the call brings.
+/// Verifies a plain token or, with a secret for signatures, a signature of Standard Webhooks. The trigger's
+/// secret determines the method, not the call.
 fn gitlab(call: &Call<'_>, secrets: &[&str], now: Timestamp) -> Result<(), Refused> {
     let (signing, tokens): (Vec<&str>, Vec<&str>) = secrets
         .iter()
@@ -115,13 +115,14 @@ fn gitlab(call: &Call<'_>, secrets: &[&str], now: Timestamp) -> Result<(), Refus
     }
     let outcome = standard(call, &signing, now);
     if outcome.is_err() && !tokens.is_empty() {
-        // While a token is replaced by a secret for signatures, or the other way round.
+        // Both methods count during a rotation between a token and a secret for signatures.
         return one(call.headers, "x-gitlab-token").and_then(|token| same(token, &tokens));
     }
     outcome
 }
 
-/// Standard Webhooks 1.0.0: `v1,<base64>` over `id.timestamp.body`; several, separated by blanks, during a rotation.
+/// Verifies a signature of Standard Webhooks 1.0.0: `v1,<base64>` over `id.timestamp.body`. During a rotation
+/// the header has several, separated by spaces.
 fn standard(call: &Call<'_>, secrets: &[&str], now: Timestamp) -> Result<(), Refused> {
     let id = one(call.headers, "webhook-id")?;
     let timestamp = one(call.headers, "webhook-timestamp")?;
@@ -151,7 +152,7 @@ fn standard(call: &Call<'_>, secrets: &[&str], now: Timestamp) -> Result<(), Ref
     })
 }
 
-/// Compares digests, so that neither the time nor the length tells anything of the secret.
+/// Compares digests, so that neither the time nor the length reveals anything about the secret.
 fn same(given: &str, secrets: &[&str]) -> Result<(), Refused> {
     let given = Sha256::digest(given);
     any(secrets, |secret| Sha256::digest(secret).ct_eq(&given).into())

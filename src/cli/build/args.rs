@@ -1,4 +1,4 @@
-//! What a build is told, as flags.
+//! Defines the arguments of `slipway build`.
 
 use std::{collections::BTreeMap, env, fmt::Display, num::NonZeroU32, path::PathBuf, str::FromStr};
 
@@ -36,30 +36,32 @@ Exit codes:
   3    the service cannot be reached, or something else went wrong
   130  Ctrl-C";
 
-/// The settings of `slipway build`.
+/// Arguments of `slipway build`.
 #[derive(Debug, Args)]
 #[command(after_long_help = EXAMPLES)]
 pub struct BuildArgs {
-    /// A folder; a git repository as https://HOST/PATH.git[#REF[:FOLDER]]; `-` for a Dockerfile or a tar.gz archive on
-    /// standard input; an archive as https://…/NAME.tar.gz, s3://… or gs://…; volume:CLAIM[/FOLDER]
+    /// A folder; a git repository as https://HOST/PATH.git[#REF[:FOLDER]]; `-` for a Dockerfile or a tar.gz
+    /// archive on standard input; an archive as https://…/NAME.tar.gz, s3://… or gs://…;
+    /// volume:CLAIM[/FOLDER]
     #[arg(value_name = "CONTEXT")]
     pub(super) context: Given,
 
-    /// Where the image is pushed, with its registry's host; may be repeated
+    /// The image to push, with its registry's host; may be repeated
     #[arg(long, short, required = true, value_name = "IMAGE")]
     tag: Vec<ImageReference>,
 
-    /// The Dockerfile, from here (of a repository or an archive: from its root); `-` reads it from standard input
-    /// [default: Dockerfile in the context]
+    /// The Dockerfile, relative to the working directory (of a repository or an archive: to its root); `-`
+    /// reads it from standard input [default: Dockerfile in the context]
     #[arg(long, short, value_name = "FILE")]
     pub(super) file: Option<PathBuf>,
 
-    /// A build argument; without a value it is the environment variable of that name, if there is one; may be repeated
+    /// A build argument; without a value, the environment variable of that name, if it is set; may be
+    /// repeated
     #[arg(long, value_parser = build_arg, value_name = "NAME[=VALUE]")]
     build_arg: Vec<(BuildArgName, Option<Value>)>,
 
-    /// A secret for `RUN --mount=type=secret,id=ID`: the key of a Secret that the project's builds may read; may be
-    /// repeated
+    /// A secret for `RUN --mount=type=secret,id=ID`: the key of a Secret that the project's builds may read;
+    /// may be repeated
     #[arg(long, value_parser = secret, value_name = "ID=SECRET/KEY")]
     secret: Vec<BuildSecret>,
 
@@ -71,7 +73,7 @@ pub struct BuildArgs {
     #[arg(long, value_parser = pair, value_name = "KEY=VALUE")]
     label: Vec<(Key, Value)>,
 
-    /// A note that is kept with the build; may be repeated
+    /// A note that is stored with the build; may be repeated
     #[arg(long, value_parser = pair, value_name = "KEY=VALUE")]
     annotation: Vec<(Key, Value)>,
 
@@ -79,36 +81,36 @@ pub struct BuildArgs {
     #[arg(long, value_name = "OS/ARCHITECTURE")]
     platform: Option<Platform>,
 
-    /// Look layers up in the cache, and keep new ones there
+    /// Use cached layers, and cache new ones
     #[arg(long)]
     cache: bool,
 
-    /// The repository that holds cached layers; implies --cache [default: the image's own, with /cache]
+    /// The repository for cached layers; implies --cache [default: the image's own, with /cache]
     #[arg(long, value_name = "REPOSITORY")]
     cache_repository: Option<ImageRepository>,
 
-    /// How long a cached layer is good for, such as 36h; implies --cache [default: two weeks]
+    /// The time for which a cached layer is valid, such as 36h; implies --cache [default: two weeks]
     #[arg(long, value_parser = ttl, value_name = "DURATION")]
     cache_ttl: Option<NonZeroU32>,
 
-    /// Failed attempts that are followed by another one, 0 to 10, where another try can help [default: 3]
+    /// The number of retries after failed attempts, 0 to 10, for failures that a retry can mend [default: 3]
     #[arg(long, value_parser = number::<MaxRetries>, value_name = "N")]
     max_retries: Option<MaxRetries>,
 
-    /// How long one attempt may take, such as 20m; at most a day [default: 1h]
+    /// The longest time that one attempt may take, such as 20m; at most a day [default: 1h]
     #[arg(long, value_parser = timeout, value_name = "DURATION")]
     timeout: Option<TimeoutSeconds>,
 
-    /// From -100 to 100: higher goes first within its project [default: 0]
+    /// The priority within the project, -100 to 100; higher starts first [default: 0]
     #[arg(long, allow_negative_numbers = true, value_parser = number::<Priority>, value_name = "N")]
     priority: Option<Priority>,
 
-    /// Names builds of which the newest is enough: it ends older ones of the group, as --supersede says
+    /// The build's group: the newest build of a group ends older ones, as --supersede defines
     #[arg(long, value_name = "NAME")]
     group: Option<GroupName>,
 
-    /// Which older builds of its group it ends: none, queued, or running (those, too, that do not push yet)
-    /// [default: queued]
+    /// The older builds of the group to end: none, queued, or running (also those that run and do not push
+    /// yet) [default: queued]
     #[arg(long, requires = "group", value_name = "WHICH")]
     supersede: Option<Supersede>,
 
@@ -120,25 +122,25 @@ pub struct BuildArgs {
     #[arg(long, value_name = "MEMORY")]
     memory: Option<Memory>,
 
-    /// The project.
+    /// Project option.
     #[command(flatten)]
     pub(super) project: ProjectArgs,
-    /// Whether it is followed.
+    /// Options for following the build.
     #[command(flatten)]
     pub(super) follow: FollowArgs,
 
-    /// Say nothing but the build's id, or its log
+    /// Print only the build's id, or its log
     #[arg(long, short)]
     pub(super) quiet: bool,
 
-    /// The service.
+    /// Options of the service and the output.
     #[command(flatten)]
     pub(in crate::cli) service: ServiceArgs,
 }
 
-/// Everything but where the context comes from.
+/// Parts of the request that do not depend on the context.
 pub(super) struct Wanted {
-    /// None: the service's choice, which is a token's own project if it has one.
+    /// `None`: the token's own project if it has one, else `default`.
     pub project: Option<ProjectName>,
     destinations: Destinations,
     build_args: Bounded<BuildArgName>,
@@ -148,11 +150,11 @@ pub(super) struct Wanted {
 }
 
 impl Wanted {
-    /// Checks what was given, before anything is sent.
+    /// Checks the arguments before anything is sent.
     pub(super) fn new(args: &BuildArgs, project: Option<ProjectName>) -> Result<Self, String> {
         let from_environment = |(name, value): &(BuildArgName, Option<Value>)| match value {
             Some(value) => Some(Ok((name.clone(), value.clone()))),
-            // As docker does: what is not set is not passed on.
+            // As in docker, a variable that is not set is not passed on.
             None => {
                 let value = env::var(name.as_str()).ok()?;
                 let value = value
@@ -175,7 +177,7 @@ impl Wanted {
         })
     }
 
-    /// The request.
+    /// Returns the request.
     pub(super) fn spec(self, args: &BuildArgs, source: Source, dockerfile: RelativePath) -> BuildSpec {
         BuildSpec {
             project: self.project.unwrap_or_default(),
@@ -215,7 +217,7 @@ fn build_arg(text: &str) -> Result<(BuildArgName, Option<Value>), Invalid> {
     }
 }
 
-/// `ID=SECRET/KEY`; an `id=` before it, as docker has it, is fine too.
+/// Parses `ID=SECRET/KEY`; a leading `id=`, as in docker's syntax, is accepted.
 fn secret(text: &str) -> Result<BuildSecret, String> {
     let text = match text.strip_prefix("id=") {
         Some(rest) if rest.contains('=') => rest,

@@ -1,4 +1,4 @@
-//! `slipway build`.
+//! Implements `slipway build`.
 
 mod args;
 mod source;
@@ -23,19 +23,19 @@ use crate::{
     domain::{Source, path::RelativePath, source::UploadSource},
 };
 
-/// Whether a new build is followed.
+/// Options for following a new build.
 #[derive(Debug, Args)]
 pub struct FollowArgs {
     /// Show the build's log until its end, and exit with its outcome
     #[arg(long)]
     pub(super) follow: bool,
 
-    /// With --follow: Ctrl-C cancels the build instead of leaving it to itself
+    /// With --follow: cancel the build on Ctrl-C, instead of leaving it running
     #[arg(long, requires = "follow")]
     pub(super) cancel_on_interrupt: bool,
 }
 
-/// Sends what is needed, queues the build, and follows it if that was asked for.
+/// Uploads the context if there is one, queues the build, and follows it with `--follow`.
 pub(super) async fn run(args: BuildArgs, screen: &mut Screen) -> Result<Ending, Failure> {
     screen.be_quiet(args.quiet);
     let settings = args.service.settings()?;
@@ -52,7 +52,7 @@ pub(super) async fn run(args: BuildArgs, screen: &mut Screen) -> Result<Ending, 
     settle(&settings, screen, &mut interrupts, created, &args.follow).await
 }
 
-/// A new build: its id is printed, or its log.
+/// Prints a new build's id, or follows it with `--follow`.
 pub(super) async fn settle(
     settings: &Settings,
     screen: &mut Screen,
@@ -117,7 +117,7 @@ async fn create(
     })
 }
 
-/// Sends a folder.
+/// Uploads a folder, and returns the source and the Dockerfile's path in it.
 async fn send(
     folder: &Path,
     dockerfile: Dockerfile,
@@ -145,7 +145,7 @@ async fn send(
     Ok((uploaded(&sent.context), dockerfile))
 }
 
-/// Standard input is a tar.gz archive if it begins like one, a Dockerfile otherwise.
+/// Uploads standard input: a tar.gz archive if it has the gzip signature, a Dockerfile otherwise.
 async fn from_standard_input(
     args: &BuildArgs,
     wanted: &Wanted,
@@ -194,7 +194,7 @@ fn uploaded(context: &crate::client::Context) -> Source {
     })
 }
 
-/// A Dockerfile's path as the API takes it.
+/// Parses a Dockerfile's path into the API's form.
 fn inside(path: &Path) -> Result<RelativePath, Failure> {
     let text = path.to_string_lossy();
     text.parse()

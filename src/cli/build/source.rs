@@ -1,4 +1,4 @@
-//! What a build is made from, as one word on the command line.
+//! Parses the context argument of `slipway build`.
 
 use std::{path::PathBuf, str::FromStr};
 
@@ -9,14 +9,14 @@ use crate::domain::{
     source::{AzureSource, GitSource, GsSource, HttpSource, S3Source, VolumeSource},
 };
 
-/// The word CONTEXT.
+/// The CONTEXT argument.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Given {
     /// A folder of this machine.
     Folder(PathBuf),
     /// Standard input: a Dockerfile, or a tar.gz archive.
     Stdin,
-    /// What the service fetches by itself.
+    /// A source that the service fetches.
     Remote(Source),
 }
 
@@ -54,7 +54,8 @@ impl FromStr for Given {
     }
 }
 
-/// A repository or an archive, by the rules of `docker build`: what ends in `.git`, or has a fragment, is a repository.
+/// Parses a web address by the rules of `docker build`: a repository ends in `.git` or has a fragment, unless
+/// its path or query shows an archive.
 fn web(text: &str) -> Result<Source, String> {
     let (url, fragment) = match text.split_once('#') {
         Some((url, fragment)) => (url, Some(fragment)),
@@ -82,7 +83,7 @@ fn web(text: &str) -> Result<Source, String> {
     })
 }
 
-/// The fragment is `ref`, `ref:folder` or `:folder`; a ref of 40 digits is a commit.
+/// Parses a repository; its fragment is `ref`, `ref:folder` or `:folder`, and a ref of 40 digits is a commit.
 fn git(url: &str, fragment: &str) -> Result<Source, String> {
     let (named, sub_path) = match fragment.split_once(':') {
         Some((named, folder)) => (named, Some(folder)),
@@ -101,7 +102,7 @@ fn git(url: &str, fragment: &str) -> Result<Source, String> {
     }))
 }
 
-/// An archive's address; the fragment is the folder in it.
+/// Parses an archive's address, whose fragment is a folder in it.
 fn archive(
     text: &str,
     make: impl FnOnce(&str, Option<RelativePath>) -> Result<Source, String>,
@@ -112,7 +113,7 @@ fn archive(
     }
 }
 
-/// `CLAIM` or `CLAIM/FOLDER`.
+/// Parses `CLAIM` or `CLAIM/FOLDER`.
 fn volume(text: &str) -> Result<Source, String> {
     let (claim, path) = match text.split_once('/') {
         Some((claim, path)) => (claim, Some(path)),
@@ -130,7 +131,7 @@ fn folder(text: Option<&str>) -> Result<Option<RelativePath>, String> {
         .transpose()
 }
 
-/// The domain's own rules, and its words for what breaks them.
+/// Parses a domain type, and quotes the text in its error.
 fn parse<T: FromStr<Err: std::fmt::Display>>(text: &str) -> Result<T, String> {
     text.parse().map_err(|reason| format!("{text:?} {reason}"))
 }

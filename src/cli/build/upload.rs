@@ -1,4 +1,4 @@
-//! A context on its way to the service.
+//! Uploads a context to the service.
 
 use std::{
     io::{self, BufWriter, Write},
@@ -19,19 +19,19 @@ use crate::{
     domain::ProjectName,
 };
 
-/// Bytes in one piece.
+/// Bytes in one piece of the upload.
 const PIECE: usize = 64 * 1024;
-/// Pieces that may wait to be sent.
+/// Pieces that may be buffered before they are sent.
 const WAITING: usize = 8;
 
-/// What came of an upload of a folder.
+/// Result of a folder's upload.
 pub(super) struct Sent {
     pub context: client::Context,
-    /// Files that went away after the folder was looked through.
+    /// Files that were removed between the listing and the upload.
     pub gone: Vec<PathBuf>,
 }
 
-/// Sends a folder, packed on the way.
+/// Packs a folder and uploads it at the same time.
 pub(super) async fn folder(
     client: &Client,
     screen: &Screen,
@@ -46,7 +46,7 @@ pub(super) async fn folder(
             let writer = BufWriter::with_capacity(PIECE, Pieces(pieces.clone()));
             let packed = context.pack(writer, |length| bar.inc(length));
             if let Err(error) = &packed {
-                // The body must not look as if it had ended well.
+                // The error keeps the body from looking complete.
                 let _ = pieces.blocking_send(Err(io::Error::other(error.to_string())));
             }
             packed
@@ -61,7 +61,7 @@ pub(super) async fn folder(
             context: answer?,
             gone,
         }),
-        // The service would have no more of it, and says why.
+        // The service stopped reading; its answer has the reason.
         Ok(Err(error)) if error.is_broken_pipe() => Err(match answer {
             Err(why) => why.into(),
             Ok(_) => Failure::Local(error.to_string()),
@@ -71,7 +71,7 @@ pub(super) async fn folder(
     }
 }
 
-/// Sends what is already packed, or a Dockerfile's text: `kind` says which.
+/// Uploads an archive or a Dockerfile's text; `kind` is its content type.
 pub(super) async fn stream(
     client: &Client,
     screen: &Screen,
@@ -94,7 +94,7 @@ pub(super) async fn stream(
     Ok(answer?)
 }
 
-/// Drawn on a terminal alone.
+/// Creates a progress bar; it is drawn only on a terminal.
 fn bar(screen: &Screen, size: Option<u64>) -> ProgressBar {
     let target = if screen.is_quiet() || !screen.err_is_terminal() {
         ProgressDrawTarget::hidden()
@@ -109,7 +109,7 @@ fn bar(screen: &Screen, size: Option<u64>) -> ProgressBar {
     ProgressBar::with_draw_target(size, target).with_style(style)
 }
 
-/// Hands what is written on, piece by piece. Must be used outside the runtime's own threads.
+/// Writer that sends its bytes in pieces. It blocks, so it must not be used on a thread of the runtime.
 struct Pieces(mpsc::Sender<io::Result<Bytes>>);
 
 impl Write for Pieces {

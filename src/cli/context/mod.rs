@@ -1,4 +1,4 @@
-//! A folder as a build context.
+//! Reads a folder as a build context.
 
 mod pack;
 mod pattern;
@@ -18,27 +18,27 @@ use self::{
     walk::{Entry, EntryKind, walk},
 };
 
-/// What a Dockerfile from elsewhere is called inside the context.
+/// Name inside the context of a Dockerfile from elsewhere.
 const GUEST: &str = ".slipway.Dockerfile";
 const IGNORE: &str = ".dockerignore";
 
-/// Why a folder cannot be sent.
+/// Reason why a folder cannot be sent.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ContextError {
-    /// There is no such folder.
+    /// The folder does not exist, or is no folder.
     #[error("{} is no folder: {source}", .path.display())]
     NoFolder { path: PathBuf, source: io::Error },
     /// There is no Dockerfile.
     #[error("there is no Dockerfile at {}: name it with --file", .0.display())]
     NoDockerfile(PathBuf),
-    /// A pattern makes no sense.
+    /// A pattern is invalid.
     #[error("{}, line {line}: {text:?} is no pattern", .path.display())]
     Pattern {
         path: PathBuf,
         line: usize,
         text: String,
     },
-    /// A link that the service does not take.
+    /// The service refuses such a link.
     #[error(
         "the context {reason}: {} -> {}; make it relative, or list it in .dockerignore",
         .path.display(), .target.display()
@@ -48,13 +48,13 @@ pub(super) enum ContextError {
         target: PathBuf,
         reason: String,
     },
-    /// Something that is no file, folder or link.
+    /// The path is no file, folder or link.
     #[error("{} is {what}, which cannot be sent; list it in .dockerignore", .path.display())]
     Special { path: PathBuf, what: &'static str },
-    /// It cannot be read.
+    /// The path cannot be read.
     #[error("{} cannot be read: {source}; set its permissions, or list it in .dockerignore", .path.display())]
     Reading { path: PathBuf, source: io::Error },
-    /// It changed under our hands, or the archive cannot be written.
+    /// The path changed during packing, or the archive cannot be written.
     #[error("{} cannot be packed: {source}; try again, or list it in .dockerignore", .path.display())]
     Packing { path: PathBuf, source: io::Error },
 }
@@ -70,7 +70,7 @@ impl ContextError {
         |source| Self::Packing { path, source }
     }
 
-    /// Whether only the receiver of the archive went away.
+    /// Returns true if the receiver of the archive closed it.
     pub(super) fn is_broken_pipe(&self) -> bool {
         matches!(self, Self::Packing { source, .. } if source.kind() == io::ErrorKind::BrokenPipe)
     }
@@ -83,16 +83,16 @@ fn shown(path: &Path) -> PathBuf {
     path.to_owned()
 }
 
-/// A Dockerfile for a folder.
+/// Dockerfile of a folder's build.
 #[derive(Debug, Clone)]
 pub(super) enum Dockerfile {
-    /// A file, inside the folder or elsewhere; `Dockerfile` in the folder where none was named.
+    /// A file, inside the folder or elsewhere; `None` is `Dockerfile` in the folder.
     File(Option<PathBuf>),
-    /// Its text, from somewhere else.
+    /// The Dockerfile's text, from standard input.
     Text(Vec<u8>),
 }
 
-/// A folder that was looked through, ready to be sent.
+/// A folder whose files are listed and can be packed.
 #[derive(Debug)]
 pub(super) struct Context {
     root: PathBuf,
@@ -102,7 +102,7 @@ pub(super) struct Context {
 }
 
 impl Context {
-    /// Looks through a folder.
+    /// Lists the files of a folder that are to be sent.
     pub(super) fn look(folder: &Path, dockerfile: Dockerfile) -> Result<Self, ContextError> {
         let no_folder = |source| ContextError::NoFolder {
             path: folder.to_owned(),
@@ -122,12 +122,12 @@ impl Context {
         })
     }
 
-    /// The Dockerfile's path inside the context.
+    /// Returns the Dockerfile's path inside the context.
     pub(super) fn dockerfile(&self) -> &Path {
         &self.dockerfile
     }
 
-    /// How many bytes its files have.
+    /// Returns the number of bytes in the folder's files.
     pub(super) fn size(&self) -> u64 {
         let size = |entry: &Entry| match entry.kind {
             EntryKind::File { size } => size,
@@ -136,12 +136,13 @@ impl Context {
         self.entries.iter().map(size).sum()
     }
 
-    /// How many files, folders and links it has.
+    /// Returns the number of files, folders and links, with those that are added.
     pub(super) fn count(&self) -> usize {
         self.entries.len() + self.additions.len()
     }
 
-    /// Writes it as a tar.gz archive; `read` is told of bytes as they are read. Answers the files that went away.
+    /// Writes the tar.gz archive, and returns the files that were removed meanwhile. Calls `read` with the
+    /// length of each read.
     pub(super) fn pack(
         &self,
         writer: impl Write,
@@ -151,7 +152,7 @@ impl Context {
     }
 }
 
-/// Which rules hold, and what is sent besides.
+/// Rules of a context, and the files that are sent in any case.
 struct Plan {
     rules: Rules,
     always: BTreeSet<PathBuf>,
@@ -171,7 +172,7 @@ impl Plan {
             Some(parent) if !parent.as_os_str().is_empty() => parent,
             _ => Path::new("."),
         };
-        // Not the file itself: where it is a link, the link is what is in the context.
+        // Only the parent is resolved: if the Dockerfile is a link, the context contains the link.
         let parent = parent.canonicalize().map_err(|_| missing())?;
         if !file.is_file() {
             return Err(missing());
@@ -186,7 +187,7 @@ impl Plan {
         }
     }
 
-    /// The Dockerfile is one of the context's files.
+    /// Plans a context whose Dockerfile is one of its files.
     fn inside(root: &Path, dockerfile: PathBuf) -> Result<Self, ContextError> {
         let own = with_ignore(&dockerfile);
         let ignore = if root.join(&own).is_file() {
@@ -197,14 +198,14 @@ impl Plan {
         let text = read_if_there(&root.join(&ignore))?.unwrap_or_default();
         Ok(Self {
             rules: parse(&root.join(&ignore), &text)?,
-            // The executor reads them from the context, too.
+            // The executor reads both from the context, so they are sent even if a pattern covers them.
             always: BTreeSet::from([dockerfile.clone(), ignore]),
             additions: Vec::new(),
             dockerfile,
         })
     }
 
-    /// The Dockerfile comes from elsewhere: it is added, with an ignore file of its own that keeps both out of the image.
+    /// Adds a Dockerfile from elsewhere, with an ignore file of its own that keeps both out of the image.
     fn guest(root: &Path, text: Vec<u8>, own: Option<PathBuf>) -> Result<Self, ContextError> {
         let own = match own {
             Some(own) => read_if_there(&own)?.map(|ignore| (own, ignore)),
@@ -237,7 +238,7 @@ impl Plan {
     }
 }
 
-/// The ignore file that is for one Dockerfile alone, and goes before the general one.
+/// Returns the path of the ignore file for this Dockerfile, which takes precedence over the general one.
 fn with_ignore(dockerfile: &Path) -> PathBuf {
     let mut name = dockerfile.as_os_str().to_owned();
     name.push(IGNORE);

@@ -1,4 +1,4 @@
-//! A folder on its way, as a tar.gz archive. The same files give the same bytes.
+//! Packs a folder into a tar.gz archive. The same files give the same bytes.
 
 use std::{
     fs::File,
@@ -14,14 +14,15 @@ use super::{
     walk::{Entry, EntryKind},
 };
 
-/// A file that is not in the folder.
+/// A file to add that is not in the folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Addition {
     pub path: PathBuf,
     pub text: Vec<u8>,
 }
 
-/// Writes the archive. `read` is told of bytes as they are read. Answers the files that went away meanwhile.
+/// Writes the archive, and returns the files that were removed meanwhile. Calls `read` with the length of
+/// each read.
 pub(super) fn pack(
     root: &Path,
     entries: &[Entry],
@@ -29,7 +30,7 @@ pub(super) fn pack(
     writer: impl Write,
     mut read: impl FnMut(u64),
 ) -> Result<Vec<PathBuf>, ContextError> {
-    // Most of a context is small text on a near network: time matters more than the last tenth of its size.
+    // Most contexts are small and the network is near: time matters more than the last tenth of the size.
     let mut tar = Builder::new(GzEncoder::new(writer, Compression::fast()));
     let mut gone = Vec::new();
     for entry in entries {
@@ -63,7 +64,7 @@ pub(super) fn pack(
     Ok(gone)
 }
 
-/// The file as it is now: as many bytes as it had when it was opened, however it grows meanwhile.
+/// Appends a file with the length that it has when it is opened, even if it grows meanwhile.
 fn append_file<W: Write>(
     tar: &mut Builder<W>,
     entry: &Entry,
@@ -83,7 +84,7 @@ fn append_file<W: Write>(
     tar.append_data(&mut header, &entry.path, whole)
 }
 
-/// A file's announced bytes: neither more, nor silently less.
+/// Reads exactly the announced bytes of a file; a shorter file is an error.
 struct Whole<'a, F> {
     file: File,
     left: u64,
@@ -109,7 +110,7 @@ impl<F: FnMut(u64)> Read for Whole<'_, F> {
     }
 }
 
-/// Everything belongs to root, as in Docker.
+/// Creates a header; every entry belongs to root, as in Docker.
 fn header(kind: EntryType, mode: u32, mtime: u64, size: u64) -> Header {
     let mut header = Header::new_gnu();
     header.set_entry_type(kind);

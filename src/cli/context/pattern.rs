@@ -1,12 +1,13 @@
-//! One pattern of a `.dockerignore`, by the rules of Docker's own matcher.
+//! Matches one pattern of a `.dockerignore` by the rules of Docker's own matcher.
 //!
-//! The rules are those of <https://github.com/moby/patternmatcher> (v0.6), the quirks of `**` included: Go's
-//! `filepath.Match`, and `**` for any number of folders. Where its translation into a regular expression lets the
-//! expression's own syntax through (`\d`, or `*` within brackets), `filepath.Match` is followed, which it documents.
+//! The rules are those of <https://github.com/moby/patternmatcher> (v0.6), including the quirks of `**`: Go's
+//! `filepath.Match`, and `**` for any number of folders. Where moby's translation into a regular expression
+//! passes on that expression's own syntax (`\d`, or `*` within brackets), this module follows
+//! `filepath.Match`, whose rules moby documents as its own.
 
 use regex::Regex;
 
-/// What a pattern covers, and whether it takes that in again.
+/// A pattern; an exception includes again the paths that it covers.
 #[derive(Debug)]
 pub(super) struct Pattern {
     text: String,
@@ -16,21 +17,21 @@ pub(super) struct Pattern {
 
 #[derive(Debug)]
 enum Kind {
-    /// The text is the path.
+    /// The path equals the text.
     Exact,
     /// The path begins with this.
     Prefix(String),
-    /// The path ends with this; or is it, without its first slash.
+    /// The path ends with this, or equals it without its first slash.
     Suffix(String),
     Regex(Regex),
 }
 
-/// A pattern by whose syntax nothing can be meant.
+/// A pattern with invalid syntax.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct BadPattern;
 
 impl Pattern {
-    /// Reads a pattern that is trimmed, and clean as a path is (see [`super::rules`]).
+    /// Reads a pattern that is trimmed, and is a clean path (see [`super::rules`]).
     pub(super) fn new(text: &str, exception: bool) -> Result<Self, BadPattern> {
         if text.is_empty() {
             return Err(BadPattern);
@@ -43,18 +44,18 @@ impl Pattern {
         })
     }
 
-    /// As it is written, without its exclamation mark.
+    /// Returns the pattern without its exclamation mark.
     #[cfg(test)]
     pub(super) fn text(&self) -> &str {
         &self.text
     }
 
-    /// Whether what it covers is sent after all.
+    /// Returns true if paths that the pattern covers are sent after all.
     pub(super) fn is_exception(&self) -> bool {
         self.exception
     }
 
-    /// Whether it covers this path itself; what lies below is the caller's matter.
+    /// Returns true if the pattern covers this path itself; paths below it are not considered.
     pub(super) fn covers(&self, path: &str) -> bool {
         match &self.kind {
             Kind::Exact => path == self.text,
@@ -64,7 +65,7 @@ impl Pattern {
         }
     }
 
-    /// Whether it may cover something below the folder.
+    /// Returns true if the pattern may cover a path below the folder.
     pub(super) fn may_reach_below(&self, folder: &str) -> bool {
         let literal = self.text.split(['*', '?', '[', '\\']).next().unwrap_or_default();
         let below = format!("{folder}/");
@@ -72,7 +73,7 @@ impl Pattern {
     }
 }
 
-/// `filepath.Match`'s own check of the syntax.
+/// Checks the syntax as `filepath.Match` does.
 fn check(pattern: &str) -> Result<(), BadPattern> {
     let mut rest = pattern.chars().peekable();
     while let Some(c) = rest.next() {
@@ -87,7 +88,7 @@ fn check(pattern: &str) -> Result<(), BadPattern> {
 
 type Rest<'a> = std::iter::Peekable<std::str::Chars<'a>>;
 
-/// What stands between brackets, as a class of a regular expression; `rest` is just after the bracket.
+/// Translates the class between brackets for the regular expression; `rest` begins after the bracket.
 fn class(rest: &mut Rest<'_>) -> Result<String, BadPattern> {
     let mut class = String::from("[");
     if rest.next_if_eq(&'^').is_some() {
@@ -114,7 +115,7 @@ fn member(rest: &mut Rest<'_>) -> Result<String, BadPattern> {
         Some('\\') => rest.next().ok_or(BadPattern)?,
         Some(c) => c,
     };
-    // The class must be closed after it.
+    // A closing bracket must follow.
     rest.peek().ok_or(BadPattern)?;
     Ok(quoted(c))
 }
@@ -132,7 +133,7 @@ fn compile(pattern: &str) -> Result<Kind, BadPattern> {
     while let Some(c) = rest.next() {
         match c {
             '*' if rest.next_if_eq(&'*').is_some() => {
-                // `**/` is as good as `**`.
+                // `**/` means the same as `**`.
                 rest.next_if_eq(&'/');
                 let last = rest.peek().is_none();
                 regex.push_str(if last { ".*" } else { "(.*/)?" });
@@ -163,7 +164,7 @@ fn compile(pattern: &str) -> Result<Kind, BadPattern> {
     }
 }
 
-/// One character of a pattern as a piece of a regular expression, and whether it meant more than itself.
+/// Translates one character of a pattern for the regular expression; true if the character is special.
 fn translate(c: char, rest: &mut Rest<'_>) -> Result<(String, bool), BadPattern> {
     Ok(match c {
         '*' => ("[^/]*".to_owned(), true),

@@ -1,20 +1,20 @@
-//! A whole `.dockerignore`.
+//! Reads and applies a whole `.dockerignore`.
 //!
-//! Read as <https://github.com/moby/patternmatcher> (`ignorefile`) reads it, and applied as BuildKit does: the last
-//! pattern that covers a path, or a folder above it, decides.
+//! It is read as <https://github.com/moby/patternmatcher> (`ignorefile`) reads it, and applied as BuildKit
+//! does: the last pattern that covers a path, or a folder above it, decides.
 
 use super::pattern::Pattern;
 
-/// What is not sent.
+/// Patterns of the paths that are left out.
 #[derive(Debug, Default)]
 pub(super) struct Rules(Vec<Pattern>);
 
-/// Which patterns cover a path or a folder above it: what the paths below need to know.
+/// For each pattern, true if it covers a path or a folder above it; input for the paths below.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Covered(Vec<bool>);
 
 impl Rules {
-    /// Reads a file. The error is the line that cannot be meant, counted from 1, and what it says.
+    /// Parses a file. The error is the number of the invalid line, counted from 1, and its text.
     pub(super) fn parse(text: &str) -> Result<Self, (usize, String)> {
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let mut patterns = Vec::new();
@@ -27,7 +27,7 @@ impl Rules {
                 Some(rest) => format!("!{}", from_root(rest.trim())),
                 None => from_root(line),
             };
-            // Read once more as a whole, which makes a difference where `!` comes after a slash, or before `..`.
+            // Clean the whole again: the result differs if `!` follows a slash or precedes `..`.
             let path = clean(&path);
             let (exception, path) = match path.strip_prefix('!') {
                 Some(rest) => (true, rest),
@@ -39,12 +39,12 @@ impl Rules {
         Ok(Self(patterns))
     }
 
-    /// Whether a path is left out, given what covers the folder that it is in (nothing, at the root).
+    /// Returns true if a path is left out; `above` is the result for its folder (empty at the root).
     pub(super) fn leave_out(&self, path: &str, above: &Covered) -> (bool, Covered) {
         let mut out = false;
         let mut covered = Vec::with_capacity(self.0.len());
         for (i, pattern) in self.0.iter().enumerate() {
-            // A pattern that would change nothing need not be asked.
+            // A pattern that would change nothing need not be matched.
             let covers = above.0.get(i).copied().unwrap_or(false)
                 || (pattern.is_exception() == out && pattern.covers(path));
             if covers {
@@ -55,7 +55,7 @@ impl Rules {
         (out, Covered(covered))
     }
 
-    /// Whether something below a folder that is left out may be sent after all.
+    /// Returns true if a path below a folder that is left out may be sent after all.
     pub(super) fn may_take_in_below(&self, folder: &str) -> bool {
         self.0
             .iter()
@@ -63,7 +63,7 @@ impl Rules {
     }
 }
 
-/// A path from the context's root, without a leading slash.
+/// Returns a path from the context's root, without a leading slash.
 fn from_root(path: &str) -> String {
     if path.is_empty() {
         return String::new();
@@ -75,7 +75,7 @@ fn from_root(path: &str) -> String {
     }
 }
 
-/// The shortest way to write a path: Go's `filepath.Clean`.
+/// Returns the shortest form of a path, as Go's `filepath.Clean` does.
 fn clean(path: &str) -> String {
     let rooted = path.starts_with('/');
     let mut parts: Vec<&str> = Vec::new();

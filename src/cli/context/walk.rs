@@ -1,4 +1,4 @@
-//! What of a folder is sent.
+//! Selects the files of a folder that are sent.
 
 use std::{
     collections::BTreeSet,
@@ -14,7 +14,7 @@ use super::{
 };
 use crate::domain::archive::link_stays_inside;
 
-/// Something to send, by its path from the context's root.
+/// An entry to send, by its path from the context's root.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Entry {
     pub path: PathBuf,
@@ -32,7 +32,7 @@ pub(super) enum EntryKind {
     Link { target: PathBuf },
 }
 
-/// Lists what is sent, in the order of names: the rules' verdict, and `always` whatever the rules say.
+/// Lists the entries to send, sorted by name: those that the rules do not leave out, and all of `always`.
 pub(super) fn walk(
     root: &Path,
     rules: &Rules,
@@ -56,7 +56,7 @@ struct Walk<'a> {
 }
 
 impl Walk<'_> {
-    /// Goes through a folder. `left_out` are the folders on the way to it that are sent only if something in them is.
+    /// Walks a folder. `left_out` has the folders above it that are sent only if an entry below them is.
     fn folder(
         &mut self,
         folder: &Path,
@@ -73,7 +73,7 @@ impl Walk<'_> {
             }
             let found = match fs::symlink_metadata(self.root.join(&path)) {
                 Ok(found) => found,
-                // Gone since the folder was listed.
+                // The entry was removed after the folder was listed.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
                 Err(error) => return Err(ContextError::reading(&path)(error)),
             };
@@ -94,7 +94,7 @@ impl Walk<'_> {
                     left_out.push(entry);
                     let depth = left_out.len();
                     self.folder(&path, &below, left_out)?;
-                    // Still there unless something in it was sent.
+                    // The entry is still in the list if no entry below it was sent.
                     if left_out.len() == depth {
                         left_out.pop();
                     }
@@ -104,7 +104,7 @@ impl Walk<'_> {
         Ok(())
     }
 
-    /// Whether something below a path that is left out may have to be sent.
+    /// Returns true if a path below one that is left out may have to be sent.
     fn may_descend(&self, path: &Path, text: &str) -> bool {
         self.rules.may_take_in_below(text) || self.always.iter().any(|one| one.starts_with(path))
     }
@@ -138,7 +138,7 @@ impl Walk<'_> {
     }
 }
 
-/// What is in a folder, in the order of names.
+/// Returns the names in a folder, sorted.
 fn names(folder: &Path) -> io::Result<Vec<std::ffi::OsString>> {
     let mut names = Vec::new();
     for entry in fs::read_dir(folder)? {

@@ -1,4 +1,4 @@
-//! `slipway endpoint`.
+//! Implements `slipway endpoint`.
 
 mod settled;
 mod told;
@@ -21,77 +21,77 @@ use crate::{
     domain::{Clock, EndpointId},
 };
 
-/// The settings of `slipway endpoint`.
+/// Arguments of `slipway endpoint`.
 #[derive(Debug, Args)]
 pub struct EndpointArgs {
-    /// What to do.
+    /// Subcommand to run.
     #[command(subcommand)]
     command: EndpointCommand,
 
-    /// The service.
+    /// Options of the service and the output.
     #[command(flatten)]
     pub(super) service: ServiceArgs,
 }
 
-/// What can be done with endpoints.
+/// Subcommands of `slipway endpoint`.
 #[derive(Debug, Subcommand)]
 enum EndpointCommand {
-    /// Tell an address of a project's builds, and print the secret that it knows us by, which is shown this once.
+    /// Create a webhook endpoint for a project, and print its signing secret, which is shown only now.
     Create(CreateArgs),
-    /// List a project's endpoints.
+    /// List a project's webhook endpoints.
     #[command(visible_alias = "ls")]
     List {
-        /// The project.
+        /// Project option.
         #[command(flatten)]
         project: ProjectArgs,
     },
-    /// Show an endpoint, as JSON.
+    /// Show a webhook endpoint, as JSON.
     Show {
-        /// The endpoint
+        /// The webhook endpoint
         id: EndpointId,
     },
-    /// Change an endpoint; what is not named stays as it is.
+    /// Change a webhook endpoint; options that are not given leave it as it is.
     Update {
-        /// The endpoint
+        /// The webhook endpoint
         id: EndpointId,
-        /// What is to change.
+        /// Fields to change.
         #[command(flatten)]
         change: UpdateArgs,
     },
-    /// Remove endpoints: they are told of nothing any more.
+    /// Delete webhook endpoints.
     Delete {
-        /// The endpoints
+        /// The webhook endpoints
         #[arg(required = true, value_name = "ID")]
         ids: Vec<EndpointId>,
     },
-    /// Send an endpoint a notification of nothing, and say whether it took it.
+    /// Send a test notification, and report whether the endpoint accepted it.
     Test {
-        /// The endpoint
+        /// The webhook endpoint
         id: EndpointId,
-        /// Whether to wait.
+        /// Option for the time to wait.
         #[command(flatten)]
         waiting: told::WaitArgs,
     },
-    /// Give an endpoint a new secret, and print it: it is shown this once.
+    /// Replace a webhook endpoint's secret, and print the new one, which is shown only now.
     Rotate {
-        /// The endpoint
+        /// The webhook endpoint
         id: EndpointId,
-        /// How long notifications are signed with the secret before, too
+        /// The time for which notifications are also signed with the old secret
         #[arg(long, default_value = "24h", value_parser = overlap, value_name = "DURATION")]
         overlap: Duration,
-        /// The secret.
+        /// Secret option.
         #[command(flatten)]
         secret: SecretArgs,
     },
-    /// List what an endpoint was told, newest first, and what came of it.
+    /// List a webhook endpoint's notifications with their delivery attempts, newest first.
     Notifications(told::ListArgs),
-    /// Send a notification once more, and say whether it was taken.
+    /// Send a notification again, and report whether the endpoint accepted it.
     Redeliver {
-        /// The endpoint
+        /// The webhook endpoint
         id: EndpointId,
         /// The notification's number, as `slipway endpoint notifications` shows it
         number: i64,
-        /// Whether to wait.
+        /// Option for the time to wait.
         #[command(flatten)]
         waiting: told::WaitArgs,
     },
@@ -149,7 +149,7 @@ pub(super) async fn run(
     Ok(Ending::Done)
 }
 
-/// What is shown once: the secret, and what it belongs to.
+/// Prints the endpoint's id and its secret, which the service shows only once.
 fn secret(made: &Json<Endpoint>, settings: &Settings, screen: &mut Screen) -> Result<(), Failure> {
     if settings.output == Output::Json {
         return Ok(screen.result(&made.text)?);

@@ -1,4 +1,4 @@
-//! What is settled of an endpoint, on the command line.
+//! Defines the arguments that set a webhook endpoint's fields.
 
 use std::{
     fs, io,
@@ -16,22 +16,22 @@ use crate::{
     domain::endpoint::{CallbackUrl, EventType, Format},
 };
 
-/// The settings of `slipway endpoint create`.
+/// Arguments of `slipway endpoint create`.
 #[derive(Debug, Args)]
 pub(super) struct CreateArgs {
-    /// What is called, with POST: an http or https address
+    /// The http or https address to call, with POST
     url: CallbackUrl,
 
-    /// The project.
+    /// Project option.
     #[command(flatten)]
     project: ProjectArgs,
 
-    /// What it is told of: build.queued, build.started, build.succeeded, build.failed, build.cancelled or
-    /// build.superseded; may be repeated [default: everything that its format can tell]
+    /// The events to send: build.queued, build.started, build.succeeded, build.failed, build.cancelled or
+    /// build.superseded; may be repeated [default: all events of the format]
     #[arg(long = "event", value_delimiter = ',', value_name = "TYPE")]
     events: Vec<EventType>,
 
-    /// How bodies are written: standard, or dockerhub
+    /// The format of bodies: standard, or dockerhub
     #[arg(long, default_value = "standard", value_name = "FORMAT")]
     format: Format,
 
@@ -39,37 +39,37 @@ pub(super) struct CreateArgs {
     #[arg(long, value_name = "TEXT")]
     description: Option<String>,
 
-    /// The secret.
+    /// Secret option.
     #[command(flatten)]
     secret: SecretArgs,
 
-    /// Tell it of nothing until it is enabled
+    /// Create the endpoint disabled: no notifications until it is enabled
     #[arg(long)]
     disabled: bool,
 }
 
-/// A secret of one's own.
+/// Option for a secret of the caller's choice.
 #[derive(Debug, Args)]
 pub(super) struct SecretArgs {
-    /// A file with the secret that notifications are signed with, `whsec_` and 24 to 64 bytes in base64; `-` is standard
-    /// input [default: the service makes one]
+    /// A file with the secret that signs notifications, `whsec_` and 24 to 64 bytes in base64; `-` is
+    /// standard input [default: the service generates one]
     #[arg(long, value_name = "FILE")]
     secret_file: Option<PathBuf>,
 }
 
-/// The settings of `slipway endpoint update`.
+/// Arguments of `slipway endpoint update`.
 #[derive(Debug, Args)]
 #[group(required = true, multiple = true)]
 pub(super) struct UpdateArgs {
-    /// What is called
+    /// The address to call
     #[arg(long)]
     url: Option<CallbackUrl>,
 
-    /// What it is told of; may be repeated, and replaces all that was named
+    /// The events to send; may be repeated, and replaces the present list
     #[arg(long = "event", value_delimiter = ',', value_name = "TYPE")]
     events: Vec<EventType>,
 
-    /// How bodies are written: standard, or dockerhub
+    /// The format of bodies: standard, or dockerhub
     #[arg(long, value_name = "FORMAT")]
     format: Option<Format>,
 
@@ -77,17 +77,17 @@ pub(super) struct UpdateArgs {
     #[arg(long, value_name = "TEXT")]
     description: Option<String>,
 
-    /// Tell it of builds again, and of what still waits for it
+    /// Enable the endpoint, and send the notifications that still wait
     #[arg(long, conflicts_with = "disable")]
     enable: bool,
 
-    /// Tell it of nothing
+    /// Disable the endpoint
     #[arg(long)]
     disable: bool,
 }
 
 impl CreateArgs {
-    /// The endpoint that is wanted.
+    /// Returns the body of the request.
     pub(super) fn body(self, settings: &Settings) -> Result<Value, Failure> {
         let mut body = json!({ "url": self.url, "format": self.format, "enabled": !self.disabled });
         if let Some(project) = settings.project(&self.project) {
@@ -105,7 +105,7 @@ impl CreateArgs {
 }
 
 impl UpdateArgs {
-    /// The change that is wanted.
+    /// Returns the body of the request: only the fields to change.
     pub(super) fn body(self) -> Value {
         let mut body = json!({});
         if let Some(url) = self.url {
@@ -128,7 +128,7 @@ impl UpdateArgs {
 }
 
 impl SecretArgs {
-    /// Adds the secret to a request, where one was given.
+    /// Adds the secret to a request if one was given.
     pub(super) fn add_to(&self, body: &mut Value) -> Result<(), Failure> {
         if let Some(path) = &self.secret_file {
             body["secret"] = read(path)?.into();
@@ -137,7 +137,7 @@ impl SecretArgs {
     }
 }
 
-/// Reads a secret, which an editor may have ended with a line break.
+/// Reads a secret, and removes the line break that an editor may have added.
 fn read(path: &Path) -> Result<String, Failure> {
     let text = if path.as_os_str() == "-" {
         io::read_to_string(io::stdin())

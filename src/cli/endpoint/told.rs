@@ -1,4 +1,4 @@
-//! What an endpoint was told, and what came of it.
+//! Lists notifications, and reports the result of a delivery attempt.
 
 use std::time::Duration;
 
@@ -15,28 +15,28 @@ use crate::{
     domain::{Clock, EndpointId},
 };
 
-/// How often a notification is looked at.
+/// Interval at which a notification is polled.
 const LOOK: Duration = Duration::from_millis(250);
 
-/// The settings of `slipway endpoint notifications`.
+/// Arguments of `slipway endpoint notifications`.
 #[derive(Debug, Args)]
 pub(super) struct ListArgs {
-    /// The endpoint
+    /// The webhook endpoint
     id: EndpointId,
 
-    /// At most this many, 1 to 100
+    /// The number of notifications to list, at most, 1 to 100
     #[arg(long, short = 'n', default_value_t = 20, value_parser = clap::value_parser!(u8).range(1..=100), value_name = "N")]
     limit: u8,
 
-    /// Older ones: what the list before named at its end
+    /// Continue an earlier list: the cursor that it printed at its end
     #[arg(long, value_name = "CURSOR")]
     cursor: Option<i64>,
 }
 
-/// Whether to wait for what comes of a notification.
+/// Option for the time to wait for a delivery attempt.
 #[derive(Debug, Args)]
 pub(super) struct WaitArgs {
-    /// How long to wait for the answer, such as 30s; 0s waits for none
+    /// The time to wait for the endpoint's answer, such as 30s; 0s does not wait
     #[arg(long, default_value = "30s", value_parser = wait, value_name = "DURATION")]
     wait: Duration,
 }
@@ -75,7 +75,8 @@ pub(super) async fn list(
     Ok(())
 }
 
-/// Waits for the next try of a notification, and says what came of it. One that was not taken is no success.
+/// Waits for the next delivery attempt, and prints its result. An attempt that fails, or does not come in
+/// time, is an error.
 pub(super) async fn came_of(
     id: EndpointId,
     sent: Json<Notification>,
@@ -121,7 +122,7 @@ pub(super) async fn came_of(
     }
 }
 
-/// A try in words.
+/// Describes a delivery attempt.
 fn words(one: &Try) -> String {
     let status = one.status.map(|status| status.to_string());
     let said = status.into_iter().chain(one.error.clone());

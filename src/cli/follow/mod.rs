@@ -1,4 +1,4 @@
-//! A build, shown until its end.
+//! Shows a build until it has ended.
 
 mod output;
 mod status;
@@ -23,21 +23,21 @@ use crate::{
     domain::{BuildId, State},
 };
 
-/// How long the rest of a log is waited for once its build has ended.
+/// Longest time in which the rest of a log may arrive after the build's end.
 const REST_OF_LOG: Duration = Duration::from_secs(15);
 
-/// Ctrl-C, heard instead of obeyed.
+/// Receiver of Ctrl-C, which replaces its default effect of ending the process.
 pub(super) struct Interrupts(Signal);
 
 impl Interrupts {
-    /// From now on Ctrl-C ends nothing by itself.
+    /// Registers the handler: from now on Ctrl-C does not end the process.
     pub(super) fn listen() -> Result<Self, Failure> {
         signal(SignalKind::interrupt())
             .map(Self)
             .map_err(|error| Failure::Local(format!("Ctrl-C cannot be listened for: {error}")))
     }
 
-    /// The next one.
+    /// Returns at the next Ctrl-C.
     pub(super) async fn next(&mut self) {
         if self.0.recv().await.is_none() {
             std::future::pending::<()>().await;
@@ -45,23 +45,23 @@ impl Interrupts {
     }
 }
 
-/// What is followed, and how.
+/// A build to follow, and the options for it.
 pub(super) struct Following<'a> {
     pub client: &'a Client,
     pub id: BuildId,
-    /// Whether the result is the build in JSON: the log then goes beside it.
+    /// `true` if the result is the build as JSON; the log then goes to standard error.
     pub json: bool,
     pub cancel_on_interrupt: bool,
 }
 
-/// What is heard of the build.
+/// An item of the log, or a new state of the build.
 enum News {
     Log(LogItem),
     LogOver,
     Build(Box<Json<Build>>),
 }
 
-/// Shows a build's log and how far it has come, until it has ended.
+/// Shows a build's log and its progress until it has ended.
 pub(super) async fn follow(
     following: Following<'_>,
     screen: &mut Screen,
@@ -124,7 +124,7 @@ async fn until(deadline: Option<Instant>) {
     }
 }
 
-/// Ctrl-C stops the watching, not the build.
+/// Prints that the build continues, since Ctrl-C ended only the output.
 fn leave(screen: &mut Screen, id: BuildId) {
     screen.note(&format!(
         "The build goes on. `slipway logs -f {id}` follows it, `slipway cancel {id}` stops it."
@@ -134,13 +134,13 @@ fn leave(screen: &mut Screen, id: BuildId) {
 async fn stop(client: &Client, screen: &mut Screen, id: BuildId) -> Result<(), Failure> {
     screen.note("cancelling the build; Ctrl-C once more leaves it to itself");
     match client.cancel(id).await {
-        // It ended by itself meanwhile.
+        // The build ended in the meantime.
         Err(ClientError::Problem(problem)) if problem.code == "build_ended" => Ok(()),
         other => Ok(other.map(drop)?),
     }
 }
 
-/// Listens to the log and to the build at once.
+/// Starts one task that follows the log and one that follows the build.
 fn listen(
     client: &Client,
     id: BuildId,
@@ -179,7 +179,7 @@ fn listen(
     news
 }
 
-/// What is on the screen.
+/// Output of a build, and what is known of its end.
 struct Show {
     output: LogOutput,
     status: Status,
@@ -194,7 +194,7 @@ impl Show {
             News::LogOver => self.log_over = true,
             News::Build(build) => {
                 if build.value.state.is_terminal() {
-                    // Without an attempt there is no log to wait for.
+                    // Without an attempt there is no log.
                     self.log_over |= build.value.attempts.is_empty();
                     self.ended = Some(*build);
                 } else {

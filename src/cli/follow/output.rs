@@ -1,4 +1,4 @@
-//! A log on its way to the reader.
+//! Writes a build's log to the terminal, a pipe or a file.
 
 use std::io;
 
@@ -10,23 +10,23 @@ use crate::{
     client::LogItem,
 };
 
-/// The longest line that waits for its end.
+/// Length in bytes above which an unfinished line is written without its end.
 const LONGEST_LINE: usize = 16 * 1024;
 
-/// Writes a log: for a terminal without what a terminal would act on, elsewhere byte by byte as it is.
+/// Writes a log: filtered for a terminal, byte by byte elsewhere.
 pub(in crate::cli) struct LogOutput {
-    /// Whether it goes to standard error, since standard output is for something else.
+    /// True if the log goes to standard error because standard output holds the result.
     beside: bool,
     json: bool,
     filter: Option<Filter>,
-    /// The beginning of a line, while the status line is on the screen.
+    /// Beginning of a line that is kept back while the status line is on the screen.
     line: String,
-    /// Whether a terminal has seen something of it since it last ended.
+    /// True if the filter has passed a part of the log since [`end`](Self::end).
     wrote: bool,
-    /// For JSON: the beginning of a character whose rest is still to come.
+    /// First bytes of a character whose other bytes have not arrived; for JSON only.
     begun: Vec<u8>,
     attempt: u32,
-    /// The byte after what came last.
+    /// Offset of the byte after the latest piece.
     next: u64,
 }
 
@@ -49,7 +49,7 @@ impl LogOutput {
         }
     }
 
-    /// One JSON object for each piece, as the API's own events have them.
+    /// Selects JSON output: one object for each piece, with the fields of the API's events.
     pub(in crate::cli) fn in_json(mut self, json: bool) -> Self {
         self.json = json;
         self
@@ -79,7 +79,7 @@ impl LogOutput {
         }
     }
 
-    /// Later attempts are announced: the first one is what everybody expects.
+    /// Begins an attempt, and announces it unless it is the first.
     fn begin(&mut self, screen: &mut Screen, status: &Status, attempt: u32) -> io::Result<()> {
         let later = self.attempt != 0 && self.attempt != attempt;
         status.aside(|| self.end(screen))?;
@@ -90,7 +90,7 @@ impl LogOutput {
         Ok(())
     }
 
-    /// A stretch of the log.
+    /// Writes a piece of the log.
     pub(in crate::cli) fn piece(
         &mut self,
         screen: &mut Screen,
@@ -119,7 +119,7 @@ impl LogOutput {
         status.aside(|| screen.shown(&shown, self.beside))
     }
 
-    /// A piece as the API's own events have it: no character is divided between two.
+    /// Writes a piece as a JSON object, and keeps back a character that the piece ends in the middle of.
     fn object(&mut self, screen: &mut Screen, attempt: u32, offset: u64, bytes: &[u8]) -> io::Result<()> {
         let offset = offset - self.begun.len() as u64;
         self.begun.extend_from_slice(bytes);
@@ -131,7 +131,7 @@ impl LogOutput {
         write_object(screen, attempt, offset, &whole)
     }
 
-    /// What is left of a line; colours end with the log.
+    /// Writes the rest of an unfinished line, and resets the colours of a terminal.
     pub(in crate::cli) fn end(&mut self, screen: &mut Screen) -> io::Result<()> {
         if !self.begun.is_empty() {
             let rest = std::mem::take(&mut self.begun);
@@ -153,7 +153,7 @@ fn write_object(screen: &mut Screen, attempt: u32, offset: u64, bytes: &[u8]) ->
     screen.result(&json!({"attempt": attempt, "offset": offset, "text": text}).to_string())
 }
 
-/// How many bytes at the end are the beginning of a character.
+/// Returns the number of bytes at the end that begin an unfinished character.
 fn unfinished(bytes: &[u8]) -> usize {
     let last = &bytes[bytes.len().saturating_sub(3)..];
     let begun = (0..last.len()).map(|at| &last[at..]).find(|end| {

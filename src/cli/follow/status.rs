@@ -1,4 +1,4 @@
-//! How far a build has come: one line that changes on a terminal, one line a change elsewhere.
+//! Shows a build's progress: one line that changes on a terminal, one line for each change elsewhere.
 
 use std::time::Duration;
 
@@ -9,16 +9,16 @@ use crate::{
     client::Build,
 };
 
-/// The line below the log.
+/// The status line below the log.
 pub(in crate::cli) struct Status {
     bar: Option<ProgressBar>,
     said: String,
 }
 
 impl Status {
-    /// The line, if there is a terminal for it.
+    /// Creates the line, which is drawn only on a terminal.
     pub(in crate::cli) fn new(screen: &Screen, log_beside: bool) -> Self {
-        // A log on its way to a file leaves the terminal to the line.
+        // If the log goes to a file, the terminal shows progress as separate lines instead.
         let drawn =
             screen.err_is_terminal() && !screen.is_quiet() && (log_beside || screen.out_is_terminal());
         let bar = drawn.then(|| {
@@ -34,7 +34,7 @@ impl Status {
         }
     }
 
-    /// No line at all.
+    /// Creates a status without a line.
     pub(in crate::cli) fn none() -> Self {
         Self {
             bar: None,
@@ -42,7 +42,7 @@ impl Status {
         }
     }
 
-    /// Whether the line is on the screen, so that nothing else may end in the middle of one.
+    /// Returns true if the line is on the screen, so that other output must end with a line break.
     pub(in crate::cli) fn is_drawn(&self) -> bool {
         self.bar.is_some()
     }
@@ -51,7 +51,7 @@ impl Status {
         let text = describe::progress(build);
         match &self.bar {
             Some(bar) => bar.set_message(text),
-            // Elsewhere a queue's slow advance would fill pages.
+            // The changing queue position would fill pages, so only states, phases and steps are printed.
             None => {
                 let said = match (&build.step, &build.phase) {
                     (Some(_), _) => text.clone(),
@@ -66,7 +66,7 @@ impl Status {
         }
     }
 
-    /// Writes something else meanwhile.
+    /// Writes other output while the line is hidden.
     pub(super) fn aside<T>(&self, write: impl FnOnce() -> T) -> T {
         match &self.bar {
             Some(bar) => bar.suspend(write),

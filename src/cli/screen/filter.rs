@@ -1,11 +1,11 @@
-//! What a terminal is shown of bytes that a container wrote.
+//! Filters text that a container wrote, for a terminal.
 //!
-//! Anything may stand in a log: sequences that clear the screen, rename the window, answer for the user or hide text.
-//! Colours are let through, everything else that a terminal would act on is not.
+//! A log may contain any bytes: sequences that clear the screen, rename the window, answer for the user or
+//! hide text. Colours pass; every other sequence that a terminal would act on is removed.
 
 use anstyle_parse::{DefaultCharAccumulator, Params, Parser, Perform};
 
-/// Goes through a log piece by piece; sequences may begin in one piece and end in the next.
+/// Filters a log piece by piece; a sequence may begin in one piece and end in the next.
 #[derive(Default)]
 pub(in crate::cli) struct Filter {
     parser: Parser<DefaultCharAccumulator>,
@@ -13,17 +13,17 @@ pub(in crate::cli) struct Filter {
 }
 
 impl Filter {
-    /// The piece, as a terminal may see it.
+    /// Returns the piece without the sequences that a terminal would act on.
     pub(in crate::cli) fn pass(&mut self, piece: &[u8]) -> String {
         let mut shown = Shown(String::with_capacity(piece.len()));
         for byte in piece {
-            // What comes after a carriage return would be written over what came before it.
+            // Text after a carriage return would overwrite the line, so a line break replaces the return.
             let returned = std::mem::replace(&mut self.carriage_return, *byte == b'\r');
             if returned && *byte != b'\n' {
                 shown.0.push('\n');
             }
             if matches!(byte, b'\n' | b'\r') {
-                // A sequence that is never closed hides no more than its line.
+                // An unclosed sequence hides no more than its line.
                 self.parser = Parser::default();
             }
             if *byte != b'\r' {
@@ -34,7 +34,7 @@ impl Filter {
     }
 }
 
-/// A text for a terminal: on one line, without anything that a terminal would act on.
+/// Returns the text on one line, without colours and without anything that a terminal would act on.
 pub(in crate::cli) fn plain(text: &str) -> String {
     let shown = Filter::default().pass(text.as_bytes());
     anstream::adapter::strip_str(&shown)
@@ -42,7 +42,7 @@ pub(in crate::cli) fn plain(text: &str) -> String {
         .replace(['\n', '\t'], " ")
 }
 
-/// The same, with its lines.
+/// Returns the lines of the text, each as [`plain`] returns it.
 pub(in crate::cli) fn plain_lines(text: &str) -> impl Iterator<Item = String> {
     text.lines().map(plain)
 }
@@ -74,7 +74,7 @@ impl Perform for Shown {
     }
 }
 
-/// Characters that change the order in which the rest of a line is shown.
+/// Returns true for characters that change the order in which the rest of a line is shown.
 fn turns_text(c: char) -> bool {
     matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200e}' | '\u{200f}' | '\u{feff}')
 }

@@ -1,4 +1,4 @@
-//! Where a command's words go: results to standard output, everything else to standard error.
+//! Writes a command's output: results to standard output, everything else to standard error.
 
 mod filter;
 mod table;
@@ -31,7 +31,7 @@ impl Screen {
         }
     }
 
-    /// Leaves out what is only to be known.
+    /// Suppresses notes if `quiet` is true.
     pub(super) fn be_quiet(&mut self, quiet: bool) {
         self.quiet = quiet;
     }
@@ -40,17 +40,17 @@ impl Screen {
         self.quiet
     }
 
-    /// Whether a person sees the results as they come.
+    /// Returns true if standard output is a terminal.
     pub(super) fn out_is_terminal(&self) -> bool {
         io::stdout().is_terminal()
     }
 
-    /// Whether a person sees the rest.
+    /// Returns true if standard error is a terminal.
     pub(super) fn err_is_terminal(&self) -> bool {
         io::stderr().is_terminal()
     }
 
-    /// A result: lines of text, with colours where they can be shown.
+    /// Writes a result to standard output: lines of text, with colours where the stream supports them.
     pub(super) fn result(&mut self, text: &str) -> io::Result<()> {
         self.out.write_all(text.as_bytes())?;
         if !text.ends_with('\n') {
@@ -59,7 +59,7 @@ impl Screen {
         self.out.flush()
     }
 
-    /// Bytes as they are: part of a result, or beside it.
+    /// Writes bytes unchanged, to standard error if `beside` is true.
     pub(super) fn raw(&mut self, bytes: &[u8], beside: bool) -> io::Result<()> {
         if beside {
             return write(&mut io::stderr(), bytes);
@@ -67,7 +67,7 @@ impl Screen {
         write(&mut io::stdout(), bytes)
     }
 
-    /// Text that a terminal may see, with its colours: part of a result, or beside it.
+    /// Writes filtered text with its colours, to standard error if `beside` is true.
     pub(super) fn shown(&mut self, text: &str, beside: bool) -> io::Result<()> {
         if beside {
             return write(&mut self.err, text.as_bytes());
@@ -75,14 +75,14 @@ impl Screen {
         write(&mut self.out, text.as_bytes())
     }
 
-    /// Something to know beside the result. That nobody can be told is no reason to stop.
+    /// Writes a note to standard error, unless quiet. A failure to write is ignored: the command can go on.
     pub(super) fn note(&mut self, text: &str) {
         if !self.quiet {
             let _ = writeln!(self.err, "{text}");
         }
     }
 
-    /// What went wrong.
+    /// Writes an error to standard error.
     pub(super) fn error(&mut self, sentence: &str) {
         let _ = writeln!(self.err, "{} {sentence}", "slipway:".red().bold());
     }

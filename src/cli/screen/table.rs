@@ -1,23 +1,23 @@
-//! Tables for people.
+//! Draws tables.
 
 use owo_colors::{OwoColorize, Style};
 use unicode_width::UnicodeWidthStr;
 
 use super::plain;
 
-/// Rows of cells, as wide as they need to be.
+/// Rows of cells; each column is as wide as its widest cell.
 pub(in crate::cli) struct Table {
     rows: Vec<Vec<Cell>>,
 }
 
-/// A text and how it looks.
+/// A text and its style.
 pub(in crate::cli) struct Cell {
     text: String,
     style: Style,
 }
 
 impl Cell {
-    /// A text in a style. What only a terminal would understand is taken out.
+    /// Creates a cell; sequences for a terminal are removed from the text.
     pub(in crate::cli) fn new(text: &str, style: Style) -> Self {
         Self {
             text: plain(text),
@@ -33,7 +33,7 @@ impl<T: AsRef<str>> From<T> for Cell {
 }
 
 impl Table {
-    /// A table with a head.
+    /// Creates a table with a header.
     pub(in crate::cli) fn new(head: &[&str]) -> Self {
         let head = head.iter().map(|name| Cell::new(name, Style::new().bold()));
         Self {
@@ -46,7 +46,7 @@ impl Table {
         self.rows.push(row);
     }
 
-    /// All of it, each line below `indent`; colours included.
+    /// Returns the whole table with colours, each line indented by `indent`.
     pub(in crate::cli) fn draw(&self, indent: &str) -> String {
         let columns = self.rows.iter().map(Vec::len).max().unwrap_or(0);
         let width = |column: usize| {
@@ -64,7 +64,7 @@ impl Table {
                     drawn.extend(std::iter::repeat_n(' ', padding));
                 }
             }
-            // A row may end in empty cells.
+            // The last cells of a row may be empty.
             drawn.truncate(drawn.trim_end_matches(' ').len());
             drawn.push('\n');
         }

@@ -1,10 +1,10 @@
-//! Times and amounts in few characters.
+//! Formats times and durations in few characters.
 
 use std::time::Duration;
 
 use jiff::Timestamp;
 
-/// `45s`, `3m 20s`, `2h 5m`, `3d 4h`: two units at most.
+/// Formats a duration in at most two units: `45s`, `3m 20s`, `2h 5m`, `3d 4h`.
 pub(in crate::cli) fn span(duration: Duration) -> String {
     let seconds = duration.as_secs();
     let two = |big: u64, unit: &str, small: u64, smaller: &str| match small {
@@ -19,7 +19,7 @@ pub(in crate::cli) fn span(duration: Duration) -> String {
     }
 }
 
-/// How long ago something was: one unit. Clocks differ: what lies ahead is now.
+/// Formats the time since `at` in one unit. A time in the future counts as now, since clocks differ.
 pub(in crate::cli) fn ago(at: Timestamp, now: Timestamp) -> String {
     let seconds = between(at, now).as_secs();
     match seconds {
@@ -30,12 +30,12 @@ pub(in crate::cli) fn ago(at: Timestamp, now: Timestamp) -> String {
     }
 }
 
-/// From one moment to another; nothing if they are the wrong way round.
+/// Returns the time from one moment to another, or zero if `to` is before `from`.
 pub(in crate::cli) fn between(from: Timestamp, to: Timestamp) -> Duration {
     Duration::try_from(to.duration_since(from)).unwrap_or_default()
 }
 
-/// Seconds as the service writes them.
+/// Converts seconds in the service's form.
 pub(in crate::cli) fn seconds(number: f64) -> Duration {
     Duration::try_from_secs_f64(number).unwrap_or_default()
 }

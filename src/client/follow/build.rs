@@ -1,4 +1,4 @@
-//! A build, whenever it has changed.
+//! Watches a build for changes.
 
 use std::time::Duration;
 
@@ -13,12 +13,12 @@ use crate::{
     domain::BuildId,
 };
 
-/// How long the service is asked to wait for a change.
+/// Time for which the service is asked to hold a request until the build changes.
 const WAIT: Duration = Duration::from_secs(25);
-/// How long that takes at most.
+/// Time limit for an answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Tells of every change of a build that lasts long enough to be seen.
+/// Watch of a build. A state that ends before the next request can be missed.
 pub struct BuildWatch {
     client: Client,
     id: BuildId,
@@ -27,7 +27,7 @@ pub struct BuildWatch {
 }
 
 impl BuildWatch {
-    /// Nothing is sent yet.
+    /// Creates a watch. Sends nothing yet.
     pub fn new(client: Client, id: BuildId) -> Self {
         Self {
             client,
@@ -37,7 +37,7 @@ impl BuildWatch {
         }
     }
 
-    /// The build as it is, and from then on as soon as it is otherwise.
+    /// Returns the build: at once the first time, and then whenever it has changed.
     pub async fn next(&mut self) -> Result<Json<Build>, ClientError> {
         loop {
             match self.ask().await {
@@ -51,7 +51,7 @@ impl BuildWatch {
         }
     }
 
-    /// The build, or `None` if it has not changed.
+    /// Requests the build; `None` if it has not changed.
     async fn ask(&mut self) -> Result<Option<Json<Build>>, ClientError> {
         let request = self.client.build_unless(self.id, self.tag.as_deref(), WAIT);
         let response = request
@@ -60,7 +60,7 @@ impl BuildWatch {
             .await
             .map_err(|error| ClientError::unreachable(self.client.server(), &error))?;
         if response.status() == StatusCode::NOT_MODIFIED {
-            // An older service answers at once.
+            // An older service answers at once, without holding the request.
             if !response.headers().contains_key("preference-applied") {
                 tokio::time::sleep(POLL).await;
             }

@@ -1,4 +1,4 @@
-//! What happens to a build, as it happens.
+//! Follows the events of a build.
 
 use std::collections::VecDeque;
 
@@ -14,14 +14,14 @@ use crate::{
     domain::BuildId,
 };
 
-/// What a follower of events tells.
+/// Item of a build's stream of events.
 #[derive(Debug)]
 pub enum EventItem {
-    /// Something happened: what it is, and the service's own words.
+    /// An event, parsed and as the service wrote it.
     Event(Event, String),
-    /// The service cannot be reached; it is being tried again.
+    /// The service cannot be reached; the follower tries again.
     Lost(String),
-    /// It can be reached again.
+    /// The service can be reached again.
     Resumed,
 }
 
@@ -32,13 +32,13 @@ pub struct EventFollower {
     seen: i64,
     ended: bool,
     subscription: Option<Subscription>,
-    /// In place of a subscription.
+    /// Backoff of the requests that replace a subscription.
     patience: Patience,
     waiting: VecDeque<(Event, String)>,
 }
 
 impl EventFollower {
-    /// Nothing is sent yet.
+    /// Creates a follower. Sends nothing yet.
     pub fn new(client: Client, id: BuildId) -> Self {
         Self {
             subscription: Some(Subscription::new(client.clone(), patience::LIMIT)),
@@ -51,7 +51,7 @@ impl EventFollower {
         }
     }
 
-    /// The next event; `None` after the one that ends the build.
+    /// Returns the next item; `None` after the event that ends the build.
     pub async fn next(&mut self) -> Result<Option<EventItem>, ClientError> {
         loop {
             if let Some((event, text)) = self.waiting.pop_front() {

@@ -1,4 +1,4 @@
-//! The log of a build, as it is written.
+//! Follows the log of a build.
 
 use std::time::Duration;
 
@@ -16,41 +16,41 @@ use crate::{
     domain::{BuildId, State},
 };
 
-/// Where a follower begins.
+/// Position at which a follower begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogStart {
-    /// With the first attempt; goes on with all others.
+    /// The first attempt; later attempts follow.
     First,
-    /// With the latest attempt; goes on with those to come.
+    /// The latest attempt; later attempts follow.
     Latest,
-    /// Within an attempt; goes on with those to come if `on` is set.
+    /// A position within an attempt; later attempts follow if `on` is set.
     At {
-        /// Counted from 1.
+        /// Number of the attempt, counted from 1.
         attempt: u32,
-        /// The first byte.
+        /// Offset of the first byte.
         offset: u64,
-        /// Whether later attempts follow.
+        /// `true` if later attempts follow.
         on: bool,
     },
 }
 
-/// What a follower of a log tells.
+/// Item of a build's log.
 #[derive(Debug, PartialEq, Eq)]
 pub enum LogItem {
-    /// What comes now is this attempt's.
+    /// An attempt begins; the following pieces belong to it.
     Attempt(u32),
-    /// A stretch of the attempt's log, beginning where the last one ended.
+    /// A piece of the attempt's log, which begins where the last one ended.
     Piece {
-        /// Counted from 1.
+        /// Number of the attempt, counted from 1.
         attempt: u32,
-        /// The byte that it begins at.
+        /// Offset of its first byte.
         offset: u64,
-        /// The container's own bytes.
+        /// The container's bytes, unchanged.
         bytes: Bytes,
     },
-    /// The service cannot be reached; it is being tried again.
+    /// The service cannot be reached; the follower tries again.
     Lost(String),
-    /// It can be reached again.
+    /// The service can be reached again.
     Resumed,
 }
 
@@ -59,15 +59,15 @@ pub struct LogFollower {
     client: Client,
     id: BuildId,
     start: LogStart,
-    /// Known as soon as the service has said it.
+    /// Number of the attempt, once the service has named it.
     attempt: Option<u32>,
-    /// The next byte.
+    /// Offset of the next byte.
     offset: u64,
-    /// Whether the attempt was told of.
+    /// `true` if the attempt was announced.
     told: bool,
     ended: bool,
     subscription: Option<Subscription>,
-    /// In place of a subscription.
+    /// Backoff of the requests that replace a subscription.
     patience: Patience,
 }
 
@@ -90,7 +90,7 @@ struct Ended {
 }
 
 impl LogFollower {
-    /// Nothing is sent yet.
+    /// Creates a follower. Sends nothing yet.
     pub fn new(client: Client, id: BuildId, start: LogStart) -> Self {
         Self::with_patience(client, id, start, patience::LIMIT)
     }
@@ -113,7 +113,7 @@ impl LogFollower {
         }
     }
 
-    /// What comes next; `None` once nothing will come any more.
+    /// Returns the next item; `None` at the end.
     pub async fn next(&mut self) -> Result<Option<LogItem>, ClientError> {
         while !self.ended {
             if let Some(attempt) = self.attempt
@@ -170,7 +170,7 @@ impl LogFollower {
         }
     }
 
-    /// The service says whose log it is.
+    /// Notes the attempt that the service names, or goes back to the first one.
     fn begin(&mut self, attempt: u32) {
         if self.attempt.is_some() {
             return;
@@ -191,8 +191,8 @@ impl LogFollower {
         }
     }
 
-    /// A piece is used as it is if it begins where the last one ended, and holds no characters that the service had to
-    /// replace; otherwise the same bytes are read for themselves.
+    /// Takes a piece as it is if it begins where the last one ended and contains no replacement characters;
+    /// otherwise reads the same bytes from the log.
     async fn piece(&mut self, piece: Piece, end: Option<u64>) -> Result<Option<LogItem>, ClientError> {
         let end = end.unwrap_or(piece.offset + piece.text.len() as u64);
         if end <= self.offset {
@@ -215,8 +215,8 @@ impl LogFollower {
         }
     }
 
-    /// The bytes from the next one up to `end`. Where they cannot all be had at once, the rest comes with what follows;
-    /// what is no longer there is passed over.
+    /// Reads the bytes from the next one up to `end`. If the answer is shorter, later pieces have the rest;
+    /// bytes that are no longer stored are skipped.
     async fn read_to(&mut self, end: u64) -> Result<Option<LogItem>, ClientError> {
         let wanted = LogQuery {
             attempt: self.attempt,
@@ -241,7 +241,7 @@ impl LogFollower {
 
     async fn end(&mut self, end: Ended) -> Result<Option<LogItem>, ClientError> {
         if end.offset > self.offset {
-            // Something is missing: it is read, and the end comes again.
+            // Bytes are missing: read them, and then receive the end again.
             if let Some(subscription) = &mut self.subscription {
                 subscription.begin_anew();
             }
@@ -250,7 +250,7 @@ impl LogFollower {
         match end.next_attempt {
             Some(next) if self.goes_on() => self.go_to(next),
             None if self.goes_on() && end.build_state.is_some_and(|state| !state.is_terminal()) => {
-                // More may come, but not from this stream.
+                // The log may go on, but this stream has ended.
                 if let Some(subscription) = &mut self.subscription {
                     subscription.begin_anew();
                 }
@@ -265,7 +265,7 @@ impl LogFollower {
         !matches!(self.start, LogStart::At { on: false, .. })
     }
 
-    /// Asks once.
+    /// Requests the log once, and reports a lost or restored service.
     async fn poll(&mut self) -> Result<Option<LogItem>, ClientError> {
         match self.ask().await {
             Ok(item) => {

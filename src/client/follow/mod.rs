@@ -1,4 +1,4 @@
-//! Following a build: nothing is missed and nothing comes twice, whatever becomes of the connection.
+//! Follows a build without gaps and repetitions, even if connections break.
 
 mod build;
 mod events;
@@ -12,5 +12,5 @@ pub use self::{
     log::{LogFollower, LogItem, LogStart},
 };
 
-/// How often a service that sends nothing by itself is asked.
+/// Interval of requests to a service that does not stream.
 const POLL: Duration = Duration::from_secs(1);

@@ -1,4 +1,4 @@
-//! One member of a tar archive: its header, with what the extension headers before it say.
+//! One member of a tar archive: its header, completed by the extension headers before it.
 
 use std::io::{self, Read};
 
@@ -6,10 +6,10 @@ use tar::{Entry, EntryType};
 
 use super::{ArchiveError, Meta, malformed, meter::Meter};
 
-/// Extension headers are held in memory, so they are bounded apart from all else.
+/// Upper bound in bytes of one extension header, whose content is held in memory.
 const EXTENSION_BYTES: u64 = 256 * 1024;
 
-/// A member as the archive describes it; nothing of it is checked yet.
+/// Member as the archive describes it, not yet checked.
 pub(super) struct Member {
     pub(super) path: Vec<u8>,
     pub(super) link: Vec<u8>,
@@ -18,7 +18,7 @@ pub(super) struct Member {
     pub(super) size: u64,
 }
 
-/// What the extension headers say about the next member.
+/// Fields of the next member that extension headers set.
 #[derive(Default)]
 pub(super) struct Extensions {
     path: Option<Vec<u8>>,
@@ -26,13 +26,14 @@ pub(super) struct Extensions {
 }
 
 impl Extensions {
-    /// Takes an extension header in; false if the entry is none.
+    /// Reads an extension header; returns false if the entry is not one.
     pub(super) fn absorb<R: Read>(&mut self, entry: &mut Entry<'_, R>) -> Result<bool, ArchiveError> {
         match entry.header().entry_type() {
             EntryType::GNULongName => self.path = Some(until_nul(content(entry)?)),
             EntryType::GNULongLink => self.link = Some(until_nul(content(entry)?)),
             EntryType::XHeader => self.absorb_pax(&content(entry)?)?,
-            // Comments, such as the commit that `git archive` writes; no program in use puts a path there.
+            // Global headers hold comments, such as the commit that `git archive` writes; no program in use
+            // puts a path there.
             EntryType::XGlobalHeader => drop(content(entry)?),
             _ => return Ok(false),
         }
@@ -46,7 +47,7 @@ impl Extensions {
             match key {
                 b"path" => self.path = Some(value.to_vec()),
                 b"linkpath" => self.link = Some(value.to_vec()),
-                // Two sizes of one member are how an archive shows different files to different programs.
+                // An archive with two sizes for one member shows different files to different programs.
                 b"size" => return Err(invalid("has a file of more than 8 GiB")),
                 _ if key.starts_with(b"GNU.sparse.") => return Err(invalid("contains a sparse file")),
                 _ => {}
@@ -56,7 +57,7 @@ impl Extensions {
         Ok(())
     }
 
-    /// The member that follows.
+    /// Describes the member that follows the extension headers.
     pub(super) fn describe<R: Read>(self, entry: &Entry<'_, R>) -> Result<Member, ArchiveError> {
         let header = entry.header();
         let path = self.path.unwrap_or_else(|| header.path_bytes().into_owned());
@@ -64,7 +65,8 @@ impl Extensions {
             .link
             .or_else(|| header.link_name_bytes().map(|name| name.into_owned()));
         let mut kind = header.entry_type();
-        // Before 1988 a folder was a file whose name ends with a slash.
+        // A contiguous file counts as a regular one. Archives from before 1988 store a folder as a file whose
+        // name ends with a slash.
         if kind == EntryType::Continuous {
             kind = EntryType::Regular;
         }
@@ -118,7 +120,8 @@ fn pax_record(records: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
     Some((&pair[..equals], &pair[equals + 1..], &records[length..]))
 }
 
-/// A file's content; an archive that ends before its file does is at fault, not the reader.
+/// Reader of a file's content. If the archive ends before the file, the fault is the archive's, not the
+/// source's.
 pub(super) struct Body<'a, R> {
     inner: R,
     left: u64,

@@ -1,4 +1,4 @@
-//! Counts what goes into and comes out of the decompressor, and remembers which side gave way.
+//! Counts the bytes before and after decompression, and records whether the source or the archive failed.
 
 use std::{
     cell::{Cell, RefCell},
@@ -7,10 +7,10 @@ use std::{
 
 use super::{ArchiveError, Limits};
 
-/// Archives that stay below this are not measured for their ratio: a few kilobytes of zeros are no bomb.
+/// Expanded size in bytes up to which the ratio is not checked: a few kilobytes of zeros are no bomb.
 const RATIO_FREE_BYTES: u64 = 64 << 20;
 
-/// Shared by the layers of one archive's reading.
+/// Counters and first fault, shared by the layers that read one archive.
 pub(super) struct Meter {
     limit: u64,
     ratio: u64,
@@ -19,7 +19,7 @@ pub(super) struct Meter {
     fault: RefCell<Option<Fault>>,
 }
 
-/// What broke first.
+/// First fault of a reading.
 enum Fault {
     /// The reader that the archive comes from.
     Source,
@@ -42,12 +42,12 @@ impl Meter {
         self.expanded.get()
     }
 
-    /// Blames the archive, unless something broke before.
+    /// Records the archive as faulty, unless a fault is already recorded.
     pub(super) fn blame_archive(&self, reason: String) {
         self.fault.borrow_mut().get_or_insert(Fault::Archive(reason));
     }
 
-    /// What an error that came up through the layers really means.
+    /// Returns the recorded fault as an error, or the given error if no fault explains it.
     pub(super) fn verdict(&self, error: ArchiveError) -> ArchiveError {
         match (self.fault.borrow_mut().take(), error) {
             (Some(Fault::Archive(reason)), _) => ArchiveError::Invalid(reason),
@@ -79,7 +79,7 @@ impl Meter {
     }
 }
 
-/// The archive as it comes.
+/// Compressed archive: counts its bytes and records errors of the source.
 pub(super) struct Packed<'a, R> {
     inner: R,
     meter: &'a Meter,
@@ -105,7 +105,7 @@ impl<R: Read> Read for Packed<'_, R> {
     }
 }
 
-/// The archive decompressed.
+/// Decompressed archive: counts its bytes and enforces the limits.
 pub(super) struct Expanded<'a, R> {
     inner: R,
     meter: &'a Meter,
@@ -123,7 +123,7 @@ impl<R: Read> Read for Expanded<'_, R> {
             Ok(bytes) => self.meter.expand_by(bytes as u64).map(|()| bytes),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => Err(error),
             Err(error) => {
-                // The decompressor passes the source's own errors through; those are blamed already.
+                // The decompressor passes errors of the source through; those are already recorded.
                 self.meter
                     .blame_archive(format!("is not a complete gzip stream: {error}"));
                 Err(error)

@@ -1,7 +1,7 @@
 //! Reads the tar.gz archives that callers upload, and trusts nothing in them.
 //!
-//! Whatever is done with an archive (checked, unpacked, passed on) goes through [`read`], so that one set of rules
-//! holds everywhere: nothing outside the root, no links that lead out of it, no devices, nothing beyond the limits.
+//! Every operation on an archive (check, unpack, pass on) uses [`read`], so that one set of rules holds
+//! everywhere: nothing outside the root, no links that lead out of it, no devices, nothing beyond the limits.
 
 mod members;
 mod meter;
@@ -25,14 +25,14 @@ use self::{
 pub use sanitize::{sanitize, validate};
 pub use tree::link_stays_inside;
 
-/// How much an archive may hold.
+/// Upper bounds for one archive.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
     /// Bytes after decompression, headers included.
     pub expanded_bytes: u64,
     /// Files, folders and links.
     pub entries: u64,
-    /// How many times larger than packed the archive may become; small archives are not measured.
+    /// Upper bound of the expanded size divided by the compressed size; not checked for small archives.
     pub ratio: u64,
     /// Bytes in one path.
     pub path_bytes: usize,
@@ -49,18 +49,18 @@ impl Default for Limits {
     }
 }
 
-/// Why an archive was not read to its end.
+/// Reason why an archive was not read to its end.
 #[derive(Debug, thiserror::Error)]
 pub enum ArchiveError {
-    /// The archive is at fault: half a sentence, such as `contains …`.
+    /// The archive is at fault. The text is the predicate of a sentence, such as `contains …`.
     #[error("the archive {0}")]
     Invalid(String),
-    /// Reading it, or writing what it holds, failed.
+    /// Reading the archive or writing its content failed.
     #[error(transparent)]
     Io(#[from] io::Error),
 }
 
-/// What an archive held.
+/// Totals of an archive that was read.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Summary {
     /// Files, folders and links.
@@ -69,7 +69,7 @@ pub struct Summary {
     pub expanded_bytes: u64,
 }
 
-/// What is kept of an entry besides its name and content.
+/// Metadata of an entry that is kept besides its name and content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Meta {
     /// Permission bits.
@@ -78,20 +78,21 @@ pub struct Meta {
     pub mtime: u64,
 }
 
-/// Takes what an archive holds, in its order. All paths are relative to the root, clean, and never below a link; a
-/// file or link may replace an earlier file or link of the same name.
+/// Receiver of an archive's entries, in the archive's order. All paths are relative to the root, clean, and
+/// never below a link; a file or link may replace an earlier file or link of the same name.
 pub trait Sink {
-    /// A folder, perhaps one that is there already.
+    /// Receives a folder, which may exist already.
     fn folder(&mut self, path: &Path, meta: Meta) -> io::Result<()>;
-    /// A file of `size` bytes.
+    /// Receives a file of `size` bytes.
     fn file(&mut self, path: &Path, meta: Meta, size: u64, content: &mut dyn Read) -> io::Result<()>;
-    /// A symbolic link that stays inside the root.
+    /// Receives a symbolic link that stays inside the root.
     fn symlink(&mut self, path: &Path, meta: Meta, target: &Path) -> io::Result<()>;
-    /// A second name of the earlier file `original`.
+    /// Receives a hard link: a second name of the earlier file `original`.
     fn hard_link(&mut self, path: &Path, meta: Meta, original: &Path) -> io::Result<()>;
 }
 
-/// Reads a tar.gz archive to its end and gives `sink` what it holds; stops at the first thing that is not allowed.
+/// Reads a tar.gz archive to its end and passes its entries to `sink`; stops at the first entry that is not
+/// allowed.
 pub fn read(reader: impl Read, limits: &Limits, sink: &mut impl Sink) -> Result<Summary, ArchiveError> {
     let meter = Meter::new(limits);
     let unpacked = Expanded::new(MultiGzDecoder::new(Packed::new(reader, &meter)), &meter);
@@ -131,7 +132,7 @@ fn read_tar<'a, R: Read + 'a>(
     if tree.entries() == 0 {
         return Err(ArchiveError::Invalid("holds no files".into()));
     }
-    // To the very end: the checksum of the gzip stream comes last.
+    // The checksum of the gzip stream comes last, so the stream is read to its very end.
     io::copy(&mut archive.into_inner(), &mut io::sink()).map_err(malformed)?;
     Ok(tree.entries())
 }
@@ -152,12 +153,13 @@ fn deliver(
     }
 }
 
-/// An error of the tar format itself. Where the stream below gave way, the meter knows better.
+/// Turns an error of the tar reader into an invalid archive. `Meter::verdict` replaces it if a layer below
+/// failed.
 fn malformed(error: io::Error) -> ArchiveError {
     ArchiveError::Invalid(format!("is not a valid tar archive: {error}"))
 }
 
-/// A kind of entry in words.
+/// Returns a phrase for a kind of entry.
 fn kind_name(kind: EntryType) -> &'static str {
     match kind {
         EntryType::Char => "a character device",

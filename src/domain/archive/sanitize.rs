@@ -1,4 +1,4 @@
-//! An archive checked, and an archive passed on as a plain tar that holds nothing but what was checked.
+//! Checks an archive, or passes it on as a plain tar archive that holds only checked entries.
 
 use std::{
     io::{self, Read, Write},
@@ -9,13 +9,14 @@ use tar::{EntryType, Header};
 
 use super::{ArchiveError, Limits, Meta, Sink, Summary, read};
 
-/// Reads an archive to its end and keeps nothing.
+/// Reads an archive to its end without keeping its content.
 pub fn validate(reader: impl Read, limits: &Limits) -> Result<Summary, ArchiveError> {
     read(reader, limits, &mut Nothing)
 }
 
-/// Writes what the tar.gz archive holds as an uncompressed tar archive, all of it below the folder `prefix` (which
-/// is made, with the folders above it; empty for none). Everything belongs to root.
+/// Writes the content of a tar.gz archive as an uncompressed tar archive, all of it below the folder
+/// `prefix`. The folder and its parents are created; an empty prefix means the root. All entries belong to
+/// root.
 pub fn sanitize(
     reader: impl Read,
     writer: impl Write,

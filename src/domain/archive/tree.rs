@@ -1,4 +1,4 @@
-//! Which entries may be, given those before them.
+//! Decides which entries are allowed, given the entries before them.
 
 use std::{
     collections::HashMap,
@@ -11,7 +11,7 @@ use tar::EntryType;
 
 use super::{ArchiveError, Limits, kind_name, members::Member};
 
-/// What a path is so far.
+/// Kind of a known path.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Node {
     Folder,
@@ -19,9 +19,9 @@ enum Node {
     Symlink,
 }
 
-/// An entry that may be made.
+/// Entry that is allowed.
 pub(super) enum Admitted {
-    /// The root itself, which is there already.
+    /// The root itself, which exists already.
     Root,
     Folder(PathBuf),
     File(PathBuf),
@@ -29,7 +29,7 @@ pub(super) enum Admitted {
     HardLink(PathBuf, PathBuf),
 }
 
-/// What the archive has made so far.
+/// Paths that the archive has created so far.
 pub(super) struct Tree<'a> {
     limits: &'a Limits,
     nodes: HashMap<PathBuf, Node>,
@@ -49,7 +49,7 @@ impl<'a> Tree<'a> {
         self.entries
     }
 
-    /// Admits a member, or says why not.
+    /// Admits a member, or returns the reason against it.
     pub(super) fn admit(&mut self, member: &Member) -> Result<Admitted, ArchiveError> {
         self.entries += 1;
         if self.entries > self.limits.entries {
@@ -97,7 +97,7 @@ impl<'a> Tree<'a> {
         }
     }
 
-    /// Makes sure that everything above `path` is a folder, and stays one.
+    /// Records every folder above `path`, or fails if one of them is a file or a symbolic link.
     fn grow_to(&mut self, path: &Path) -> Result<(), String> {
         for above in path
             .ancestors()
@@ -105,7 +105,7 @@ impl<'a> Tree<'a> {
             .filter(|above| !above.as_os_str().is_empty())
         {
             match self.nodes.get(above) {
-                // All that is above a known folder is known too.
+                // Every folder above a known folder is known, too.
                 Some(Node::Folder) => return Ok(()),
                 Some(Node::File) => return Err("contains an entry below a file".into()),
                 Some(Node::Symlink) => return Err("contains an entry below a symbolic link".into()),
@@ -131,7 +131,7 @@ impl<'a> Tree<'a> {
     }
 }
 
-/// The path below the root, without `.` and doubled slashes; empty for the root itself.
+/// Returns the path below the root, without `.` and doubled slashes; empty for the root itself.
 fn clean(path: &[u8], max: usize) -> Result<PathBuf, String> {
     check_length(path, max)?;
     if path.is_empty() {
@@ -150,16 +150,16 @@ fn clean(path: &[u8], max: usize) -> Result<PathBuf, String> {
     Ok(clean)
 }
 
-/// Whether a link that an archive holds is one that is taken. The error is half a sentence: `contains …`.
+/// Checks that an archive may hold this link. The error is the predicate of a sentence: `contains …`.
 pub fn link_stays_inside(link: &Path, target: &Path) -> Result<(), String> {
     let max = Limits::default().path_bytes;
     inside_target(link, target.as_os_str().as_bytes(), max).map(drop)
 }
 
-/// A link's target, if it stays inside the root for certain.
+/// Returns a link's target if it certainly stays inside the root.
 ///
-/// `..` is taken only at the start: there it counts from the link's own folder, which is a real one. After a name
-/// that turns out to be a link it could lead anywhere.
+/// `..` is allowed only at the start: there it counts from the link's own folder, which is a real one. After
+/// a name that turns out to be a link, it could lead anywhere.
 fn inside_target(link: &Path, target: &[u8], max: usize) -> Result<PathBuf, String> {
     check_length(target, max)?;
     if target.is_empty() {
@@ -191,7 +191,7 @@ fn parts(path: &[u8]) -> impl Iterator<Item = &[u8]> {
         .filter(|part| !part.is_empty() && *part != b".")
 }
 
-/// A name that is safe to print.
+/// Formats a path so that it is safe to print.
 fn shown(path: &[u8]) -> String {
     let text = String::from_utf8_lossy(&path[..path.len().min(200)]);
     format!("'{}'", text.escape_debug())

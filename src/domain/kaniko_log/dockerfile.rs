@@ -1,9 +1,9 @@
-//! What is wrong with the Dockerfile itself.
+//! Errors of the Dockerfile itself.
 
 use super::network;
 use crate::domain::Reason;
 
-/// Of `error resolving dockerfile path: …`.
+/// Classifies the words after `error resolving dockerfile path: `.
 pub(super) fn path(words: &str) -> Reason {
     if network::disk_full(words) {
         Reason::DiskFull
@@ -14,12 +14,12 @@ pub(super) fn path(words: &str) -> Reason {
     } else if words.contains("is a directory") {
         Reason::DockerfileInvalid
     } else {
-        // It is there and cannot be read or copied: permissions, a read-only file system.
+        // The file exists and cannot be read or copied: permissions, a read-only file system.
         Reason::Unknown
     }
 }
 
-/// Of `error building image: …`, if it is about the Dockerfile's text.
+/// Classifies the words after `error building image: `, if they concern the Dockerfile's text.
 pub(super) fn text(words: &str) -> Option<Reason> {
     if words.starts_with("reading dockerfile at path") || words.starts_with("request failed: 404") {
         return Some(Reason::DockerfileMissing);
@@ -40,7 +40,7 @@ pub(super) fn text(words: &str) -> Option<Reason> {
         "refers to invalid stage",
         "is not a valid target build stage",
         "is not a supported command",
-        // A base image's name that breaks the grammar; no registry was asked.
+        // A base image's name violates the grammar; no registry was contacted.
         "repository can only contain the characters",
         "tag can only contain the characters",
         "a repository name must be specified",

@@ -1,15 +1,15 @@
-//! One line of the log: kaniko's own, in any of its three formats, or anybody's.
+//! Lines of the log: kaniko's own, in any of its three formats, or other output.
 
 use serde::Deserialize;
 
 use super::strip::strip;
 
-/// A line, read.
+/// Parsed line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Line {
-    /// What kaniko's logger wrote; the message alone.
+    /// Line of kaniko's logger, reduced to the message.
     Logged {
-        /// Whether kaniko ended itself with this line.
+        /// `true` if kaniko ended itself with this line.
         fatal: bool,
         /// The message.
         message: String,
@@ -20,7 +20,7 @@ pub(super) enum Line {
 
 const LEVELS: [&str; 7] = ["TRAC", "DEBU", "INFO", "WARN", "ERRO", "FATA", "PANI"];
 
-/// Reads a line that has no line end any more. Bytes that are no UTF-8 are replaced.
+/// Parses a line without its line end. Bytes that are not UTF-8 are replaced.
 pub(super) fn read(line: &[u8]) -> Line {
     let text = strip(&String::from_utf8_lossy(line));
     let text = text.trim_end();
@@ -38,7 +38,7 @@ enum Level {
     Other,
 }
 
-/// `INFO[0000] message`, once the colours are gone.
+/// Parses `INFO[0000] message`, after the colours were removed.
 fn colour(text: &str) -> Option<(Level, String)> {
     let (level, rest) = text.split_at_checked(4)?;
     if !LEVELS.contains(&level) {
@@ -63,7 +63,7 @@ struct Entry {
     msg: String,
 }
 
-/// `{"level":"info","msg":"message","time":"…"}`
+/// Parses `{"level":"info","msg":"message","time":"…"}`.
 fn json(text: &str) -> Option<(Level, String)> {
     if !text.starts_with('{') {
         return None;
@@ -72,7 +72,7 @@ fn json(text: &str) -> Option<(Level, String)> {
     Some((level(&entry.level)?, entry.msg))
 }
 
-/// `time="…" level=info msg="message"`
+/// Parses `time="…" level=info msg="message"`.
 fn logfmt(text: &str) -> Option<(Level, String)> {
     let rest = text.strip_prefix("time=")?;
     let (_, rest) = rest.split_once(" level=")?;
@@ -88,7 +88,8 @@ fn level(name: &str) -> Option<Level> {
     }
 }
 
-/// A message is quoted as Go quotes strings where it needs to be; what follows the quotes are fields.
+/// Removes the quotes of a message. The logger quotes it like a Go string if necessary; fields may follow the
+/// quotes.
 fn unquote(text: &str) -> String {
     let Some(quoted) = text.strip_prefix('"') else {
         return text.to_owned();
@@ -111,7 +112,8 @@ fn unquote(text: &str) -> String {
     plain
 }
 
-/// The lines of a text; a lone carriage return ends one too, as progress bars and git have it.
+/// Splits a text into its lines. A lone carriage return ends a line, too, as in progress bars and git's
+/// output.
 pub(super) fn split(text: &[u8]) -> impl Iterator<Item = &[u8]> {
     text.split(|b| matches!(b, b'\n' | b'\r'))
         .filter(|line| !line.is_empty())

@@ -1,7 +1,7 @@
-//! Reads kaniko's log: which phase it has reached, and what its last words mean.
+//! Reads kaniko's log: the phase that it has reached, and the meaning of its final error.
 //!
-//! Whoever writes a Dockerfile writes into the same log: every `RUN` prints there, on purpose perhaps what kaniko
-//! would print. So only what kaniko must have written itself is believed: see [`classify`].
+//! The author of a Dockerfile writes into the same log: every `RUN` prints there, and can imitate kaniko's
+//! output on purpose. So only lines that kaniko must have written itself count: see [`classify`].
 
 mod dockerfile;
 mod line;

@@ -1,6 +1,6 @@
-//! How Go's network code words its failures.
+//! Error texts of Go's network code.
 
-/// Whether the words are of a connection that did not come about or broke off.
+/// Returns true if the words describe a connection that failed or broke off.
 pub(super) fn failed(words: &str) -> bool {
     [
         "no such host",
@@ -37,18 +37,19 @@ pub(super) fn failed(words: &str) -> bool {
         || ends_early(words)
 }
 
-/// Whether the words are of data that ended before its end: a broken connection, or a truncated file.
+/// Returns true if the words describe data that ended too early: a broken connection, or a truncated file.
 pub(super) fn ends_early(words: &str) -> bool {
     words.ends_with(": EOF") || words == "EOF" || words.contains("unexpected EOF")
 }
 
-/// Whether the words are of a full disk. The cause comes last; a file may have any name.
+/// Returns true if the words describe a full disk. The cause comes last, and a file may have any name, so
+/// only the end counts.
 pub(super) fn disk_full(words: &str) -> bool {
     let words = words.trim_end();
     words.ends_with("no space left on device") || words.ends_with("disk quota exceeded")
 }
 
-/// The first HTTP status code that follows `label` in the words.
+/// Returns the first HTTP status code that follows `label` in the words.
 pub(super) fn status_after(words: &str, label: &str) -> Option<u16> {
     let (_, rest) = words.split_once(label)?;
     rest.trim_start()

@@ -1,4 +1,4 @@
-//! How far kaniko has come, told from its log as it is written.
+//! Progress of kaniko, read from its log while it is written.
 
 use super::{
     line::{self, Line},
@@ -6,11 +6,12 @@ use super::{
 };
 use crate::domain::Phase;
 
-/// Steps of one log that are told one by one: no Dockerfile has more, and a `RUN` may print any number of lines that look
-/// like kaniko's.
+/// Upper bound of the steps reported of one log: no Dockerfile has more, and a `RUN` may print any number of
+/// lines that look like kaniko's.
 const MOST_STEPS: u32 = 500;
 
-/// A longer line is cut: no line of kaniko's that matters comes near it, and a `RUN` may print one without an end.
+/// Length in bytes after which a line is cut: no relevant line of kaniko's is nearly as long, and a `RUN` may
+/// print a line without an end.
 const LONGEST_LINE: usize = 16 * 1024;
 
 const INSTRUCTIONS: [&str; 17] = [
@@ -33,19 +34,19 @@ const INSTRUCTIONS: [&str; 17] = [
     "MAINTAINER",
 ];
 
-/// Follows a log, in pieces that may be cut anywhere.
+/// Reader of a log that arrives in pieces, which may be cut anywhere.
 #[derive(Debug, Clone, Default)]
 pub struct Progress {
     partial: Vec<u8>,
     reader: Reader,
 }
 
-/// An instruction of the Dockerfile that kaniko executes.
+/// Instruction of the Dockerfile that kaniko executes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Step {
     /// Counted from 1 over all stages.
     pub number: u32,
-    /// The instruction, such as `RUN make`, at most 300 characters of it.
+    /// The instruction, such as `RUN make`, cut after 300 characters.
     pub instruction: String,
 }
 
@@ -62,17 +63,17 @@ impl Progress {
         }
     }
 
-    /// The phase that kaniko has reached; `Fetching` until its log says more.
+    /// Returns the phase that kaniko has reached; `Fetching` until its log shows a later one.
     pub fn phase(&self) -> Phase {
         self.reader.phase.unwrap_or(Phase::Fetching)
     }
 
-    /// The steps that have begun since this was last asked, in their order.
+    /// Returns the steps that have begun since the last call, in their order.
     pub fn take_steps(&mut self) -> Vec<Step> {
         std::mem::take(&mut self.reader.begun)
     }
 
-    /// What it executes, or has executed last.
+    /// Returns the current step, or the last one.
     pub fn step(&self) -> Option<&Step> {
         self.reader.step.as_ref()
     }
@@ -86,19 +87,19 @@ impl Progress {
     }
 }
 
-/// What the lines so far amount to.
+/// State after the lines read so far.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Reader {
     phase: Option<Phase>,
     /// The instruction that was announced last.
     pub(super) step: Option<Step>,
-    /// Those that nobody has taken yet.
+    /// Steps that [`Progress::take_steps`] has not returned yet.
     begun: Vec<Step>,
-    /// Whether the process of a `RUN` was started, and nothing shows that it has ended.
+    /// `true` if the process of a `RUN` was started, and nothing shows that it has ended.
     pub(super) running: bool,
-    /// Whether anything was built: whatever kaniko says before it executes the Dockerfile is out of the question.
+    /// `true` once an instruction was executed: errors from before the build are then excluded.
     pub(super) built: bool,
-    /// Where a cached layer is pushed: kaniko announces that push as it does the image's.
+    /// Reference of the cached layer that kaniko pushes: it announces that push like the image's.
     cache: Option<String>,
 }
 
@@ -133,7 +134,7 @@ impl Reader {
         self.built = true;
         let step = Step {
             number: self.step.as_ref().map_or(1, |step| step.number.saturating_add(1)),
-            // JSON may bring in what has no place in a line.
+            // A JSON message may contain control characters.
             instruction: clip(&instruction.replace(char::is_control, " "), 300),
         };
         if step.number <= MOST_STEPS {
@@ -147,14 +148,14 @@ impl Reader {
     }
 }
 
-/// The reference in `Pushing layer <reference> to cache now`.
+/// Returns the reference in `Pushing layer <reference> to cache now`.
 fn cached_layer(message: &str) -> Option<&str> {
     message
         .strip_prefix("Pushing layer ")?
         .strip_suffix(" to cache now")
 }
 
-/// kaniko announces an instruction by its text alone.
+/// Returns the instruction that a message announces: kaniko logs its text alone.
 fn instruction(message: &str) -> Option<&str> {
     let (word, rest) = message.split_once(' ')?;
     (INSTRUCTIONS.contains(&word) && !rest.is_empty()).then_some(message)

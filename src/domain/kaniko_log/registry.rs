@@ -1,4 +1,4 @@
-//! What a registry, or the way to it, answered: while a base image was pulled, and while the image was pushed.
+//! Errors of registries and of the network on the way to them, for base images and for pushes.
 
 use std::sync::LazyLock;
 
@@ -7,23 +7,23 @@ use regex::Regex;
 use super::network;
 use crate::domain::Reason;
 
-/// An answer, by what it means.
+/// Meaning of an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Answer {
     NotFound,
     Unauthorized,
     Denied,
     TooManyRequests,
-    /// 409, 412, or a code that says as much: what is there may not be replaced.
+    /// 409, 412, or an equivalent code: an existing object must not be replaced.
     Conflict,
     Unsupported,
     Unavailable,
-    /// The registry understood, and says no for another reason.
+    /// The registry refused the request for another reason.
     Refused,
 }
 
-// `GET https://host/v2/…: CODE: words`. A tag may look like a code, and so may the registry's words: only the place
-// right after the request counts.
+// `GET https://host/v2/…: CODE: words`. A tag or the registry's own words may look like a code, so only the
+// position right after the request counts.
 static CODE: LazyLock<Regex> = LazyLock::new(|| {
     Regex::new(r"\b(?:GET|HEAD|POST|PUT|PATCH|DELETE) [^\s]+: (?:multiple errors returned: )?([A-Za-z][A-Za-z0-9_ ]*):")
         .expect("the pattern is valid")
@@ -31,7 +31,7 @@ static CODE: LazyLock<Regex> = LazyLock::new(|| {
 static STATUS: LazyLock<Regex> =
     LazyLock::new(|| Regex::new(r"unexpected status(?: code)? ([0-9]{3})\b").expect("the pattern is valid"));
 
-/// Why a base image could not be had, if that is what the words are about.
+/// Returns the reason why a base image could not be pulled, if the words describe that.
 pub(super) fn pull(words: &str) -> Option<Reason> {
     if [
         "no child with platform",
@@ -54,7 +54,7 @@ pub(super) fn pull(words: &str) -> Option<Reason> {
     Some(reason)
 }
 
-/// Why the image could not be pushed.
+/// Returns the reason why the image could not be pushed.
 pub(super) fn push(words: &str) -> Reason {
     if network::disk_full(words) {
         return Reason::DiskFull;
@@ -64,7 +64,7 @@ pub(super) fn push(words: &str) -> Reason {
     }
     match answer(words) {
         Some(Answer::Unauthorized) => Reason::RegistryUnauthorized,
-        // A repository that must exist before it is pushed to is no matter of another try either.
+        // Another try does not help either if the repository must exist before a push.
         Some(Answer::Denied | Answer::Unsupported) => Reason::PushDenied,
         Some(Answer::NotFound) if CODE.is_match(words) => Reason::PushDenied,
         Some(Answer::Conflict) => Reason::TagImmutable,
@@ -75,8 +75,8 @@ pub(super) fn push(words: &str) -> Reason {
     }
 }
 
-/// How Harbor, ECR, Artifact Registry, Nexus and others word it; their codes differ. No phrase is one that could be a
-/// repository's name.
+/// Returns true if the words describe an immutable tag, as Harbor, ECR, Artifact Registry, Nexus and others
+/// phrase it; their codes differ. No phrase could be a repository's name.
 fn says_immutable(words: &str) -> bool {
     let lower = words.to_ascii_lowercase();
     [
@@ -94,7 +94,7 @@ fn says_immutable(words: &str) -> bool {
             .is_some_and(|code| matches!(&code[1], "TAG_INVALID" | "TAG_IMMUTABLE"))
 }
 
-/// A credential helper failed, or the registry's token service gave no token.
+/// Returns true if a credential helper failed, or the registry's token service returned no token.
 fn without_credentials(words: &str) -> bool {
     [
         "resolving authorization for",

@@ -1,15 +1,15 @@
-//! The end of a log, and messages made of it, fit to be shown.
+//! Snippets and messages from a log that are safe to display.
 
 use super::{line, strip::strip};
 
 const LINES: usize = 20;
 const BYTES: usize = 4 * 1024;
-/// Far more than a snippet can hold: a log of any length is looked at from here on.
+/// Number of bytes at the end of a log that are read: far more than a snippet can hold.
 const LOOK_AT: usize = 64 * 1024;
 const MESSAGE: usize = 1_000;
 
-/// The end of a log: at most 20 lines and 4 KiB, without escape sequences and control characters. Of a log that ends
-/// with kaniko's usage text, the end before that. `None` if nothing is left.
+/// Returns the end of a log: at most 20 lines and 4 KiB, without escape sequences and control characters. If
+/// the log ends with kaniko's usage text, the snippet ends before it. `None` if nothing is left.
 pub fn snippet(log: &[u8]) -> Option<String> {
     let log = log.get(log.len().saturating_sub(LOOK_AT)..).unwrap_or(log);
     let mut lines: Vec<String> = line::split(log)
@@ -30,7 +30,7 @@ pub fn snippet(log: &[u8]) -> Option<String> {
     (!text.is_empty()).then_some(text)
 }
 
-/// Where the usage text begins that kaniko prints after an error it finds before it builds.
+/// Returns the line at which the usage text begins that kaniko prints after an error from before the build.
 fn usage_begins(lines: &[String]) -> Option<usize> {
     let usage = lines.iter().rposition(|line| line == "Usage:")?;
     let executor = lines
@@ -40,15 +40,15 @@ fn usage_begins(lines: &[String]) -> Option<usize> {
     (executor && error.is_some_and(|line| line.starts_with("Error: "))).then_some(usage)
 }
 
-/// A message for people out of somebody else's words: one line, at most 1,000 characters, no escape sequences, no
-/// credentials in URLs.
+/// Turns words from outside into a message for people: one line, at most 1,000 characters, no escape
+/// sequences, no credentials in URLs.
 pub fn message(words: &str) -> String {
     let plain = strip(words);
     let one_line = plain.split_whitespace().collect::<Vec<_>>().join(" ");
     clip(&without_credentials(&one_line), MESSAGE)
 }
 
-/// At most `max` characters, with an ellipsis where something was cut.
+/// Returns at most `max` characters of the text, with an ellipsis if it was cut.
 pub(super) fn clip(text: &str, max: usize) -> String {
     match text.char_indices().nth(max) {
         None => text.to_owned(),
@@ -60,7 +60,7 @@ pub(super) fn clip(text: &str, max: usize) -> String {
     }
 }
 
-/// Takes `user:password@` out of every URL.
+/// Removes `user:password@` from every URL.
 fn without_credentials(text: &str) -> String {
     let mut plain = String::with_capacity(text.len());
     let mut rest = text;

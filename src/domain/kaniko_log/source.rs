@@ -1,14 +1,14 @@
-//! Why the context could not be had: `error resolving source context: …`.
+//! Reasons why the context could not be fetched: `error resolving source context: …`.
 
 use super::network::{self, status_after};
 use crate::domain::Reason;
 
-/// What had happened to the context when kaniko gave up, as far as its log tells.
+/// State of the download when kaniko gave up, according to its log.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Fetch {
-    /// The download had begun.
+    /// `true` if the download had begun.
     pub(super) downloading: bool,
-    /// The download was complete: what failed since is the archive's doing.
+    /// `true` if the download was complete: the archive causes every later error.
     pub(super) downloaded: bool,
 }
 
@@ -17,7 +17,7 @@ pub(super) fn reason(words: &str, fetch: Fetch) -> Reason {
         return Reason::DiskFull;
     }
     if words.ends_with("no such file or directory") {
-        // The archive is missing, or the sub-path in what was fetched.
+        // The archive is missing, or the sub-path is missing in the fetched context.
         return if words.starts_with("open ") {
             Reason::SourceNotFound
         } else {
@@ -101,7 +101,7 @@ const INVALID: &[&str] = &[
     "no data found",
 ];
 
-/// Services that answer over HTTP and whose errors carry the status.
+/// Classifies errors of HTTP services, which carry the status.
 fn by_status(words: &str) -> Option<Reason> {
     let status = [
         "bad status from server:",
@@ -120,7 +120,8 @@ fn by_status(words: &str) -> Option<Reason> {
     Some(reason)
 }
 
-/// Go names the request or the address where a connection broke; a truncated file has neither.
+/// Returns true if the words contain a URL or an address: Go adds it if a connection broke, not for a
+/// truncated file.
 fn looks_remote(words: &str) -> bool {
     words.contains("://") || words.contains(" tcp ")
 }

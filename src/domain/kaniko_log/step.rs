@@ -1,25 +1,25 @@
-//! Why the build itself failed: `error building image: …`.
+//! Reasons why the build itself failed: `error building image: …`.
 
 use super::{dockerfile, network, registry};
 use crate::domain::Reason;
 
-/// The files that a `COPY` or `ADD` names are not there.
+/// Words for missing files of a `COPY` or `ADD`.
 pub(super) const FILES: &str = "failed to get files used from context: ";
 
 const EXECUTE: &str = "failed to execute command: ";
 const WAIT: &str = "failed to execute command: waiting for process to exit: ";
 
-/// How the process of a `RUN` ended, by kaniko's words.
+/// End of a `RUN`'s process, as kaniko describes it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Ending {
-    /// It exited by itself.
+    /// The process exited by itself.
     Status(i32),
-    /// A signal ended it; kaniko then exits with 255.
+    /// A signal ended the process; kaniko then exits with 255.
     Signal,
 }
 
 impl Ending {
-    /// The container's exit code that goes with it.
+    /// Returns the container's exit code that corresponds to this end.
     pub(super) fn exit_code(self) -> i32 {
         match self {
             Self::Status(status) => status,
@@ -28,7 +28,7 @@ impl Ending {
     }
 }
 
-/// How the process of a `RUN` ended, if the words say that one failed.
+/// Parses the end of a `RUN`'s process, if the words describe a failed one.
 pub(super) fn ending(words: &str) -> Option<Ending> {
     let rest = &words[words.rfind(WAIT)? + WAIT.len()..];
     if rest.starts_with("signal: ") {
@@ -60,7 +60,8 @@ pub(super) fn reason(words: &str) -> Reason {
     registry::pull(words).unwrap_or(Reason::Unknown)
 }
 
-/// A step failed by itself, unless a cached layer that stands for it could not be pulled.
+/// Classifies a failure of a step: the step itself failed, unless a pull of the cached layer in its place
+/// did.
 fn executing(cause: &str) -> Reason {
     let pulls = [
         "extracting fs from image",

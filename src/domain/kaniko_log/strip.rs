@@ -1,6 +1,6 @@
-//! Takes out of a text what only a terminal understands.
+//! Removes terminal control sequences from a text.
 
-/// The text without escape sequences and control characters. Tabs become spaces; newlines stay.
+/// Returns the text without escape sequences and control characters. Tabs become spaces; newlines stay.
 pub(super) fn strip(text: &str) -> String {
     let mut plain = String::with_capacity(text.len());
     let mut chars = text.chars().peekable();
@@ -17,7 +17,8 @@ pub(super) fn strip(text: &str) -> String {
     plain
 }
 
-/// Characters that change how the rest of a line is shown: bidirectional overrides and isolates, and the byte order mark.
+/// Returns true for characters that change the display of the rest of a line: bidirectional overrides and
+/// isolates, and the byte order mark.
 fn is_invisible(c: char) -> bool {
     matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200e}' | '\u{200f}' | '\u{feff}')
 }
@@ -41,14 +42,15 @@ fn skip_escape(chars: &mut std::iter::Peekable<std::str::Chars<'_>>) {
     }
 }
 
-/// Parameters, then one final byte. Stops at whatever cannot belong to it, so that no text is swallowed.
+/// Skips parameters, then one final byte. Stops at any character that cannot belong to the sequence, so that
+/// no text is lost.
 fn skip_csi(chars: &mut std::iter::Peekable<std::str::Chars<'_>>) {
     while chars.next_if(|c| matches!(c, ' '..='?')).is_some() {}
     chars.next_if(|c| matches!(c, '@'..='~'));
 }
 
-/// A string for the terminal ends with BEL or ESC `\`, on the same line. One that is never closed stays as text, so that
-/// it does not hide what comes after it.
+/// Skips a string for the terminal, which ends with BEL or ESC `\` on the same line. A string that is never
+/// closed stays as text, so that it does not hide what follows it.
 fn skip_string(chars: &mut std::iter::Peekable<std::str::Chars<'_>>) {
     let mut ahead = chars.clone();
     while let Some(c) = ahead.next() {

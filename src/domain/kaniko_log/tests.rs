@@ -1,4 +1,4 @@
-//! Words of kaniko's, of registries and of git hosts, and what they mean.
+//! Tests of the words of kaniko, registries and git hosts, and of their classification.
 
 mod bases;
 mod pushes;

@@ -1,4 +1,4 @@
-//! What kaniko's last words mean.
+//! Classification of kaniko's final error.
 
 use super::{
     dockerfile,
@@ -11,32 +11,34 @@ use super::{
 };
 use crate::domain::Reason;
 
-/// No more of a log than this is looked at, from its end: kaniko's usage text, the longest thing that may follow an
-/// error, has 10 KiB.
+/// Number of bytes at the end of a log that are read: kaniko's usage text, the longest text that may follow
+/// an error, has 10 KiB.
 const LOOK_AT: usize = 1024 * 1024;
 
-/// Why kaniko failed, by its own words.
+/// Cause of kaniko's failure, according to its log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Verdict {
     /// The reason.
     pub reason: Reason,
-    /// The same for people: at most 1,000 characters.
+    /// Description of the cause, for people: at most 1,000 characters.
     pub message: String,
-    /// How the process of a `RUN` exited, where that is why; it is the container's exit code too.
+    /// Exit code of a `RUN`'s process, if that is the cause; it equals the container's exit code.
     pub exit_code: Option<i32>,
 }
 
-/// Why kaniko failed, told from the end of its log, or the whole of it. `None` if kaniko says nothing about it: it was
-/// killed, or the log is not there.
+/// Classifies kaniko's failure by the end of its log, or by the whole log. `None` if the log contains no
+/// cause: kaniko was killed, or the log is missing.
 ///
-/// `exit_code` is the container's, where it is known. It classifies nothing by itself, because the author of a `RUN`
-/// chooses it; but kaniko itself ends with 1 only, so any other code belongs to a step that kaniko names.
+/// `exit_code` is the container's, if it is known. It classifies nothing by itself, because the author of a
+/// `RUN` chooses it. But kaniko itself ends with 1 only, so any other code belongs to a step that kaniko
+/// names.
 ///
-/// Everything that a `RUN` prints is in the same log, and may look like kaniko's words. Believed are
-/// - an error before the build (`Error: …` with the usage text) only if nothing was executed;
-/// - a final error only after kaniko's last logged line, only if it fits the exit code, and while a `RUN`'s process
-///   was running only if it is about the build. The last one wins, except that the words for a failed `RUN` win where
-///   one was running: what the `RUN` wrote to its standard output may come after them.
+/// Everything that a `RUN` prints is in the same log, and may look like kaniko's words. The following errors
+/// count:
+/// - an error before the build (`Error: …` with the usage text), only if nothing was executed;
+/// - a final error after kaniko's last logged line, only if it fits the exit code and, while a `RUN`'s
+///   process was running, only if it concerns the build. The last one counts, except that the words for a
+///   failed `RUN` take precedence if a process was running: the `RUN`'s standard output may come after them.
 pub fn classify(log: &[u8], exit_code: Option<i32>) -> Option<Verdict> {
     let log = log.get(log.len().saturating_sub(LOOK_AT)..).unwrap_or(log);
     let mut reading = Reading {
@@ -49,13 +51,13 @@ pub fn classify(log: &[u8], exit_code: Option<i32>) -> Option<Verdict> {
     reading.verdict()
 }
 
-/// The kinds of final errors.
+/// Kind of a final error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
     PushCheck,
     Build,
     Push,
-    /// Something that is not expected to fail, or a wrong call.
+    /// Unexpected failure, or a wrong call.
     Other,
 }
 
@@ -72,17 +74,18 @@ const FINAL: [(&str, Kind); 6] = [
     ("kaniko should only be run inside of a container", Kind::Other),
 ];
 
-/// A line that may be kaniko's final error.
+/// Line that may be kaniko's final error.
 #[derive(Debug, Clone)]
 struct Final {
     kind: Kind,
-    /// What follows the prefix.
+    /// Words after the prefix.
     words: String,
 }
 
 impl Final {
-    /// A line begins with kaniko's prefix, except where a `RUN` printed something without a line end before it failed:
-    /// then the words for that end the line, whatever is before them.
+    /// Parses a line as a final error. The line begins with kaniko's prefix, except if a `RUN` printed text
+    /// without a line end before it failed: then the words for the failed `RUN` end the line, after any other
+    /// text.
     fn find(line: &str) -> Option<Self> {
         if let Some(at) = line.rfind(FAILED_RUN)
             && step::ending(&line[at..]).is_some()
@@ -107,23 +110,23 @@ impl Final {
         match (exit_code, step::ending(&self.words)) {
             (None, _) | (Some(1), None) => true,
             (Some(code), Some(ending)) => ending.exit_code() == code,
-            // Of another program that kaniko runs, such as a credential helper.
+            // The code of another program that kaniko runs, such as a credential helper.
             (Some(code), None) => self.words.contains(&format!("exit status {code}")),
         }
     }
 }
 
-/// What has been read of a log.
+/// State after the lines read so far.
 #[derive(Debug, Default)]
 struct Reading {
     exit_code: Option<i32>,
     progress: Reader,
     fetch: Fetch,
-    /// The most believable final error since kaniko last logged something.
+    /// The most credible final error since kaniko last logged a line.
     last: Option<Final>,
-    /// An error that the usage text follows, and whether that has come.
+    /// An error from before the build, and `true` once the usage text has followed.
     early: Option<(String, bool)>,
-    /// What kaniko's logger said last, if that ended it.
+    /// Last message of kaniko's logger, if it was fatal.
     fatal: Option<String>,
 }
 
@@ -221,7 +224,7 @@ impl Reading {
     fn introduction(&self, reason: Reason, last: &Final) -> String {
         let words = last.words.as_str();
         match (reason, &self.progress.step) {
-            // kaniko looks for the files before it announces the instruction.
+            // kaniko searches for the files before it announces the instruction.
             (Reason::BuildStepFailed, _) if words.contains(step::FILES) => {
                 "A COPY or ADD step failed".to_owned()
             }
@@ -234,7 +237,7 @@ impl Reading {
     }
 }
 
-/// Of an error that kaniko found before it began: it stands above the usage text.
+/// Classifies an error from before the build, which stands above the usage text.
 fn of_early(error: &str, fetch: Fetch) -> Verdict {
     let after = |prefixes: &[&str]| prefixes.iter().find_map(|prefix| error.strip_prefix(prefix));
     let (reason, words) = if let Some(words) = after(&["error resolving source context: "]) {
@@ -242,7 +245,7 @@ fn of_early(error: &str, fetch: Fetch) -> Verdict {
     } else if let Some(words) = after(&["error resolving dockerfile path: "]) {
         (dockerfile::path(words), words)
     } else if let Some(words) = after(&["checking push permissions: ", "pushing image: "]) {
-        // What `executor push` says; it has the usage text after every error.
+        // `executor push` writes these prefixes, and the usage text after every error.
         (registry::push(words), words)
     } else if let Some(words) = after(&["loading image: ", "path "]) {
         (Reason::Unknown, words)
@@ -261,7 +264,7 @@ fn of_early(error: &str, fetch: Fetch) -> Verdict {
     }
 }
 
-/// The reasons that kaniko's words can have, as the beginning of a sentence.
+/// Returns the beginning of a sentence for each reason that kaniko's words can have.
 fn in_words(reason: Reason) -> &'static str {
     match reason {
         Reason::SourceAuthFailed => "The source did not accept the credentials, or needs some",

@@ -1,9 +1,10 @@
-//! The credentials in a Docker `config.json`.
+//! Credentials in a Docker `config.json`.
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::Value;
 
-/// Every secret value in it: tokens, passwords, and the `auth` entries, encoded and not. Of what is no such file, none.
+/// Returns every secret value of the file: tokens, passwords, and the `auth` entries, encoded and decoded.
+/// Empty if the text is not such a file.
 pub fn credentials(config: &str) -> Vec<String> {
     let config: Value = serde_json::from_str(config).unwrap_or_default();
     let registries = config["auths"].as_object().into_iter().flatten();

@@ -1,30 +1,30 @@
-//! From the bytes of a container's log to those that are kept.
+//! Filter from the bytes of a container's log to the stored ones.
 
 use super::{Masker, masker::write};
 
-/// How far a container's log has been dealt with, and what must be known to go on there.
+/// Position up to which a container's log has been processed, with the state to continue from there.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct SourceMark {
-    /// Bytes of the container's log.
+    /// Number of processed bytes of the container's log.
     pub bytes: u64,
-    /// Whether the rest of a line follows whose beginning was too long.
+    /// `true` if the next bytes are the rest of a line that was too long.
     pub cut: bool,
-    /// Whether the next line is within a private key.
+    /// `true` if the next line is inside a private key.
     pub key: bool,
 }
 
-/// Keeps a log line by line: secrets masked, long lines cut. It holds back at most one line.
+/// Line-by-line filter of a log: masks secrets and cuts long lines. It holds back at most one line.
 #[derive(Debug)]
 pub struct Filter {
     masker: Masker,
     max_line: usize,
     mark: SourceMark,
-    /// What has come of the line that begins at the mark.
+    /// Bytes received so far of the line that begins at the mark.
     line: Vec<u8>,
 }
 
 impl Filter {
-    /// Goes on at a mark; lines of more than `max_line` bytes are cut.
+    /// Creates a filter that continues at a mark and cuts lines of more than `max_line` bytes.
     pub fn new(masker: Masker, max_line: usize, mark: SourceMark) -> Self {
         Self {
             masker,
@@ -34,15 +34,15 @@ impl Filter {
         }
     }
 
-    /// Up to where the container's log is in what was kept.
+    /// Returns the position in the container's log up to which the kept bytes reach.
     pub fn mark(&self) -> SourceMark {
         self.mark
     }
 
-    /// Reads the next piece of the log, and adds to `kept` what is to be kept of the lines that it ends.
+    /// Reads the next piece of the log, and appends to `kept` the filtered lines that end in it.
     pub fn feed(&mut self, mut piece: &[u8], kept: &mut Vec<u8>) {
         while !piece.is_empty() {
-            // Progress bars end their lines by a carriage return.
+            // Progress bars end their lines with a carriage return.
             let end = memchr::memchr2(b'\n', b'\r', piece).map(|at| at + 1);
             if self.mark.cut {
                 let (skipped, rest) = piece.split_at(end.unwrap_or(piece.len()));
@@ -51,7 +51,7 @@ impl Filter {
                 piece = rest;
                 continue;
             }
-            // So much more is looked at that a secret across the cut is seen.
+            // The line is read beyond the cut, so that a secret across the cut is found.
             let room = self.max_line + self.masker.reach() - self.line.len();
             let (taken, rest) = piece.split_at(end.unwrap_or(piece.len()).min(room));
             self.line.extend_from_slice(taken);
@@ -62,7 +62,7 @@ impl Filter {
         }
     }
 
-    /// Adds what is to be kept of a line that the end of the log ends.
+    /// Appends the last line of the log, which has no line end, to `kept`.
     pub fn finish(&mut self, kept: &mut Vec<u8>) {
         if !self.line.is_empty() {
             self.keep_line(kept);
@@ -77,7 +77,7 @@ impl Filter {
             write(&line, &secrets, line.len(), kept);
         } else {
             let mut upto = self.max_line;
-            // Not within a character.
+            // Does not cut inside a UTF-8 character.
             while upto > 0 && self.max_line - upto < 3 && line[upto] & 0xc0 == 0x80 {
                 upto -= 1;
             }

@@ -1,4 +1,4 @@
-//! Secrets whose values are known.
+//! Secrets with known values.
 
 use std::{collections::BTreeSet, fmt, ops::Range};
 
@@ -9,14 +9,16 @@ use base64::{
 };
 use url::form_urlencoded;
 
-/// A value that is shorter masks nothing: `1` and `true` are everywhere.
+/// Lower bound in bytes of a masked value: shorter ones such as `1` and `true` are everywhere.
 const SHORTEST: usize = 6;
-/// Longer values are looked for in pieces, so that little of a log must be held back to find them.
+/// Length in bytes of the pieces in which longer values are searched for, so that little of a log must be
+/// held back to find them.
 const PIECE: usize = 1024;
-/// Where a text was cut, so much of a value is taken for it.
+/// Lower bound in bytes of a part of a value that is masked at the edge of a cut text.
 const AT_AN_EDGE: usize = 4;
 
-/// Values that a log must not show, in the forms in which they are usually written. Never shown itself.
+/// Values that a log must not show, in the forms in which they are usually written. `Debug` does not show
+/// them.
 #[derive(Clone, Default)]
 pub struct Known {
     forms: Vec<Vec<u8>>,
@@ -31,7 +33,8 @@ impl fmt::Debug for Known {
 }
 
 impl Known {
-    /// These values. Each line of a value counts as one, since logs are written line by line.
+    /// Creates a finder for these values. Each line of a value counts as a value, since logs are written line
+    /// by line.
     pub fn new<T: AsRef<str>>(values: impl IntoIterator<Item = T>) -> Self {
         let mut forms = BTreeSet::new();
         for value in values {
@@ -44,29 +47,30 @@ impl Known {
             }
         }
         let forms: Vec<Vec<u8>> = forms.into_iter().collect();
-        // The other kinds are faster, and take hundreds of bytes for each byte of a value.
+        // The other kinds are faster, but use hundreds of bytes for each byte of a value.
         let finder = AhoCorasick::builder()
             .kind(Some(AhoCorasickKind::ContiguousNFA))
             .match_kind(MatchKind::Standard)
             .build(&forms);
         Self {
             longest: forms.iter().map(Vec::len).max().unwrap_or(0),
-            // Fails above four billions of bytes, and without it nothing could be kept: requests are bounded.
+            // Building the finder fails above four billion bytes only, and requests are bounded. Without it,
+            // no log could be stored.
             finder: (!forms.is_empty()).then(|| finder.expect("the values are bounded")),
             forms,
         }
     }
 
-    /// The longest form.
+    /// Returns the length of the longest form in bytes.
     pub(super) fn longest(&self) -> usize {
         self.longest
     }
 
-    /// Adds where values are written.
+    /// Appends the ranges of the text that contain values to `found`.
     pub(super) fn find(&self, text: &[u8], found: &mut Vec<Range<usize>>) {
         let Some(finder) = &self.finder else { return };
-        // Hits come in the order of their ends. Those that touch are put together at once: of values that are parts of
-        // each other a line may have millions.
+        // Hits come in the order of their ends. Adjacent ones are merged at once: if values are parts of each
+        // other, a line may have millions of hits.
         let begun = found.len();
         for hit in finder.find_overlapping_iter(text) {
             let mut hit = hit.range();
@@ -78,8 +82,8 @@ impl Known {
         }
     }
 
-    /// How much of the text's beginning is the end of a value, and how much of its end the beginning of one: of a text
-    /// that was cut out of a longer one.
+    /// Returns how many bytes at the beginning of a text are the end of a value, and how many at its end are
+    /// the beginning of one. The text was cut out of a longer one.
     pub(super) fn edges(&self, text: &[u8]) -> (usize, usize) {
         let (mut first, mut last) = (0, 0);
         for form in &self.forms {
@@ -96,7 +100,8 @@ impl Known {
     }
 }
 
-/// How a value may be written: as it is, in JSON, in a URL, in base64 wherever it begins in the encoded text.
+/// Returns the forms of a value: as it is, in JSON, in a URL, and in base64 at each offset of the encoded
+/// text.
 fn written(value: &[u8]) -> Vec<Vec<u8>> {
     let mut forms = vec![value.to_vec()];
     let text = String::from_utf8_lossy(value);
@@ -109,7 +114,7 @@ fn written(value: &[u8]) -> Vec<Vec<u8>> {
     forms.push(form.into());
     forms.push(STANDARD.encode(value).into());
     forms.push(URL_SAFE.encode(value).into());
-    // The first characters hold bits of what comes before, the last one of what comes after.
+    // The first characters contain bits of the preceding bytes, the last one bits of the following bytes.
     for (before, skipped) in [(0, 0), (1, 2), (2, 3)] {
         let mut bytes = vec![0; before];
         bytes.extend_from_slice(value);
@@ -123,7 +128,7 @@ fn written(value: &[u8]) -> Vec<Vec<u8>> {
     forms
 }
 
-/// The escapes of a URL with small letters.
+/// Converts the escapes of a URL to lower case.
 fn lower_hex(url: &str) -> String {
     let mut parts = url.split('%');
     let mut lower = parts.next().unwrap_or_default().to_owned();

@@ -1,14 +1,14 @@
-//! Where a text has secrets, and the text without them.
+//! Search for secrets in a text, and the masked text.
 
 use std::{ops::Range, sync::Arc};
 
 use super::{Known, shapes};
 use crate::domain::BuildSpec;
 
-/// Stands for a secret.
+/// Replacement for a secret.
 const MASK: &[u8] = b"***";
 
-/// Ends of names whose values are secret.
+/// Suffixes of names whose values are secret.
 const SECRET_NAMES: [&str; 9] = [
     "TOKEN",
     "PASSWORD",
@@ -21,16 +21,17 @@ const SECRET_NAMES: [&str; 9] = [
     "CREDENTIALS",
 ];
 
-/// Finds the secrets of one build.
+/// Finder of the secrets of one build.
 #[derive(Debug, Clone)]
 pub struct Masker {
-    /// The operator's, which all builds share.
+    /// The operator's secrets, which all builds share.
     shared: Arc<Known>,
     own: Arc<Known>,
 }
 
 impl Masker {
-    /// Masks what everybody must not see, what this request calls a secret, and whatever looks like one.
+    /// Creates a masker for the operator's secrets, the build arguments whose names mark them as secret, and
+    /// text that looks like a secret.
     pub fn of_build(shared: Arc<Known>, spec: &BuildSpec) -> Self {
         let secret = spec
             .build_args
@@ -40,7 +41,7 @@ impl Masker {
         Self::new(shared, Known::new(secret))
     }
 
-    /// Masks these values, and whatever looks like a secret.
+    /// Creates a masker for these values and for text that looks like a secret.
     pub fn new(shared: Arc<Known>, own: Known) -> Self {
         Self {
             shared,
@@ -48,13 +49,14 @@ impl Masker {
         }
     }
 
-    /// How far a secret that has begun may reach, as far as that is known.
+    /// Returns the number of bytes that a secret may extend, at least 1024; secrets found by shape may be
+    /// longer.
     pub(super) fn reach(&self) -> usize {
         self.shared.longest().max(self.own.longest()).max(1024)
     }
 
-    /// Where a line has secrets, in order, none touching the next. `inside` tells whether the line is within a private
-    /// key, and then whether the next one is.
+    /// Returns the ranges of a line's secrets, in order and not adjacent. `inside` is true if the line is
+    /// inside a private key, and is updated for the next line.
     pub(super) fn find(&self, line: &[u8], inside: &mut bool) -> Vec<Range<usize>> {
         let mut found = Vec::new();
         self.shared.find(line, &mut found);
@@ -64,10 +66,10 @@ impl Masker {
         merged(found)
     }
 
-    /// A text of some lines that was cut out of a longer one, without its secrets.
+    /// Masks a text of several lines that was cut out of a longer one.
     pub fn text(&self, text: &str) -> String {
         let mut inside = shapes::ends_a_key(text.as_bytes());
-        // A message that was clipped says so at its end.
+        // A clipped message ends with an ellipsis.
         let end = text.trim_end_matches('…').len();
         let edges = [&self.shared, &self.own].map(|known| known.edges(&text.as_bytes()[..end]));
         let first = edges[0].0.max(edges[1].0);
@@ -87,7 +89,7 @@ impl Masker {
     }
 }
 
-/// Whether a name says that its value is secret: `NPM_TOKEN`, `dbPassword`, `SIGNING_KEY_ID`.
+/// Returns true if a name marks its value as secret: `NPM_TOKEN`, `dbPassword`, `SIGNING_KEY_ID`.
 fn names_a_secret(name: &str) -> bool {
     name.split(|c: char| !c.is_ascii_alphanumeric()).any(|word| {
         let word = word.to_ascii_uppercase();
@@ -95,7 +97,7 @@ fn names_a_secret(name: &str) -> bool {
     })
 }
 
-/// In order, those that touch or overlap made one, empty ones left out.
+/// Sorts the ranges, merges those that touch or overlap, and drops empty ones.
 fn merged(mut found: Vec<Range<usize>>) -> Vec<Range<usize>> {
     found.retain(|range| !range.is_empty());
     found.sort_unstable_by_key(|range| range.start);
@@ -109,7 +111,7 @@ fn merged(mut found: Vec<Range<usize>>) -> Vec<Range<usize>> {
     merged
 }
 
-/// Writes the first `upto` bytes of a line, each secret that begins in them as a mask.
+/// Writes the first `upto` bytes of a line, with a mask for each secret that begins in them.
 pub(super) fn write(line: &[u8], secrets: &[Range<usize>], upto: usize, kept: &mut Vec<u8>) {
     let mut at = 0;
     for secret in secrets.iter().take_while(|secret| secret.start < upto) {

@@ -1,7 +1,7 @@
-//! What is kept of a container's log: without secrets, and bounded.
+//! Filter for a container's log: the stored log is free of secrets, and bounded.
 //!
-//! Pure and in pieces: fed a log in pieces that are cut anywhere, it keeps the same bytes, and after each line it can
-//! say from which byte of the container's log another process may go on.
+//! The filter is pure. It keeps the same bytes regardless of where the log is cut into pieces, and after each
+//! line it reports the byte of the container's log from which another process may continue.
 
 mod docker_config;
 mod filter;
@@ -14,7 +14,7 @@ pub use filter::{Filter, SourceMark};
 pub use known::Known;
 pub use masker::Masker;
 
-/// What the tokens begin with by which builds read their contexts, so that they are known wherever they turn up.
+/// Prefix of the tokens with which builds fetch their contexts, so that they are recognized in any text.
 pub const CONTEXT_TOKEN: &str = "slipctx_";
 
 #[cfg(test)]

@@ -1,14 +1,14 @@
-//! Secrets that are known by their shape.
+//! Secrets that are recognized by their shape.
 
 use std::{ops::Range, sync::LazyLock};
 
 use regex::bytes::{Regex, RegexSet};
 
-/// What is recognised; of a pattern with a group, the group is the secret.
+/// Patterns of secrets; if a pattern has a group, the group is the secret.
 const SHAPES: [&str; 12] = [
     // The password in a URL.
     r"(?-u)[A-Za-z][A-Za-z0-9+.-]*://[^\s/:@]*:([^\s/]+)@",
-    // Credentials in a header, however it is quoted.
+    // Credentials in a header, with any quotes.
     r#"(?i-u)authorization["']?\s*[:=]\s*["']?(?:bearer|basic|token|negotiate)\s+([^\s"',;]+)"#,
     r"(?i-u)\bbearer\s+([A-Za-z0-9+/=._~-]{16,})",
     // GitHub, GitLab, AWS, Slack, npm, Docker Hub, PyPI, Google.
@@ -21,7 +21,7 @@ const SHAPES: [&str; 12] = [
     r"(?-u)\bAIza[A-Za-z0-9_-]{35}",
     // A JSON Web Token.
     r"(?-u)\beyJ[A-Za-z0-9_-]{8,}\.eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]+",
-    // The service's own: with which a build fetches its context, and what opens the API.
+    // The service's own tokens: for fetching a build's context, and for the API.
     r"(?-u)\b(?:slipctx_[0-9a-f]{64}|slw_[0-9A-Za-z]{49})\b",
 ];
 
@@ -43,7 +43,7 @@ fn marker(word: &str) -> Regex {
     .expect("the pattern is valid")
 }
 
-/// Adds where a line has what looks like a secret.
+/// Appends the ranges of a line that look like a secret to `found`.
 pub(super) fn find(line: &[u8], found: &mut Vec<Range<usize>>) {
     for shape in &ANY.matches(line) {
         for captures in EACH[shape].captures_iter(line) {
@@ -53,8 +53,8 @@ pub(super) fn find(line: &[u8], found: &mut Vec<Range<usize>>) {
     }
 }
 
-/// Adds where a line has parts of a private key; `inside` tells whether one has begun before it, and is left as the
-/// next line needs it.
+/// Appends the ranges of a line that are parts of a private key to `found`. `inside` is true if a key has
+/// begun before the line, and is updated for the next line.
 pub(super) fn find_keys(line: &[u8], inside: &mut bool, found: &mut Vec<Range<usize>>) {
     let end = line.trim_ascii_end().len();
     let mut from = 0;
@@ -74,21 +74,21 @@ pub(super) fn find_keys(line: &[u8], inside: &mut bool, found: &mut Vec<Range<us
             found.push(from..end.max(from));
             return;
         } else {
-            // It was no key, or its end was not printed.
+            // The marker did not begin a key, or the key's end was not printed.
             *inside = false;
         }
     }
 }
 
-/// Whether a key has ended in this text that did not begin in it.
+/// Returns true if a key ends in this text that began before it.
 pub(super) fn ends_a_key(text: &[u8]) -> bool {
     let ends = KEY_ENDS.find(text).map(|end| end.start());
     let begins = KEY_BEGINS.find(text).map(|begin| begin.start());
     ends.is_some_and(|end| begins.is_none_or(|begin| end < begin))
 }
 
-/// Whether this may stand between the first and the last line of a key: base64, perhaps with something before it, or a
-/// header, or nothing.
+/// Returns true if the line may be between the first and the last line of a key: base64, possibly after a
+/// prefix, a header, or an empty line.
 fn is_of_a_key(line: &[u8]) -> bool {
     let is_base64 = |c: &u8| c.is_ascii_alphanumeric() || matches!(c, b'+' | b'/' | b'=');
     let longest = line.split(|c| !is_base64(c)).map(<[u8]>::len).max().unwrap_or(0);

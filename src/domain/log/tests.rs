@@ -1,4 +1,4 @@
-//! What is kept of logs, and that it does not matter where they are cut.
+//! Tests of the stored log: its content, and that it does not depend on where the log is cut.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ fn masker(values: &[&str]) -> Masker {
     Masker::new(Arc::default(), Known::new(values))
 }
 
-/// What is kept of a whole log.
+/// Returns the stored bytes of a whole log.
 fn kept(masker: &Masker, max_line: usize, log: &[u8]) -> Vec<u8> {
     let mut filter = Filter::new(masker.clone(), max_line, SourceMark::default());
     let mut kept = Vec::new();

@@ -1,45 +1,45 @@
-//! When a queued build may be done: told from how long those before it will take, and those like it took.
+//! Estimate of a queued build's end, from the durations of the builds before it and of similar ones.
 
 use super::Share;
 
-/// The share of a normal distribution's width at which nine of ten lie below.
+/// Number of standard deviations above the mean below which 90 % of a normal distribution lie.
 const NINE_OF_TEN: f64 = 1.2816;
 
-/// How long until a queued build has ended, if it succeeds.
+/// Time until a queued build ends, if it succeeds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Eta {
-    /// As likely earlier as later.
+    /// Median, in seconds.
     pub p50_seconds: u64,
-    /// Nine of ten times earlier.
+    /// 90th percentile, in seconds.
     pub p90_seconds: u64,
 }
 
-/// For how many seconds earlier builds held their slots.
+/// Seconds for which earlier builds held their slots.
 #[derive(Debug, Clone, Default)]
 pub struct History {
-    /// Those for the same repository.
+    /// Durations of builds for the same repository.
     pub repository: Vec<f64>,
-    /// Those of the project, these included.
+    /// Durations of all builds of the project, those for the repository included.
     pub project: Vec<f64>,
 }
 
-/// What stands between a queued build and its slot.
+/// Load that delays a queued build.
 #[derive(Debug, Clone, Copy)]
 pub struct Load {
-    /// Its place in its project's queue, from 1.
+    /// The build's position in its project's queue, from 1.
     pub position: u64,
-    /// Builds of all projects that go before it.
+    /// Number of builds of all projects that start before it.
     pub ahead: u64,
-    /// Its project.
+    /// Share of its project.
     pub own: Share,
-    /// Slots in all.
+    /// Total number of slots.
     pub slots: u64,
-    /// Of these, in use.
+    /// Number of slots in use.
     pub held: u64,
 }
 
 impl Eta {
-    /// Told from the history; `None` without one, and where nothing is ever started.
+    /// Estimates the time from the history; `None` without a history, and if no build can ever start.
     pub fn of(load: &Load, history: &History) -> Option<Self> {
         let own = match history.repository.as_slice() {
             [] => &history.project,
@@ -49,7 +49,7 @@ impl Eta {
         let (mean, deviation) = spread(&history.project)?;
         let [first, second] = load.rounds()?.map(|rounds| {
             let middle = mean * rounds.completions / rounds.slots + p50;
-            // The sum of many times is told better than any single one of them.
+            // A sum of many durations is more predictable than a single one.
             let sum = NINE_OF_TEN * deviation * rounds.completions.sqrt() / rounds.slots;
             (middle, middle + sum.hypot(p90 - p50))
         });
@@ -60,14 +60,15 @@ impl Eta {
     }
 }
 
-/// Builds that must end first, and the slots that they end on.
+/// Number of builds that must end first, and of the slots that they run on.
 struct Rounds {
     completions: f64,
     slots: f64,
 }
 
 impl Load {
-    /// By the project's own limit, and by all slots: whichever takes longer counts.
+    /// Returns the rounds for the project's own limit and for all slots; the one that takes longer counts.
+    /// `None` if one of them has no slots.
     fn rounds(&self) -> Option<[Rounds; 2]> {
         if self.own.limit == 0 || self.slots == 0 {
             return None;
@@ -87,7 +88,7 @@ fn rounds(completions: u64, slots: u64) -> Rounds {
     }
 }
 
-/// The value below which this share of them lies.
+/// Returns the value below which this share of the values lies.
 fn quantile(values: &[f64], share: f64) -> Option<f64> {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
@@ -100,7 +101,7 @@ fn quantile(values: &[f64], share: f64) -> Option<f64> {
     sorted.get(rank.saturating_sub(1)).copied()
 }
 
-/// Mean and standard deviation.
+/// Returns mean and standard deviation.
 fn spread(values: &[f64]) -> Option<(f64, f64)> {
     let count = values.len() as f64;
     let mean = values.iter().sum::<f64>() / count;
@@ -108,7 +109,7 @@ fn spread(values: &[f64]) -> Option<(f64, f64)> {
     (!values.is_empty()).then(|| (mean, variance.sqrt()))
 }
 
-/// Whole seconds, rounded up.
+/// Rounds up to whole seconds.
 fn whole(seconds: f64) -> u64 {
     #[expect(
         clippy::cast_possible_truncation,

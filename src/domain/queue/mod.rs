@@ -1,4 +1,4 @@
-//! Where a queued build stands, when it may be done, and what it waits for.
+//! Position of a queued build, the estimate of its end, and the cause of its wait.
 
 mod eta;
 mod share;
@@ -8,62 +8,63 @@ use jiff::Timestamp;
 pub use eta::{Eta, History, Load};
 pub use share::{Ahead, Share};
 
-/// Where a queued build stands.
+/// Position of a queued build.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Place {
-    /// Its place in its own project's queue; 1 is next.
+    /// Position in its own project's queue; 1 is next.
     pub position: u64,
-    /// Builds of all projects that would start before it by what is known now.
+    /// Number of builds of all projects that would start before it, as of now.
     pub ahead: u64,
-    /// Whether either of them is an estimate: nobody counts through a long queue.
+    /// `true` if `position` or `ahead` is an estimate: a long queue is not counted to its end.
     pub estimated: bool,
-    /// When it may have ended; unknown without a history.
+    /// Estimated time until its end; unknown without a history.
     pub eta: Option<Eta>,
-    /// What it waits for.
+    /// Cause of its wait.
     pub waiting_for: WaitingFor,
 }
 
-/// What a queued build waits for.
+/// Cause of a queued build's wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WaitingFor {
-    /// A free slot, of this many in all; or only for its turn to be taken.
+    /// A slot; if slots are free, only the next claim.
     Slot {
-        /// Slots in all.
+        /// Total number of slots.
         slots: u64,
-        /// Whether some are free.
+        /// `true` if slots are free.
         free: bool,
     },
-    /// One of its project's own slots, of this many.
+    /// One of its project's own slots, all of which are in use.
     ProjectLimit {
-        /// The project's slots.
+        /// Number of the project's slots.
         limit: u64,
     },
-    /// The cluster, or the dispatcher that would launch it.
+    /// The cluster, or a dispatcher that launches the build.
     Cluster {
-        /// Whether any dispatcher is there.
+        /// `true` if a dispatcher is alive.
         dispatcher: bool,
     },
-    /// The moment at which its launch, which did not come about before, is tried again.
+    /// The next try of its launch, after an earlier one failed.
     Retry {
-        /// That moment.
+        /// Time of the next try.
         at: Timestamp,
     },
 }
 
-/// What dispatchers say of themselves.
+/// State that the dispatchers report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Service {
-    /// Slots in all.
+    /// Total number of slots.
     pub slots: u64,
-    /// Slots of a project that has no limit of its own.
+    /// Number of slots of a project that has no limit of its own.
     pub per_project: u64,
-    /// Whether the cluster takes launches, as far as any of them knows.
+    /// `true` if the cluster accepts launches, as far as any dispatcher has observed.
     pub answers: bool,
 }
 
 impl WaitingFor {
-    /// What holds a build up. `put_off` is when its launch may be tried again, if that is still to come; `held` are the
-    /// slots in use in all; `service` is unknown while no dispatcher is there.
+    /// Determines the cause of a build's wait. `put_off` is the time of the next try of its launch, if that
+    /// is in the future; `held` is the number of all slots in use; `service` is `None` while no dispatcher is
+    /// alive.
     pub fn of(put_off: Option<Timestamp>, service: Option<&Service>, own: &Share, held: u64) -> Self {
         let Some(service) = service else {
             return Self::Cluster { dispatcher: false };

@@ -1,48 +1,50 @@
-//! Fair share: whose build goes first, as claims order them.
+//! Fair share: the order in which claims take builds of different projects.
 
-/// A project, as far as its turn depends on it.
+/// Numbers of a project that determine its turn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Share {
     /// Its weight, at least 1.
     pub weight: u32,
-    /// Slots that it may hold at once.
+    /// Number of slots that it may hold at once.
     pub limit: u64,
-    /// Slots that it holds.
+    /// Number of slots that it holds.
     pub held: u64,
-    /// Its queued builds.
+    /// Number of its queued builds.
     pub queued: u64,
 }
 
-/// How many builds of another project go before one.
+/// Builds of another project that start before a given build.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Ahead {
-    /// Those that go first by their project's share alone.
+    /// Number of builds that start first because of their project's share alone.
     pub sure: u64,
-    /// Whether the next of them has the same share: then priority, age and id decide.
+    /// `true` if the next of them has the same share: then priority, age and id decide.
     pub tie: bool,
 }
 
 impl Share {
-    /// Slots that it may still take.
+    /// Returns the number of slots that it may still take.
     pub fn room(&self) -> u64 {
         self.limit.saturating_sub(self.held)
     }
 
-    /// What the claim sorts its `nth` queued build (from 1) by. The same arithmetic as the claim's.
+    /// Returns the key by which the claim sorts the project's `nth` queued build (from 1). The arithmetic
+    /// equals the claim's.
     fn turn(&self, nth: u64) -> f64 {
         let slots = (self.held + nth.saturating_sub(1)) as f64;
         slots / f64::from(self.weight.max(1))
     }
 
-    /// How many builds of `other` go before this project's `nth` queued build (from 1).
+    /// Counts the builds of `other` that start before this project's `nth` queued build (from 1).
     ///
-    /// A project that may hold nothing is in nobody's way. Limits aside from that only put off when a build goes.
+    /// A project with a limit of 0 delays no other. Any other limit is ignored here: it only postpones
+    /// builds.
     pub fn ahead(&self, nth: u64, other: &Self) -> Ahead {
         if other.limit == 0 {
             return Ahead { sure: 0, tie: false };
         }
         let turn = self.turn(nth);
-        // Turns grow with each build, so those that go before are the first ones.
+        // Turns grow with each build, so the first ones are those that start earlier.
         let (mut sure, mut after) = (0, other.queued);
         while sure < after {
             let middle = sure + (after - sure).div_ceil(2);
@@ -52,7 +54,7 @@ impl Share {
                 after = middle - 1;
             }
         }
-        // Compared as exactly as the claim does.
+        // Compares floats exactly, as the claim does.
         let tie = sure < other.queued && other.turn(sure + 1) == turn;
         Ahead { sure, tie }
     }

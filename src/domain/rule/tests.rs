@@ -11,7 +11,7 @@ fn push(full: &str) -> Push {
     }
 }
 
-/// The tag that a rule gives a ref, the reason why it gives none, or `None` where it does not match.
+/// Returns the tag that a rule gives a ref, the reason why it gives none, or `None` if it does not match.
 fn tag(pattern: &str, template: &str, full: &str) -> Option<Result<String, String>> {
     let push = push(full);
     let captures = pattern

@@ -7,7 +7,7 @@ fn minimal() -> Json {
     json!({"source": {"git": {"url": "https://h/x.git"}}, "destinations": ["r.io/team/app:1"]})
 }
 
-/// The path and the reason of what is wrong with a request.
+/// Returns the path and the reason of the error in a request.
 fn fault(change: impl FnOnce(&mut Json)) -> (String, String) {
     let mut request = minimal();
     change(&mut request);
@@ -166,7 +166,7 @@ proptest! {
     }
 }
 
-/// The pattern that the OpenAPI document gives for a type.
+/// Returns the pattern that the OpenAPI document has for a type.
 fn pattern<T: ToSchema>() -> regex::Regex {
     let schema = serde_json::to_value(T::schema()).expect("a schema is JSON");
     regex::Regex::new(schema["pattern"].as_str().expect("it has a pattern")).expect("a valid pattern")

@@ -1,4 +1,4 @@
-//! What registries say of base images.
+//! Tests of registries' errors about base images.
 
 use super::check;
 

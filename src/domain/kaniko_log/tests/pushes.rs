@@ -1,4 +1,4 @@
-//! What registries say when an image is pushed.
+//! Tests of registries' errors about pushes.
 
 use super::check;
 

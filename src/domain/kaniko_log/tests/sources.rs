@@ -1,4 +1,4 @@
-//! What the hosts of sources say.
+//! Tests of errors of the hosts of sources.
 
 use super::{check_early, reason};
 
