@@ -12,7 +12,7 @@ demo: ## Run five builds, the last of them of a git push, and leave the service 
 test: ## Run all tests, on a Postgres of their own and a container engine (ARGS=… goes to cargo test)
 	@bash scripts/test.sh $(ARGS)
 
-test-postgres: ## Start a Postgres for tests and print its DATABASE_URL (STOP=1: end it)
+test-postgres: ## Start a Postgres for tests and print what to export for cargo test (STOP=1: end it)
 	@bash scripts/test-postgres.sh $(if $(STOP),--stop)
 
 bench: ## Measure the figures of docs/performance, each beside its limit (QUICK=1: in minutes; PROFILE=dev: without a release build; ONLY=creation,queue: some of them)

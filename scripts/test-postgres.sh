@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Starts a Postgres for tests that are run by hand, and prints how its address is exported. It stays up until --stop.
+# Starts a Postgres for tests that are run by hand, and prints what is to be exported. It stays up until --stop.
 set -euo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -22,4 +22,5 @@ if ! alive postgres; then
   postgres_for_tests >&2
   printf '%s\n' "$DATABASE_URL" >"$STATE/url"
 fi
-printf 'export DATABASE_URL=%s\n' "$(<"$STATE/url")"
+# With an address and without the second line, sqlx's macros would ask this database, which is empty.
+printf 'export DATABASE_URL=%s\nexport SQLX_OFFLINE=true\n' "$(<"$STATE/url")"
