@@ -1,4 +1,4 @@
-//! What a process has once, whichever of its tests asks first.
+//! Global state of the test process, set by the test that needs it first.
 
 use std::sync::Once;
 

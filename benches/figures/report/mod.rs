@@ -42,7 +42,7 @@ pub struct Limit {
     pub title: String,
     /// One value a round.
     pub values: Vec<f64>,
-    /// Whether it is a figure of ours, too: such a ratio means the same in every profile.
+    /// `true` if the limit is a figure of ours, too: such a ratio means the same in every profile.
     #[serde(default)]
     pub is_ours: bool,
 }

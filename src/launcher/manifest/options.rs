@@ -59,8 +59,8 @@ pub struct KubernetesOptions {
     pub pending_seconds: u32,
     /// After how many seconds Kubernetes deletes a finished Job that we did not delete.
     pub ttl_seconds: u32,
-    /// How long the API server lets a watch last, in seconds, before it is begun anew. A watch on which nothing comes
-    /// for 5 s longer is taken for dead (kube-runtime's `WATCH_IDLE_TIMEOUT_MARGIN`).
+    /// Seconds after which the API server ends a watch, which is then restarted. A watch without any event for 5 s
+    /// longer counts as dead (kube-runtime's `WATCH_IDLE_TIMEOUT_MARGIN`).
     pub watch_seconds: u32,
 }
 
