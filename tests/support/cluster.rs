@@ -5,7 +5,7 @@
 
 #![allow(dead_code, reason = "each test uses a part of it")]
 
-use std::{fs, path::Path};
+use std::{fs, path::Path, time::Duration};
 
 use k8s_openapi::{
     NamespaceResourceScope,
@@ -19,6 +19,7 @@ use kube::{
     api::{DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams},
     config::{KubeConfigOptions, Kubeconfig},
     core::GroupVersionKind,
+    runtime::wait::Condition,
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
@@ -92,6 +93,9 @@ pub fn object<K: DeserializeOwned>(body: Value) -> K {
     serde_json::from_value(body).expect("the object is of its kind")
 }
 
+/// Longest time in which a controller may do what it does within a second on an idle machine.
+const PATIENCE: Duration = Duration::from_secs(300);
+
 /// Held for reading by each test that has a place, and for writing by those that do something to the cluster itself.
 static CLUSTER: RwLock<()> = RwLock::const_new(());
 
@@ -136,9 +140,7 @@ impl Place {
         };
         // Pods are refused until their ServiceAccount is there.
         let exists = |found: Option<&ServiceAccount>| found.is_some();
-        kube::runtime::wait::await_condition(place.api::<ServiceAccount>(), "default", exists)
-            .await
-            .expect("the API server answers");
+        becomes(place.api::<ServiceAccount>(), "default", "there", exists).await;
         place
     }
 
@@ -209,8 +211,11 @@ impl Place {
     pub async fn claim_on(&mut self, name: &str, fields: Value) {
         let volume = format!("{}-{name}", self.namespace);
         let capacity = json!({ "storage": "1Gi" });
-        let mut spec =
-            json!({ "accessModes": ["ReadWriteOnce"], "storageClassName": "", "capacity": capacity });
+        // Bound from the start: a claim of another test that names no volume would take any that is free.
+        let owner = json!({ "kind": "PersistentVolumeClaim", "namespace": self.namespace, "name": name });
+        let mut spec = json!({
+            "accessModes": ["ReadWriteOnce"], "storageClassName": "", "capacity": capacity, "claimRef": owner,
+        });
         let fields = fields.as_object().expect("fields of a volume").clone();
         spec.as_object_mut().expect("it is an object").extend(fields);
         let persistent: PersistentVolume = object(json!({ "metadata": { "name": volume }, "spec": spec }));
@@ -232,9 +237,7 @@ impl Place {
                 .and_then(|claim| claim.status.as_ref()?.phase.as_deref())
                 .is_some_and(|phase| phase == "Bound")
         };
-        kube::runtime::wait::await_condition(self.api::<PersistentVolumeClaim>(), name, bound)
-            .await
-            .expect("the API server answers");
+        becomes(self.api::<PersistentVolumeClaim>(), name, "bound", bound).await;
     }
 
     /// Puts the namespace under a quota, and waits until it is in force.
@@ -246,9 +249,7 @@ impl Place {
                 .and_then(|quota| quota.status.as_ref())
                 .is_some_and(|status| status.hard.is_some())
         };
-        kube::runtime::wait::await_condition(self.api::<ResourceQuota>(), "quota", in_force)
-            .await
-            .expect("the API server answers");
+        becomes(self.api::<ResourceQuota>(), "quota", "in force", in_force).await;
     }
 
     /// The names of a build's pods that there are.
@@ -276,6 +277,23 @@ impl Drop for Place {
             runtime.expect("a runtime").block_on(removal);
         });
         drop(removal.join());
+    }
+}
+
+/// Waits until an object meets a condition. One that never does fails its test, instead of keeping all others waiting
+/// for it: a test that holds a place is waited for.
+async fn becomes<K>(api: Api<K>, name: &str, what: &str, condition: impl Condition<K>)
+where
+    K: Resource<DynamicType = ()> + Clone + std::fmt::Debug + DeserializeOwned + Send + 'static,
+{
+    let waiting = kube::runtime::wait::await_condition(api.clone(), name, condition);
+    match tokio::time::timeout(PATIENCE, waiting).await {
+        Ok(met) => drop(met.expect("the API server answers")),
+        Err(_) => panic!(
+            "{} {name} is not {what} after {PATIENCE:?}: {:?}",
+            K::kind(&()),
+            api.get_opt(name).await
+        ),
     }
 }
 
