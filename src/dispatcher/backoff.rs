@@ -1,11 +1,11 @@
-//! How long to wait before something is tried again.
+//! Retry delays: exponential backoff with jitter.
 
 use std::time::Duration;
 
 use rand::Rng;
 
-/// Doubles from half a second up to half a minute, and takes a random half of that: replicas that failed together do
-/// not come back together.
+/// Returns a delay that doubles from 0.5 s up to 30 s, less a random part of up to half: replicas that failed
+/// together do not retry together.
 pub(super) fn delay(failures: u32) -> Duration {
     let full = Duration::from_millis(500 * (1 << failures.min(6))).min(Duration::from_secs(30));
     let half = full / 2;

@@ -1,4 +1,5 @@
-//! From cancelling to cancelled or superseded: the Job and its pod are removed, and only then is the build's end recorded.
+//! Completes cancels (cancelling to cancelled or superseded): the Job and its pod are removed, and only then
+//! is the build's end recorded.
 
 use futures::{StreamExt, TryStreamExt, stream};
 use tokio_util::sync::CancellationToken;
@@ -10,11 +11,11 @@ use crate::{
     store::{StoreError, Topic},
 };
 
-/// Cancelling builds that are read at once.
+/// Number of cancelling builds that one query reads.
 const PAGE: u32 = 200;
 
 impl Dispatcher {
-    /// Sees cancels through until `stop`.
+    /// Completes cancels until `stop`.
     pub(super) async fn run_cancels(&self, stop: &CancellationToken) {
         let mut wakeup = self.store().wakeup(Topic::Cancel);
         let mut failed = 0;
@@ -46,10 +47,10 @@ impl Dispatcher {
         }
     }
 
-    /// Does for every cancelling build what can be done now: how many became cancelled.
+    /// Does for every cancelling build what can be done now. Returns the number of builds that ended.
     ///
     /// # Errors
-    /// When the store cannot be asked.
+    /// When a store call fails.
     pub async fn cancel_once(&self) -> Result<usize, StoreError> {
         let mut ended = 0;
         let mut after = None;
@@ -67,10 +68,11 @@ impl Dispatcher {
         }
     }
 
-    /// Removes what there is of a cancelling build; records the end when nothing is left. An image that was pushed
-    /// before it could be stopped is a success all the same.
+    /// Removes the Job and pods of a cancelling build, and records the end when nothing is left. Returns true
+    /// if the end was recorded. A build whose image was pushed before it could be stopped has succeeded.
     pub(super) async fn see_cancel_through(&self, id: BuildId) -> Result<bool, StoreError> {
-        // Asked before the look: of a launch that ends in between, the look may have come too early.
+        // Read before the observation: if a launch ended in between, the observation could be too early to
+        // include its Job.
         let Some(launching) = self.store().launch_goes_on(id).await? else {
             return Ok(false);
         };
@@ -80,9 +82,9 @@ impl Dispatcher {
                 if has_succeeded(&sighting) {
                     match self.record(id, &sighting).await? {
                         Looked::Ended => return Ok(true),
-                        // Its Job is about to say so.
+                        // The Job's status will report the success shortly.
                         Looked::GoesOn => return Ok(false),
-                        // It was another Job's.
+                        // The observation is not of the build's recorded Job: the removal goes on.
                         Looked::Nothing | Looked::Stale | Looked::Unknown => {}
                     }
                 }
@@ -117,7 +119,8 @@ impl Dispatcher {
         }
     }
 
-    /// Asks for a build's Job to be removed. A failure is not the end: reconciling asks again.
+    /// Requests the removal of a build's Job. A failure is only logged: reconciliation requests the removal
+    /// again.
     pub(super) async fn remove(&self, id: BuildId) {
         metrics::counter!("slipway_removals_total").increment(1);
         match self.launcher().remove(id).await {
@@ -129,7 +132,7 @@ impl Dispatcher {
     }
 }
 
-/// Whether its image was pushed, though the Job may not say so yet.
+/// Returns true if the build's image was pushed, even if the Job does not report it yet.
 fn has_succeeded(sighting: &Sighting) -> bool {
     matches!(sighting.outcome, Outcome::Succeeded { .. })
         || sighting.attempts.iter().any(|attempt| attempt.succeeded)

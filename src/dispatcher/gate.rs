@@ -1,18 +1,19 @@
-//! Whether the launcher's other side takes launches: while it does not answer, builds wait in the queue.
+//! Tracks if the launcher's backend (the Kubernetes API server or the container engine) answers: while it
+//! does not, builds wait in the queue.
 
 use tokio::sync::watch;
 
-/// Counts the refusals since the last launch that went well.
+/// Counter of unanswered calls since the last successful launch.
 #[derive(Debug, Default)]
 pub(super) struct Gate(watch::Sender<u32>);
 
 impl Gate {
-    /// A launch went well.
+    /// Records a successful launch.
     pub(super) fn open(&self) {
         self.0.send_if_modified(|failures| std::mem::take(failures) > 0);
     }
 
-    /// The other side did not answer.
+    /// Records that the backend did not answer.
     pub(super) fn trip(&self) {
         self.0.send_if_modified(|failures| {
             *failures = failures.saturating_add(1);
@@ -20,12 +21,12 @@ impl Gate {
         });
     }
 
-    /// How often it did not answer in a row; 0 when it does.
+    /// Returns the number of unanswered calls in a row; 0 while the backend answers.
     pub(super) fn failures(&self) -> u32 {
         *self.0.borrow()
     }
 
-    /// Tells when it stops, or begins, to answer.
+    /// Returns a receiver that is notified when the backend stops or resumes answering.
     pub(super) fn watch(&self) -> watch::Receiver<u32> {
         self.0.subscribe()
     }

@@ -1,4 +1,4 @@
-//! From queued to running: claims as many builds as there are free slots, and has their Jobs created.
+//! Claims as many queued builds as there are free slots, and creates their Jobs (queued to running).
 
 use std::time::{Duration, Instant};
 
@@ -17,17 +17,18 @@ use crate::{
     store::{Claim, StoreError, Topic},
 };
 
-/// The most builds that one claim takes. Claims of 64 end a seventh less of a long queue.
+/// Upper bound of builds in one claim. Claims of 64 reduce the throughput of a long queue by a seventh.
 const BATCH: u32 = 128;
-/// How often a launch that the API server refuses is tried in all: a quota or a webhook may let the next one pass.
+/// Number of tries of a launch that the backend refuses: an admission webhook, for example, may admit the
+/// next one.
 const REFUSALS: u32 = 3;
-/// How long the launcher's other side may take to say that it is there.
+/// Deadline of the check that the launcher's backend answers.
 const READY: Duration = Duration::from_secs(10);
-/// Between two looks for leases that ran out. Whoever waits for the queue wakes up as often at the least.
+/// Interval between two searches for expired leases. A wait for queued builds ends at least this often.
 const LEASES: Duration = Duration::from_secs(1);
-/// How long a claim waits for half of the launches to end.
+/// Longest time that a claim waits for half of the launches to end.
 const HALF: Duration = Duration::from_millis(50);
-/// What is left of the lease, at the least, when a launch is given up.
+/// Divisor of the lease: a launch is given up when this part of the lease (a quarter) is left.
 const LEASE_MARGIN: u32 = 4;
 
 impl Dispatcher {
@@ -53,7 +54,7 @@ impl Dispatcher {
 
     async fn claim_and_spawn(&self, turn: &mut Turn) -> Next {
         let limit = self.room(turn.more).await;
-        // After the wait, in which launches may have failed.
+        // Read after the wait, during which launches may have failed.
         let refusals = self.0.gate.failures();
         if refusals > 0 && !self.answers().await {
             self.0.gate.trip();
@@ -78,15 +79,16 @@ impl Dispatcher {
         }
     }
 
-    /// Claims up to `limit` builds that are queued and, when it is time for that, such as were given up; spawns their
-    /// launches.
+    /// Claims up to `limit` queued builds and, if the search is due, launching builds whose lease has
+    /// expired; spawns their launches.
     async fn claim_in_turn(&self, turn: &mut Turn, limit: u32) -> Result<(), StoreError> {
         let now = Instant::now();
         let due = turn
             .leases
             .is_none_or(|looked| now.duration_since(looked) >= LEASES);
-        // In a long queue they come first, or they would never have their turn; where nothing waited the last time,
-        // what was created just now does not wait for that look.
+        // In a long queue, expired leases are claimed together with queued builds, or they would never be
+        // claimed. If the last claim emptied the queue, new builds are claimed first and do not wait for the
+        // search.
         let first = due && turn.more;
         let claims = self.claim(limit, first).await?;
         let left = limit.saturating_sub(u32::try_from(claims.len()).unwrap_or(u32::MAX));
@@ -102,19 +104,21 @@ impl Dispatcher {
         Ok(())
     }
 
-    /// Waits until something may be launched; answers how many builds may be claimed for it.
+    /// Waits until a launch may begin. Returns how many builds may be claimed.
     ///
-    /// Where more are queued than the last claim took, half of all launches must have ended, or else builds would be
-    /// claimed, and recorded, a few at a time: a statement costs as much as some ten builds in it.
+    /// If more builds are queued than the last claim took, it first waits for half of all launches to end.
+    /// Otherwise builds would be claimed and recorded a few at a time, and one statement costs as much as
+    /// about ten builds in it.
     async fn room(&self, more: bool) -> u32 {
         let launches = &self.0.launches;
         if more {
             let half = u32::try_from(underway(self.options().launches) / 2).unwrap_or(BATCH);
-            // Slow ones do not hold up the others.
+            // The timeout keeps slow launches from delaying the others.
             drop(tokio::time::timeout(HALF, launches.acquire_many(half)).await);
         }
         drop(launches.acquire().await);
-        // Launches are recorded together: the others' end is here, too, by the time that this goes on.
+        // Launches are recorded in group commits: after this yield, the other launches of the same commit
+        // have ended, too.
         tokio::task::yield_now().await;
         let free = launches.available_permits().max(1);
         u32::try_from(free).unwrap_or(BATCH).min(BATCH)
@@ -127,10 +131,10 @@ impl Dispatcher {
         )
     }
 
-    /// Claims and launches once, and waits until the launches have ended: how many there were.
+    /// Claims and launches once, and waits until the launches have ended. Returns the number of launches.
     ///
     /// # Errors
-    /// When the store cannot be asked.
+    /// When a store call fails.
     pub async fn claim_once(&self) -> Result<usize, StoreError> {
         let claims = self.claim(BATCH, true).await?;
         let count = claims.len();
@@ -139,7 +143,7 @@ impl Dispatcher {
         Ok(count)
     }
 
-    /// Claims; also builds whose launch was given up, where `leases` says so.
+    /// Claims queued builds and, if `leases` is true, also launching builds whose lease has expired.
     async fn claim(&self, limit: u32, leases: bool) -> Result<Vec<Claim>, StoreError> {
         let (store, slots, lease) = (self.store(), self.options().slots, self.options().lease);
         let claims = match leases {
@@ -160,7 +164,7 @@ impl Dispatcher {
         }
     }
 
-    /// Creates a claimed build's Job, and records what came of it.
+    /// Creates a claimed build's Job and records the result.
     pub(super) async fn launch(&self, claim: Claim) {
         let (began, underway) = (Instant::now(), self.0.underway.begin(claim.id));
         let ended = self.try_launch(&claim).await;
@@ -179,10 +183,10 @@ impl Dispatcher {
             Err(error) => self.record_no_launch(&claim, error).await,
         };
         if let Err(error) = recorded {
-            // The lease runs out, and whoever claims the build then finds its Job.
+            // The lease expires, and the next claim of the build finds its Job.
             tracing::warn!(build.id = %claim.id, error = &error as &dyn std::error::Error, "a launch could not be recorded");
         }
-        // What was seen of its Job meanwhile was not looked at.
+        // The observer ignores changes of the Job during the launch, so an observation is requested now.
         drop(underway);
         self.nudge(claim.id);
     }
@@ -218,8 +222,8 @@ impl Dispatcher {
             );
             return Ok(());
         }
-        // Either another replica holds the claim now, and has adopted the Job; or the build was cancelled meanwhile; or
-        // this process stood still for so long that another one has seen the build to its end.
+        // Either another replica holds the claim now and has adopted the Job, or the build was cancelled
+        // meanwhile, or this process stood still for so long that another one has recorded the build's end.
         let build = self.store().build(claim.id).await?;
         let unwanted = build.is_some_and(|build| match build.state {
             State::Cancelling | State::Cancelled | State::Superseded => true,
@@ -267,7 +271,8 @@ impl Dispatcher {
         Ok(())
     }
 
-    /// Everything that a launcher must know of a build; for an uploaded context, with a fresh right to read it.
+    /// Collects everything that a launcher needs for a build. For an uploaded context it creates a new token
+    /// to read it.
     pub(super) async fn order(&self, id: BuildId, spec: BuildSpec) -> Result<Order, LaunchError> {
         let context = match spec.source.context_id() {
             Some(context) => Some(self.grant(id, context).await?),
@@ -308,8 +313,8 @@ impl Dispatcher {
     }
 }
 
-/// How many builds may be under way from their claim until their launch is recorded, of which so many are being asked
-/// for: the next are claimed, and the last recorded, meanwhile.
+/// Returns the upper bound of builds between their claim and the record of their launch, for `launches`
+/// concurrent launcher calls: meanwhile the next builds are claimed and the last ones are recorded.
 pub(super) const fn underway(launches: usize) -> usize {
     4 * launches
 }
@@ -319,25 +324,25 @@ fn counted(claims: Vec<Claim>) -> Vec<Claim> {
     claims
 }
 
-/// What the claim loop knows of its last claim.
+/// State of the claim loop after its last claim.
 #[derive(Default)]
 struct Turn {
-    /// Claims that failed, one after the other.
+    /// Number of claims that failed in a row.
     failed: u32,
-    /// It took all that it could: there are probably more.
+    /// `true` if the last claim reached its limit: more builds are probably queued.
     more: bool,
-    /// When leases that ran out were looked for.
+    /// Time of the last search for expired leases.
     leases: Option<Instant>,
 }
 
-/// What the claim loop does next.
+/// Next action of the claim loop.
 enum Next {
     Again,
     WhenWoken,
     After(Duration),
 }
 
-/// Says that a build failed: the one place where that is logged.
+/// Logs and counts a failed build. No other place logs it.
 pub(super) fn log_failure(id: BuildId, failure: &Failure) {
     let class = failure.reason.class().as_str();
     metrics::counter!("slipway_builds_finished_total", "state" => "failed", "reason" => failure.reason.as_str(), "class" => class)

@@ -1,4 +1,4 @@
-//! Jobs whose builds hold no slot: when they go.
+//! Orphan collection: removes Jobs whose builds hold no slot.
 
 use std::{
     collections::HashMap,
@@ -12,17 +12,17 @@ use crate::{
     store::{Standing, StoreError},
 };
 
-/// How long a Job that has ended, of a build that we do not know, stays.
+/// Time for which the Job of an unknown build is kept, from its first observation on.
 const STRANGER_GRACE: Duration = Duration::from_secs(3600);
-/// How much longer than its grace a Job stays whose log cannot be had.
+/// Additional time for which a Job is kept while its log is still being read.
 const LOG_PATIENCE: Duration = Duration::from_secs(3600);
 
-/// Jobs that bear our label and belong to no build that we know, and since when we have known that.
+/// Jobs with our label that belong to no known build, each with the time at which this was first noticed.
 #[derive(Debug, Default)]
 pub(super) struct Strangers(Mutex<HashMap<BuildId, Instant>>);
 
 impl Strangers {
-    /// Forgets those that are gone.
+    /// Forgets Jobs that are no longer listed.
     pub(super) fn retain(&self, listed: &[BuildId]) {
         self.seen().retain(|id, _| listed.contains(id));
     }
@@ -31,7 +31,7 @@ impl Strangers {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// How long it has been known; `None` for the first time.
+    /// Returns the time since the Job was first noticed. The first time, it notes the Job and returns `None`.
     fn known_for(&self, id: BuildId) -> Option<Duration> {
         let mut seen = self.seen();
         let known = seen.get(&id).map(Instant::elapsed);
@@ -41,7 +41,7 @@ impl Strangers {
 }
 
 impl Dispatcher {
-    /// Removes those of these Jobs that nobody needs any more: how many.
+    /// Removes those of these Jobs that are no longer needed. Returns their number.
     pub(super) async fn clear_away(&self, ids: &[BuildId]) -> Result<usize, StoreError> {
         let standings = self.store().standings(ids).await?;
         let mut removed = 0;
@@ -61,27 +61,29 @@ impl Dispatcher {
     async fn is_unneeded(&self, standing: &Standing) -> bool {
         match standing.state {
             State::Succeeded | State::Failed => {}
-            // Nobody waits for what it still does.
+            // The result of the Job is not needed.
             State::Cancelled | State::Superseded | State::Expired => return true,
-            // It was claimed since the rows were read, or waits for its next launch, which adopts the Job.
+            // The build was claimed after the rows were read, or waits for its next launch, which adopts the
+            // Job.
             State::Queued | State::Launching | State::Running | State::Cancelling => return false,
         }
         let Ok(Some(sighting)) = self.launcher().look(standing.id).await else {
             return false;
         };
         if !has_ended(&sighting) {
-            // It was given up, and must not start after all.
+            // The dispatcher gave the build up, so its Job must not start any more.
             return true;
         }
-        // Stores what is missing of its log, for which its pods must be there.
+        // Stores the rest of its log, which requires its pods.
         self.follow_logs(standing.id, &sighting);
         let grace = self.options().job_grace;
         let past = standing.ended_for.unwrap_or_default();
         past >= grace && (!self.follows_logs_of(standing.id) || past >= grace + LOG_PATIENCE)
     }
 
-    /// Such a Job may be of another installation that shares the namespace, or of a build that a restored database
-    /// has forgotten. It is left alone while it works, and for some time after.
+    /// Returns true if the Job of an unknown build may be removed. It may belong to another installation that
+    /// shares the namespace, or to a build that a restored database lacks. Therefore it is kept while it
+    /// runs, and for `STRANGER_GRACE` in any case.
     async fn is_old_stranger(&self, id: BuildId) -> bool {
         let Some(known_for) = self.0.strangers.known_for(id) else {
             tracing::warn!(build.id = %id, job.name = id.job_name(), "a Job with our label belongs to no build that we know");

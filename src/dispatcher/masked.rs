@@ -1,4 +1,4 @@
-//! Failures as they may be shown: what they quote of logs is masked as the logs are.
+//! Masks failures in the same way as logs, because they quote log lines.
 
 use super::Dispatcher;
 use crate::{
@@ -7,7 +7,7 @@ use crate::{
 };
 
 impl Dispatcher {
-    /// The same sighting, without secrets in what its failures say.
+    /// Returns the observation with the secrets in its failures masked.
     pub(super) async fn without_secrets(
         &self,
         id: BuildId,
@@ -31,7 +31,7 @@ impl Dispatcher {
     }
 }
 
-/// Takes the secrets out of what a failure says.
+/// Masks the secrets in a failure's message and log snippet.
 pub(super) fn mask(masker: &Masker, failure: &mut Failure) {
     failure.message = masker.text(&failure.message);
     if let Some(snippet) = &mut failure.log_snippet {

@@ -1,4 +1,4 @@
-//! What the dispatcher's metrics mean. They are counted where the things happen.
+//! Descriptions of the dispatcher's metrics. The metrics are counted where the events happen.
 
 use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
 

@@ -1,7 +1,7 @@
-//! Takes builds from the queue to their end: claims and launches them, observes what becomes of their Jobs, and
-//! compares both sides so that nothing is lost.
+//! Takes builds from the queue to their end: claims and launches them, observes their Jobs, and reconciles
+//! rows with Jobs so that no build is lost.
 //!
-//! Every step looks at the world and does what is to be done; none relies on an earlier one having been finished.
+//! Every step reads the current state and does what is due; none relies on an earlier one having finished.
 //! Killing the process between any two lines therefore costs time, and nothing else.
 
 mod backoff;
@@ -44,36 +44,38 @@ use crate::{
     store::{Slots, Store},
 };
 
-/// How the dispatcher works.
+/// Options of the dispatcher.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// How many builds may run at once.
+    /// Limits of the number of builds that run at once.
     pub slots: Slots,
-    /// How long a launch may take before another replica takes it over.
+    /// Longest time that a launch may take before another replica takes it over.
     pub lease: Duration,
-    /// Launches that this process asks for at once. Three times as many again are claimed, or recorded, meanwhile.
+    /// Number of concurrent launcher calls of this process. Up to three times as many further builds are
+    /// claimed or being recorded meanwhile.
     pub launches: usize,
-    /// How long a build may wait for a container to start.
+    /// Longest time that a build may wait for a container to start.
     pub pending_deadline: Duration,
-    /// How often a build that waits for a container is looked at, since events are not watched.
+    /// Interval at which a build that waits for a container is observed again, even without a reported
+    /// change.
     pub waiting_recheck: Duration,
-    /// How long a finished Job stays before it is deleted.
+    /// Time for which a finished Job is kept before it is deleted.
     pub job_grace: Duration,
-    /// How often rows and Jobs are compared.
+    /// Interval at which rows and Jobs are compared.
     pub reconcile_interval: Duration,
-    /// How often a Job that vanished is made again before its build fails.
+    /// Number of times that a vanished Job is created again before its build fails.
     pub max_relaunches: u32,
-    /// The most bytes of log that are kept of one attempt.
+    /// Upper bound of the stored log of one attempt, in bytes.
     pub max_log_bytes: u64,
-    /// The longest line that is kept of a log.
+    /// Upper bound of a stored line of a log, in bytes.
     pub max_log_line: usize,
-    /// What no log may show, whatever the build.
+    /// Secrets that are masked in the logs of every build.
     pub secrets: Arc<Known>,
-    /// How builds reach the REST API, to fetch their contexts.
+    /// URL at which builds reach the REST API, to fetch their contexts.
     pub internal_url: Url,
 }
 
-/// The dispatcher of one process. Cheap to clone.
+/// Dispatcher of one process. Cheap to clone.
 #[derive(Clone)]
 pub struct Dispatcher(Arc<Inner>);
 
@@ -81,9 +83,9 @@ struct Inner {
     store: Store,
     launcher: Arc<dyn Launcher>,
     options: Options,
-    /// For builds from their claim until their launch is recorded.
+    /// Permits for builds between their claim and the record of their launch.
     launches: Arc<Semaphore>,
-    /// For those whose launch is being asked for.
+    /// Permits for concurrent launcher calls.
     calls: Semaphore,
     gate: Gate,
     outage: Outage,
@@ -91,18 +93,19 @@ struct Inner {
     followers: Followers,
     rechecks: Rechecks,
     strangers: Strangers,
-    /// Whether this process observes: a nudge to one that does not would only be kept for nothing.
+    /// `true` while this process is the observer. Otherwise nudges are not sent, because they would only
+    /// accumulate.
     observing: AtomicBool,
-    /// Builds that the observer, if this process has the role, must look at.
+    /// Sender of builds that the observer must observe, if this process has the role.
     nudges: mpsc::UnboundedSender<BuildId>,
     nudged: tokio::sync::Mutex<mpsc::UnboundedReceiver<BuildId>>,
-    /// Rows and Jobs must be compared before the interval is over.
+    /// Signal that rows and Jobs must be compared before the interval is over.
     reconcile_now: Notify,
     tasks: Tasks,
 }
 
 impl Dispatcher {
-    /// A dispatcher that does nothing yet.
+    /// Creates a dispatcher; [`Dispatcher::run`] starts it.
     pub fn new(store: Store, launcher: Arc<dyn Launcher>, options: Options) -> Self {
         measured::describe();
         let (nudges, nudged) = mpsc::unbounded_channel();
@@ -126,10 +129,11 @@ impl Dispatcher {
         }))
     }
 
-    /// Works until `soft`; then finishes the launches and log writes that are under way, at the latest until `hard`.
+    /// Works until `soft` is cancelled, then finishes the launches and log writes in flight, until `hard` at
+    /// the latest.
     ///
     /// # Panics
-    /// When one of its tasks has: the process must not go on without it.
+    /// When one of its tasks has panicked: the process must not continue without it.
     pub async fn run(self, soft: CancellationToken, hard: CancellationToken) {
         let work = async {
             tokio::join!(
@@ -147,7 +151,7 @@ impl Dispatcher {
         }
     }
 
-    /// Waits until no launch and no log is under way: what one step led to has happened then.
+    /// Waits until no launch and no log copy is in flight, so that everything that one step started is done.
     pub async fn settled(&self) {
         self.0.tasks.all_ended().await;
     }
@@ -164,7 +168,7 @@ impl Dispatcher {
         &self.0.options
     }
 
-    /// Has the observer of this process, if it is one, look at a build soon.
+    /// Requests an observation of a build, if this process is the observer.
     fn nudge(&self, id: BuildId) {
         if self.0.observing.load(Ordering::Relaxed) {
             self.0

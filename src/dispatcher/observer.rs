@@ -1,4 +1,4 @@
-//! One replica at a time observes: it looks at every build that something may have happened to.
+//! Observes builds. One replica at a time has the role, and observes every build that may have changed.
 
 use std::{collections::HashMap, ops::ControlFlow, sync::atomic::Ordering, time::Duration};
 
@@ -14,11 +14,12 @@ use crate::{
     store::{RoleLock, StoreError},
 };
 
-/// How often another replica tries to take the role over, and how often the holder makes sure that it has it.
+/// Interval at which other replicas try to take the role over, and at which the holder checks that it still
+/// has it.
 const LOCK_INTERVAL: Duration = Duration::from_secs(2);
-/// How soon a Job whose launch is not recorded yet is looked at again.
+/// Delay before a Job whose launch is not recorded yet is observed again.
 const LAUNCH_RECHECK: Duration = Duration::from_secs(1);
-/// Looks that are under way at once: their ends are recorded together.
+/// Number of concurrent observations; their results share group commits.
 const LOOKS: usize = 128;
 
 impl Dispatcher {
@@ -85,7 +86,8 @@ impl Dispatcher {
         metrics::gauge!("slipway_observer").set(if observes { 1.0 } else { 0.0 });
     }
 
-    /// Looks at what the launcher reports and at what this process itself points at, each build once at a time.
+    /// Observes the builds that the launcher reports and those that this process requests, with at most one
+    /// observation per build at a time.
     async fn run_looks(&self, stop: &CancellationToken) {
         let mut nudged = self.0.nudged.lock().await;
         let mut changes = self.launcher().changes();
@@ -112,7 +114,7 @@ impl Dispatcher {
 
     fn changed(&self, change: Option<Change>, looks: &mut Looks) -> ControlFlow<()> {
         match change {
-            // It is looked at when its launch has been recorded.
+            // The build is observed when its launch has been recorded.
             Some(Change::Build(id)) if self.0.underway.has(id) => {}
             Some(Change::Build(id)) => looks.want(id),
             Some(Change::Everything) => self.0.reconcile_now.notify_one(),
@@ -135,7 +137,8 @@ impl Dispatcher {
         id
     }
 
-    /// A build's Job has gone: what was wanted, for one that is cancelling, and a loss for one that runs.
+    /// Handles a build whose Job is gone: this is expected for a cancelling build, and a loss for a running
+    /// one.
     async fn nothing_left(&self, id: BuildId) -> Result<(), StoreError> {
         match self.store().build(id).await?.map(|build| build.state) {
             Some(State::Running) => self.0.reconcile_now.notify_one(),
@@ -148,18 +151,18 @@ impl Dispatcher {
         Ok(())
     }
 
-    /// A Job was seen whose build does not run.
+    /// Handles an observed Job whose build is not running.
     async fn not_running(&self, id: BuildId) -> Result<(), StoreError> {
         match self.store().build(id).await?.map(|build| build.state) {
-            // Another replica made the Job and is about to say so, or the next launch will adopt it: nothing may
-            // change then that a watch would show.
+            // Another replica created the Job and is about to record it, or the next launch will adopt it.
+            // Neither causes a change that a watch would report.
             Some(State::Queued | State::Launching) => self.recheck(id, LAUNCH_RECHECK),
             Some(State::Cancelling) => {
                 self.see_cancel_through(id).await?;
             }
-            // Not by the Job that was seen.
+            // The build runs by another Job than the observed one.
             Some(State::Running) => self.0.reconcile_now.notify_one(),
-            // A launch that came about too late.
+            // The Job was created after the build had ended.
             Some(State::Cancelled | State::Superseded | State::Expired) => {
                 self.clear_away(&[id]).await?;
             }
@@ -169,11 +172,12 @@ impl Dispatcher {
     }
 }
 
-/// The builds to look at. A build that changes while it is looked at is looked at once more.
+/// Builds to observe. A build that changes during its observation is observed once more.
 #[derive(Default)]
 struct Looks {
     running: JoinSet<BuildId>,
-    /// What is wanted or under way; true when it changed since its look began.
+    /// Builds that wait for an observation or are being observed; `true` if the build has changed since its
+    /// observation began.
     builds: HashMap<BuildId, bool>,
     waiting: std::collections::VecDeque<BuildId>,
 }
@@ -200,17 +204,17 @@ impl Looks {
             let Some(id) = self.waiting.pop_front() else {
                 return;
             };
-            // Changes that came before the look begins are covered by it.
+            // The observation covers the changes that came before its start.
             self.builds.insert(id, false);
             let dispatcher = dispatcher.clone();
-            // Boxed, since spawning moves a future several times, and this is a large one.
+            // Boxed, because spawning moves a future several times, and this is a large one.
             self.running
                 .spawn(Box::pin(async move { dispatcher.look_and_log(id).await }));
         }
     }
 }
 
-/// Somewhat more or less than `interval`, so that replicas do not move in step.
+/// Returns `interval`, changed by up to 20 %, so that replicas do not act at the same time.
 pub(super) fn jittered(interval: Duration) -> Duration {
     interval.mul_f64(rand::rng().random_range(0.8..1.2))
 }

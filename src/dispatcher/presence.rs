@@ -1,4 +1,4 @@
-//! Says that this dispatcher is there, for those who answer why builds wait.
+//! Writes the heartbeat of this dispatcher, from which the API explains why builds wait.
 
 use std::time::Duration;
 
@@ -8,13 +8,15 @@ use uuid::Uuid;
 use super::{Dispatcher, observer::jittered};
 use crate::store::StoreError;
 
-/// How often.
+/// Interval between two heartbeats.
 const INTERVAL: Duration = Duration::from_secs(5);
-/// How long the farewell may take: without it, this process counts as there for some seconds more.
+/// Deadline for removing the heartbeat at the end. If it is not removed, this process counts as alive for
+/// some seconds more.
 const FAREWELL: Duration = Duration::from_secs(1);
 
 impl Dispatcher {
-    /// Says so at intervals, and at once when the cluster stops or begins to answer, until `soft`.
+    /// Writes the heartbeat at intervals, and at once when the backend stops or resumes answering, until
+    /// `soft`.
     pub(super) async fn run_presence(&self, soft: &CancellationToken) {
         let own = Uuid::new_v4();
         let mut answers = self.0.gate.watch();
@@ -32,7 +34,7 @@ impl Dispatcher {
         let _ = tokio::time::timeout(FAREWELL, self.store().dispatcher_gone(own)).await;
     }
 
-    /// Says once, under this name, that this dispatcher is there.
+    /// Writes the heartbeat once, under the id `own`.
     ///
     /// # Errors
     /// When the store cannot be written to.

@@ -1,4 +1,5 @@
-//! Compares rows and Jobs, both ways: what a watch missed, what was deleted by hand, what a crash left behind.
+//! Compares rows and Jobs, in both directions: finds changes that a watch missed, Jobs that were deleted by
+//! hand, and Jobs that a crash left behind.
 
 use std::{collections::HashSet, ops::AddAssign};
 
@@ -11,19 +12,20 @@ use crate::{
     store::{Live, OfJob, StoreError},
 };
 
-/// Rows that are read at once.
+/// Number of rows that one query reads.
 const PAGE: u32 = 500;
-/// Rows that are compared at once: a node that does not answer holds up each look at its builds for seconds.
+/// Number of rows that are compared concurrently: a node that does not answer delays each observation of its
+/// builds by seconds.
 pub(super) const AT_ONCE: usize = 16;
 
-/// What one comparison did.
+/// Result of one comparison.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Reconciled {
     /// Builds whose ends were recorded.
     pub ended: usize,
-    /// Jobs that had vanished and were made again.
+    /// Jobs that had vanished and were created again.
     pub relaunched: usize,
-    /// Jobs that were removed, since nobody needs them any more.
+    /// Jobs that were removed because they are no longer needed.
     pub removed: usize,
 }
 
@@ -45,7 +47,7 @@ impl AddAssign for Reconciled {
 }
 
 impl Dispatcher {
-    /// Reconciles at the start, when asked to, and at intervals, until `stop`.
+    /// Reconciles at the start, on request and at intervals, until `stop`.
     pub(super) async fn run_reconcile(&self, stop: &CancellationToken) {
         let mut failed = 0;
         while !stop.is_cancelled() {
@@ -81,13 +83,15 @@ impl Dispatcher {
         }
     }
 
-    /// Compares both sides once.
+    /// Compares rows and Jobs once.
     ///
     /// # Errors
-    /// When the store cannot be asked. A launcher that does not answer is no error: nothing is concluded from it.
+    /// When a store call fails. A launcher that does not answer is not an error: nothing is concluded from
+    /// it.
     pub async fn reconcile_once(&self) -> Result<Reconciled, StoreError> {
         let mut done = Reconciled::default();
-        // Listed before the rows are read: a Job of a build that is launched meanwhile is not taken for a stray.
+        // Listed before the rows are read, so that the Job of a build that is launched meanwhile is not taken
+        // for an orphan.
         let listed = self.launcher().list().await;
         let mut live = HashSet::new();
         let mut after = None;
@@ -122,13 +126,14 @@ impl Dispatcher {
                 Looked::GoesOn | Looked::Unknown => Ok(Reconciled::default()),
             },
             State::Cancelling => Ok(Reconciled::ended(self.see_cancel_through(row.id).await?)),
-            // A launching build belongs to whoever holds its claim, until the lease runs out.
+            // A launching build belongs to the holder of its claim until the lease expires.
             _ => Ok(Reconciled::default()),
         }
     }
 
-    /// A build that was not seen as it is recorded: it ended meanwhile, or somebody deleted its Job and made another one
-    /// of the name. A launch finds that one, and adopts it if it is the build's.
+    /// Handles a build whose observation does not fit its row: it ended meanwhile, or its Job was deleted and
+    /// another one of the same name was created. In the latter case a new launch finds that Job, and adopts
+    /// it if it is the build's.
     async fn replaced(&self, row: &Live) -> Result<Reconciled, StoreError> {
         match self.launcher().ask(row.id).await {
             Ok(Some(now)) if row.external_id.as_ref() != Some(&now.external_id) && !now.deleting => {
@@ -138,7 +143,8 @@ impl Dispatcher {
         }
     }
 
-    /// A running build of which nothing is left: made again, a bounded number of times.
+    /// Handles a running build of which nothing is left: launches it again, a bounded number of times, and
+    /// then fails it.
     async fn lost(&self, row: &Live) -> Result<Reconciled, StoreError> {
         let recorded = OfJob::recorded(row.id, row.external_id.as_deref());
         if row.relaunches >= self.options().max_relaunches {

@@ -1,4 +1,4 @@
-//! One build is looked at, and what is seen is recorded.
+//! Observes one build and records the observation.
 
 use std::{
     collections::HashSet,
@@ -13,25 +13,25 @@ use crate::{
     store::{OfJob, Recorded, StoreError},
 };
 
-/// Nothing is looked at more often than that without anything having changed.
+/// Shortest delay before a build is observed again without a change.
 const SOONEST_RECHECK: Duration = Duration::from_secs(1);
 
-/// What a look at a build came to.
+/// Result of an observation of a build.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Looked {
-    /// It was seen, and goes on.
+    /// The build was observed and has not ended.
     GoesOn,
-    /// Its end was recorded.
+    /// The build's end was recorded.
     Ended,
-    /// Nothing is to be seen of it.
+    /// Neither a Job nor a pod of the build exists.
     Nothing,
-    /// It was seen, but is not running (any more, or not yet), or by another Job: nothing was recorded.
+    /// The build is not running (any more, or not yet), or runs by another Job: nothing was recorded.
     Stale,
-    /// The launcher does not answer: look again later.
+    /// The launcher does not answer: the build must be observed again later.
     Unknown,
 }
 
-/// Builds that will be looked at again, although nothing may change that a watch would show.
+/// Builds with a planned observation, which takes place even if no watch reports a change.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Rechecks(Arc<Mutex<HashSet<BuildId>>>);
 
@@ -42,10 +42,10 @@ impl Rechecks {
 }
 
 impl Dispatcher {
-    /// Looks at a build and records what is seen.
+    /// Observes a build and records the observation.
     ///
     /// # Errors
-    /// When the store cannot be written to: what was seen is seen again at the next look.
+    /// When the store cannot be written to: the next observation records the same.
     pub async fn observe_once(&self, id: BuildId) -> Result<Looked, StoreError> {
         match self.launcher().look(id).await {
             Ok(Some(sighting)) => {
@@ -102,7 +102,8 @@ impl Dispatcher {
         Ok(Looked::Ended)
     }
 
-    /// Where no pod is left to tell why, what was recorded while the last one was there still tells it.
+    /// Returns the outcome to record. If no pod is left that shows the cause of a failure, it uses the
+    /// failure that was recorded while the last pod existed.
     async fn with_what_is_known(&self, id: BuildId, sighting: &Sighting) -> Result<Outcome, StoreError> {
         let is_untold = sighting.attempts.is_empty()
             && matches!(&sighting.outcome, Outcome::Failed(failure) if failure.reason == Reason::Unknown);
@@ -143,7 +144,7 @@ impl Dispatcher {
         Ok(Looked::GoesOn)
     }
 
-    /// How long no container is expected, since the cluster itself waits between two attempts.
+    /// Returns how long no container is expected, because the cluster itself waits between two attempts.
     async fn pause(&self, id: BuildId) -> Result<Duration, StoreError> {
         let attempts = self.store().attempts(id).await?;
         let none_is_alive = attempts
@@ -157,14 +158,14 @@ impl Dispatcher {
         })
     }
 
-    /// A build has waited for too long, by what was watched. That becomes final, so the launcher itself is asked: a watch
-    /// may trail, or have been cut off.
+    /// Handles a build that has waited too long according to the watch. Its failure is final, so the backend
+    /// itself is read first: a watch may trail, or may have been cut off.
     async fn past_deadline(&self, id: BuildId, waited: Duration) -> Result<Looked, StoreError> {
         match self.launcher().ask(id).await {
             Ok(Some(now)) if matches!(now.outcome, Outcome::Waiting { .. }) && !now.deleting => {
                 self.give_up_waiting(id, &now, waited).await
             }
-            // It has started, or is gone.
+            // The build has started, or is gone.
             Ok(_) => {
                 self.recheck(id, self.options().waiting_recheck);
                 Ok(Looked::GoesOn)
@@ -198,7 +199,7 @@ impl Dispatcher {
             return Ok(Looked::Stale);
         }
         log_failure(id, &failure);
-        // Left alone, it would start as soon as the cluster lets it, long after the caller was told otherwise.
+        // Otherwise the Job could still start, long after the build was reported as failed.
         self.remove(id).await;
         Ok(Looked::Ended)
     }
@@ -243,12 +244,12 @@ impl Dispatcher {
         Ok(())
     }
 
-    /// Looks at a build again after `delay`, if this is not planned already.
+    /// Plans an observation of a build after `delay`, unless one is planned already.
     pub(super) fn recheck(&self, id: BuildId, delay: Duration) {
         if !self.0.rechecks.set().insert(id) {
             return;
         }
-        // The task holds no dispatcher, only what it needs: it must not keep one alive.
+        // The task holds only what it needs, and no dispatcher: it must not keep one alive.
         let (rechecks, nudges) = (self.0.rechecks.clone(), self.0.nudges.clone());
         tokio::spawn(async move {
             tokio::time::sleep(delay).await;
@@ -258,8 +259,9 @@ impl Dispatcher {
     }
 }
 
-/// A running build's Job that is being deleted is deleted by somebody else. What its pod dies of then is not the
-/// build's failure, unless it is one that no deletion can look like; when nothing is left, the Job is made again.
+/// Returns a waiting observation in place of a failure that the deletion of the Job may have caused. Slipway
+/// itself does not delete the Job of a running build, so the end of its pod is then not the build's failure,
+/// unless no deletion can cause such a reason. When nothing is left, the Job is created again.
 fn ended_by_deletion(sighting: &Sighting) -> Option<Sighting> {
     let Outcome::Failed(failure) = &sighting.outcome else {
         return None;

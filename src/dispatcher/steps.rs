@@ -1,4 +1,4 @@
-//! The steps and the phase of an attempt, told from its log as it is stored.
+//! Derives the steps and the phase of an attempt from its log as it is stored.
 
 use super::Dispatcher;
 use crate::{
@@ -6,22 +6,22 @@ use crate::{
     store::StoreError,
 };
 
-/// Bytes of a stored log that are read at once.
+/// Number of bytes of a stored log that one query reads.
 const PIECE: u32 = 1 << 20;
 
-/// Follows the stored log of an attempt. Whatever is recorded twice is recorded once.
+/// Follows the stored log of an attempt. Recording the same step or phase twice has no further effect.
 pub(super) struct Steps<'a> {
     dispatcher: &'a Dispatcher,
     id: BuildId,
     attempt: &'a str,
-    /// Whether the log is read while it is written, so that the time tells how long a step takes.
+    /// `true` if the log is read while it is written, so that the current time shows how long a step takes.
     live: bool,
     progress: Progress,
 }
 
 impl<'a> Steps<'a> {
-    /// Takes up a log of which so many bytes are stored: they are read once more, so that steps go on to be counted
-    /// where they stopped, and none is left out that was stored and not recorded.
+    /// Resumes a log of which `stored` bytes are stored. It reads them again, so that the count of steps
+    /// continues where it stopped, and no step is missed that was stored but not recorded.
     pub(super) async fn resume(
         dispatcher: &'a Dispatcher,
         id: BuildId,
@@ -48,7 +48,7 @@ impl<'a> Steps<'a> {
         Ok(steps)
     }
 
-    /// These bytes of the log were stored.
+    /// Processes bytes of the log that were stored.
     pub(super) async fn stored(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
         let (id, attempt, store) = (self.id, self.attempt, self.dispatcher.store());
         let before = self.progress.phase();

@@ -1,17 +1,17 @@
-//! Work that goes on beside the loops: launches and logs.
+//! Background tasks beside the loops: launches and log copies.
 
 use std::future::Future;
 
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-/// The tasks of one dispatcher. A panic in any of them is heard.
+/// Tasks of one dispatcher. A panic in any of them is reported.
 #[derive(Debug, Default)]
 pub(super) struct Tasks {
     tracker: TaskTracker,
     panicked: CancellationToken,
 }
 
-/// Sounds when it is dropped by a panic.
+/// Cancels its token when a panic drops it.
 struct Alarm(CancellationToken);
 
 impl Drop for Alarm {
@@ -32,14 +32,14 @@ impl Tasks {
         }));
     }
 
-    /// Waits until none is left.
+    /// Waits until no task is left.
     pub(super) async fn all_ended(&self) {
         self.tracker.close();
         self.tracker.wait().await;
         self.tracker.reopen();
     }
 
-    /// Resolves when one has panicked.
+    /// Resolves when a task has panicked.
     pub(super) async fn panic(&self) {
         self.panicked.cancelled().await;
     }

@@ -1,5 +1,5 @@
-//! Launches that this process has under way. What is seen of such a build's Job is looked at once the launch is
-//! recorded: before, nothing may be written about it.
+//! Launches of this process that are in flight. Changes of such a build's Job are observed once the launch is
+//! recorded: before that, nothing may be written about it.
 
 use std::{
     collections::HashSet,
@@ -8,11 +8,11 @@ use std::{
 
 use crate::domain::BuildId;
 
-/// The builds that are being launched here.
+/// Builds that this process is launching.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Underway(Arc<Mutex<HashSet<BuildId>>>);
 
-/// A launch that is under way, until this is dropped.
+/// Guard of a launch in flight, which ends when this is dropped.
 pub(super) struct OnItsWay {
     all: Underway,
     id: BuildId,
@@ -23,7 +23,7 @@ impl Underway {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A launch begins.
+    /// Marks the start of a launch.
     pub(super) fn begin(&self, id: BuildId) -> OnItsWay {
         self.builds().insert(id);
         OnItsWay {
@@ -32,7 +32,7 @@ impl Underway {
         }
     }
 
-    /// Whether this build is being launched here.
+    /// Returns true if this process is launching the build.
     pub(super) fn has(&self, id: BuildId) -> bool {
         self.builds().contains(&id)
     }

@@ -1,4 +1,4 @@
-//! `slipway classify`: what our classification makes of recorded objects, for bug reports.
+//! `slipway classify`: classifies recorded objects, for bug reports.
 
 use std::{
     fs,
@@ -19,24 +19,25 @@ use serde_yaml_ng::{Mapping, Value};
 use super::outcome::{Evidence, PodLog, sighting};
 use crate::domain::{Digest, Failure, Outcome, Reason, Sighting, failure::Class};
 
-/// What `slipway classify` is called with.
+/// Arguments of `slipway classify`.
 #[derive(Debug, Clone, clap::Args)]
 pub struct ClassifyArgs {
-    /// The Job, as `kubectl get job NAME -o yaml` (or json) shows it. An empty file stands for a Job that is gone.
+    /// Job, as `kubectl get job NAME -o yaml` (or json) prints it; an empty file stands for a Job that is
+    /// gone
     #[arg(long, value_name = "FILE")]
     pub job: PathBuf,
-    /// Its Pods: one or more files, of one Pod, several documents or a List each.
+    /// Pods of the Job: one or more files, each with one Pod, several documents or a List
     #[arg(long, value_name = "FILE", num_args = 1..)]
     pub pod: Vec<PathBuf>,
-    /// Events about the Job and its Pods.
+    /// Events about the Job and its Pods
     #[arg(long, value_name = "FILE", num_args = 1..)]
     pub events: Vec<PathBuf>,
-    /// Logs, in the order of the Pods as given. A single log is that of the youngest Pod.
+    /// Logs, in the order of the given Pods; a single log belongs to the youngest Pod
     #[arg(long, value_name = "FILE", num_args = 1..)]
     pub log: Vec<PathBuf>,
 }
 
-/// The answer. Every field is there; what is not known is `null`.
+/// Output of the command. Every field is present; an unknown value is `null`.
 #[derive(Debug, Serialize)]
 struct Answer {
     state: &'static str,
@@ -48,7 +49,7 @@ struct Answer {
     digest: Option<Digest>,
 }
 
-/// Reads the files, classifies, and gives the answer as one JSON object.
+/// Reads the files, classifies the build and returns the result as one JSON object.
 pub fn run(args: &ClassifyArgs) -> anyhow::Result<String> {
     let job = read::<Job>(&args.job)?.pop();
     let pods = read_all::<Pod>(&args.pod)?;
@@ -77,8 +78,8 @@ pub fn run(args: &ClassifyArgs) -> anyhow::Result<String> {
     Ok(serde_json::to_string(&answer(seen, job.is_none()))?)
 }
 
-/// Whose logs they are. One log belongs to the youngest pod; several go by the order of the pods. What is left over is
-/// of pods that are gone.
+/// Returns the pod name of each log. A single log belongs to the youngest pod; several follow the order of
+/// the pods. Surplus logs belong to pods that are gone, and get an empty name.
 fn names_for(pods: &[Pod], logs: usize) -> Vec<String> {
     let name = |pod: &Pod| pod.metadata.name.clone().unwrap_or_default();
     if logs == 1 {
@@ -106,7 +107,7 @@ fn answer(seen: Sighting, job_is_gone: bool) -> Answer {
             reason: None,
             message,
         } => match last_failure {
-            // Between two attempts: why there is to be another one.
+            // Between two attempts: the last failure is the cause of the next attempt.
             Some(failure) => Answer {
                 state: "waiting",
                 ..failed(failure)
@@ -174,7 +175,8 @@ fn read_all<T: DeserializeOwned + Resource>(paths: &[PathBuf]) -> anyhow::Result
     Ok(all)
 }
 
-/// All objects of a kind in a file: documents, Lists, or bare lists of them. Objects of other kinds are passed over.
+/// Reads all objects of a kind in a file: documents, Lists, or bare lists of them. Objects of other kinds are
+/// skipped.
 fn read<T: DeserializeOwned + Resource>(path: &Path) -> anyhow::Result<Vec<T>> {
     let text = fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
     let mut objects = Vec::new();
@@ -192,7 +194,7 @@ fn read<T: DeserializeOwned + Resource>(path: &Path) -> anyhow::Result<Vec<T>> {
         })
         .map(|mut object| {
             rename_event_fields(&mut object);
-            // The items of a list may leave out what all of them are.
+            // Items of a List may omit `kind` and `apiVersion`.
             object.insert("kind".into(), T::KIND.into());
             object.insert("apiVersion".into(), T::API_VERSION.into());
             let what = || format!("{} has a {} that cannot be read", path.display(), T::KIND);
@@ -217,7 +219,7 @@ fn unpack(value: Value, path: &Path, objects: &mut Vec<Mapping>) -> anyhow::Resu
     }
 }
 
-/// `events.k8s.io/v1` has other names for what the core Events have.
+/// Renames the fields of an `events.k8s.io/v1` Event to those of a core Event.
 fn rename_event_fields(object: &mut Mapping) {
     let names = [
         ("regarding", "involvedObject"),

@@ -1,4 +1,5 @@
-//! kaniko's command line: from a build's spec and the operator's settings to an argument vector. Never a shell.
+//! Builds kaniko's command line as an argument vector, from a build's spec and the operator's settings. No
+//! shell is involved.
 
 mod isolated;
 #[cfg(test)]
@@ -8,40 +9,41 @@ use crate::domain::{BuildSpec, Source, path::RelativePath};
 
 pub use isolated::{IMAGE_DIR, build_only_args, push_args};
 
-/// The executor's image where none is configured.
+/// Default image of the executor.
 pub const DEFAULT_IMAGE: &str = "ghcr.io/osscontainertools/kaniko:v1.28.3";
 
-/// Where a context that is a folder (a volume, an unpacked upload) is found in kaniko's container.
+/// Path in kaniko's container of a context that is a folder (a volume, an unpacked upload).
 ///
-/// kaniko itself keeps fetched contexts here. Nothing else is as safe: kaniko never snapshots what is below
-/// `/kaniko` and never deletes it between stages, while a context in `/workspace` is deleted before the second stage
-/// where it is no mount, and hides the image's own `/workspace` where it is one.
+/// kaniko itself keeps fetched contexts here. No other path is as safe: kaniko never snapshots what is below
+/// `/kaniko` and never deletes it between stages, while a context in `/workspace` is deleted before the
+/// second stage if it is not a mount, and hides the image's own `/workspace` if it is one.
 pub const CONTEXT_DIR: &str = "/kaniko/buildcontext";
 
-/// Where the build's secrets lie, each in a file that has its id for a name. kaniko copies them when it starts, and
-/// gives a step those that it asks for.
+/// Folder of the build's secrets, each in a file named after its id. kaniko copies them when it starts, and
+/// gives each step those that it requests.
 pub const SECRETS_DIR: &str = "/kaniko/build-secrets";
 
-/// What the operator says about every kaniko.
+/// The operator's settings for kaniko.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KanikoOptions {
-    /// The executor's image: any that takes kaniko's arguments.
+    /// The executor's image: any that accepts kaniko's arguments.
     pub image: String,
-    /// Registries spoken to over plain HTTP: `host[:port]`.
+    /// Registries that are reached over plain HTTP: `host[:port]`.
     pub insecure_registries: Vec<String>,
-    /// Mirrors of Docker Hub, asked first: `host[:port][/path]`.
+    /// Mirrors of Docker Hub, which are tried first: `host[:port][/path]`.
     pub registry_mirrors: Vec<String>,
-    /// Registries that stand in for others: `original=replacement`.
+    /// Registries that replace others: `original=replacement`.
     pub registry_maps: Vec<String>,
-    /// Paths that never get into an image.
+    /// Paths that are never included in an image.
     pub ignore_paths: Vec<String>,
-    /// How often kaniko repeats a push that broke off.
+    /// Number of times that kaniko repeats a push that broke off.
     pub push_retry: u32,
-    /// How often kaniko repeats a download of a base image.
+    /// Number of times that kaniko repeats a download of a base image.
     pub image_download_retry: u32,
-    /// How often kaniko repeats the unpacking of a base image.
+    /// Number of times that kaniko repeats the unpacking of a base image.
     pub image_fs_extract_retry: u32,
-    /// Further arguments, each one complete (`--flag=value`), after all others: the last one of a kind wins.
+    /// Further arguments, each one complete (`--flag=value`), after all others: of several values of a flag
+    /// the last one applies.
     pub extra_args: Vec<String>,
 }
 
@@ -61,9 +63,10 @@ impl Default for KanikoOptions {
     }
 }
 
-/// The arguments of one build's kaniko, one `--flag=value` an element: it builds, and pushes what it built.
+/// Returns the arguments of a kaniko that builds and pushes, one `--flag=value` per element.
 ///
-/// `digest_file` is where kaniko leaves the image's digest: where the launcher can read it after the end.
+/// `digest_file` is the path at which kaniko leaves the image's digest, where the launcher can read it after
+/// the end.
 pub fn kaniko_args(spec: &BuildSpec, options: &KanikoOptions, digest_file: &str) -> Vec<String> {
     let destinations = spec
         .destinations
@@ -78,7 +81,8 @@ pub fn kaniko_args(spec: &BuildSpec, options: &KanikoOptions, digest_file: &str)
     )
 }
 
-/// `output` says what becomes of the image, `cache` where layers are looked up.
+/// Returns the arguments of a kaniko that builds. `output` holds the flags for the destination of the image,
+/// `cache` those for the layer cache.
 fn build(
     spec: &BuildSpec,
     options: &KanikoOptions,
@@ -123,7 +127,7 @@ fn build(
     args
 }
 
-/// What kaniko's environment must have besides the credentials.
+/// Returns the environment variables that kaniko needs besides the credentials.
 pub fn kaniko_env(spec: &BuildSpec) -> Vec<(&'static str, &'static str)> {
     // Before v1.29 cache keys of different inputs can collide without these two.
     let mut env = vec![
@@ -137,7 +141,8 @@ pub fn kaniko_env(spec: &BuildSpec) -> Vec<(&'static str, &'static str)> {
     env
 }
 
-/// Whether kaniko cannot get the context by itself, so that it must lie in [`CONTEXT_DIR`] before kaniko starts.
+/// Returns true if kaniko cannot fetch the context by itself, so that it must be in [`CONTEXT_DIR`] before
+/// kaniko starts.
 pub fn must_be_fetched(source: &Source) -> bool {
     matches!(source, Source::Upload(_))
 }
@@ -153,7 +158,7 @@ fn context(source: &Source) -> String {
         Source::S3(s3) => s3.url.to_string(),
         Source::Gs(gs) => gs.url.to_string(),
         Source::Azure(azure) => azure.url.to_string(),
-        // `dir://` and the folder in it: kaniko heeds --context-sub-path for fetched contexts only.
+        // The folder is part of the `dir://` URL: kaniko applies --context-sub-path to fetched contexts only.
         Source::Volume(_) | Source::Upload(_) => format!("dir://{}", folder(source)),
     }
 }
@@ -165,8 +170,8 @@ fn folder(source: &Source) -> String {
     }
 }
 
-/// kaniko looks for a relative Dockerfile in its working directory before it looks in the context, and fetches one
-/// that looks like a URL: neither is what the request means.
+/// Returns the path of the Dockerfile for kaniko. kaniko looks for a relative path in its working directory
+/// before it looks in the context, and fetches one that looks like a URL: the request means neither.
 fn dockerfile(spec: &BuildSpec) -> String {
     let path = spec.dockerfile.as_str();
     if context_is_folder(&spec.source) {
@@ -210,8 +215,8 @@ fn operator_args(options: &KanikoOptions) -> Vec<String> {
         ("image-download-retry", options.image_download_retry),
         ("image-fs-extract-retry", options.image_fs_extract_retry),
     ];
-    // Layers sit in memory while they are compressed for the cache: a 300 MB layer needs 40 MiB without it and more
-    // than 1 GiB with it.
+    // kaniko holds layers in memory while it compresses them for the cache: a 300 MB layer needs 40 MiB
+    // without compression and more than 1 GiB with it.
     let mut args = vec![flag("compressed-caching", "false")];
     args.extend(lists.iter().flat_map(|(name, values)| flags(name, values)));
     args.extend(counts.iter().map(|(name, count)| flag(name, &count.to_string())));

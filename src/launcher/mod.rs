@@ -1,4 +1,4 @@
-//! What runs builds: Kubernetes, or a container engine on one machine, behind one trait.
+//! Launchers, which run builds: Kubernetes, or a container engine on one machine, behind one trait.
 
 pub mod classify;
 pub mod context;
@@ -18,25 +18,25 @@ use secrecy::SecretString;
 
 use crate::domain::{BuildId, BuildSpec, ProjectSettings, Sighting};
 
-/// A build that is to be launched.
+/// Build that is to be launched.
 #[derive(Debug, Clone)]
 pub struct Order {
-    /// Which build.
+    /// Id of the build.
     pub id: BuildId,
-    /// What to build.
+    /// Specification of the build.
     pub spec: BuildSpec,
-    /// What is settled for its project.
+    /// Settings of its project.
     pub project: ProjectSettings,
-    /// Where the uploaded context can be had, if the source is one.
+    /// Access to the uploaded context, if the source is one.
     pub context: Option<ContextGrant>,
 }
 
-/// The right to read one uploaded context, for one build, as long as that build lives.
+/// Right to read one uploaded context, for one build, until that build ends.
 #[derive(Debug, Clone)]
 pub struct ContextGrant {
-    /// The address, as the build's pod reaches it.
+    /// URL of the context, as the build's pod reaches it.
     pub url: url::Url,
-    /// Sent as `Authorization: Bearer …`.
+    /// Token, sent as `Authorization: Bearer …`.
     pub token: SecretString,
     /// SHA-256 of the archive.
     pub sha256: [u8; 32],
@@ -44,42 +44,42 @@ pub struct ContextGrant {
     pub size: u64,
 }
 
-/// What a launch made, or found.
+/// Result of a successful launch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Launched {
     /// The Job's uid, or the engine's equivalent.
     pub external_id: String,
-    /// Whether it was there already and was adopted.
+    /// `true` if the Job existed already and was adopted.
     pub adopted: bool,
 }
 
-/// Why a launch did not come about, by what follows from it.
+/// Error of a launch, by its consequence.
 #[derive(Debug, thiserror::Error)]
 pub enum LaunchError {
-    /// The launcher's other side does not answer, or asks to be left alone: the build goes back to the queue.
+    /// The launcher's backend does not answer, or is overloaded: the build goes back to the queue.
     #[error("{0}")]
     Unavailable(String),
-    /// Somebody else's Job has the name: `name_conflict`.
+    /// Another Job has the name: `name_conflict`.
     #[error("a Job named {0} exists and is not this build's")]
     NameConflict(String),
-    /// It will be refused again just the same: `launch_failed`.
+    /// The same launch would be refused again: `launch_failed`.
     #[error("{0}")]
     Refused(String),
 }
 
-/// Why a launcher could not be asked.
+/// Error of a launcher's call, other than a launch.
 #[derive(Debug, thiserror::Error)]
 pub enum LauncherError {
-    /// No answer, or one that may be another next time.
+    /// The backend does not answer, or may answer differently next time.
     #[error("{0}")]
     Unavailable(String),
-    /// There is nothing of that name (any more), or not yet.
+    /// Nothing of that name exists (any more, or not yet).
     #[error("{0}")]
     NotFound(String),
 }
 
-/// How long Kubernetes waits after so many failed pods before it makes the next: 10 s, 20 s, 40 s, … and never more
-/// than 10 minutes. Those that are not counted as failures are counted here.
+/// Returns how long Kubernetes waits after `failed` failed pods before it creates the next: 10 s, 20 s, 40 s,
+/// …, at most 10 minutes. Pods that do not count as failures count here.
 pub fn pause_after(failed: u32) -> Duration {
     match failed {
         0 => Duration::ZERO,
@@ -87,45 +87,49 @@ pub fn pause_after(failed: u32) -> Duration {
     }
 }
 
-/// Something about these builds may have changed: look at them.
+/// Builds that may have changed and must be observed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Change {
     /// One build.
     Build(BuildId),
-    /// Any build: the watch began anew.
+    /// Every build: the watch was restarted.
     Everything,
 }
 
-/// Runs builds. Every method may be called again after a crash, by this process or another, and does no harm.
+/// Runs builds on a backend: the Kubernetes API server or a container engine. Every method may be called
+/// again after a crash, by this process or another, and does no harm.
 #[async_trait]
 pub trait Launcher: Send + Sync + 'static {
-    /// Creates the build's Job, or adopts the one that an earlier call made.
+    /// Creates the build's Job, or adopts the one that an earlier call created.
     async fn launch(&self, order: &Order) -> Result<Launched, LaunchError>;
 
-    /// What is to be seen of a build now. `None` when nothing is left of it: no Job, and no pod that could push.
+    /// Observes a build. `None` if nothing is left of it: no Job, and no pod that could push.
     async fn look(&self, id: BuildId) -> Result<Option<Sighting>, LauncherError>;
 
-    /// As [`Launcher::look`], and from the other side itself: what was watched may trail, or be cut off unnoticed.
+    /// Observes a build as [`Launcher::look`] does, but reads from the backend itself: a watch may trail, or
+    /// may have been cut off unnoticed.
     async fn ask(&self, id: BuildId) -> Result<Option<Sighting>, LauncherError> {
         self.look(id).await
     }
 
-    /// Every build that something is to be seen of.
+    /// Lists every build of which a Job or a pod exists.
     async fn list(&self) -> Result<Vec<BuildId>, LauncherError>;
 
-    /// Says which builds to look at. Never ends by itself; breaks and relists are handled inside.
+    /// Returns a stream of builds to observe. It never ends by itself; broken watches and new lists are
+    /// handled inside.
     fn changes(&self) -> BoxStream<'static, Change>;
 
-    /// Makes sure that no further attempt is started.
+    /// Ensures that no further attempt is started.
     async fn stop_retrying(&self, id: BuildId) -> Result<(), LauncherError>;
 
-    /// Starts attempt `number` where the launcher does not retry by itself; otherwise does nothing.
+    /// Starts attempt `number` if the backend does not retry by itself; otherwise does nothing.
     async fn start_attempt(&self, order: &Order, number: u32) -> Result<(), LaunchError>;
 
-    /// Asks for the removal of everything that belongs to the build. Done when [`Launcher::look`] sees nothing.
+    /// Requests the removal of everything that belongs to the build. It is complete when [`Launcher::look`]
+    /// returns `None`.
     async fn remove(&self, id: BuildId) -> Result<(), LauncherError>;
 
-    /// The log of an attempt from the byte `from` on, followed until its container ends.
+    /// Follows the log of an attempt from the byte `from` on, until its container ends.
     async fn log(
         &self,
         id: BuildId,
@@ -133,6 +137,6 @@ pub trait Launcher: Send + Sync + 'static {
         from: u64,
     ) -> Result<BoxStream<'static, Result<Bytes, LauncherError>>, LauncherError>;
 
-    /// Whether the other side answers.
+    /// Checks that the backend answers.
     async fn ready(&self) -> Result<(), LauncherError>;
 }

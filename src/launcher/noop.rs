@@ -14,7 +14,7 @@ use tokio_stream::wrappers::BroadcastStream;
 use super::{Change, LaunchError, Launched, Launcher, LauncherError, Order};
 use crate::domain::{BuildId, Outcome, Sighting, outcome::Advice};
 
-/// Builds that "run" here end the moment they are launched.
+/// Launcher whose builds end the moment they are launched.
 pub struct Noop {
     jobs: Mutex<BTreeSet<BuildId>>,
     changes: broadcast::Sender<Change>,
@@ -39,7 +39,7 @@ impl Noop {
 impl Launcher for Noop {
     async fn launch(&self, order: &Order) -> Result<Launched, LaunchError> {
         let adopted = !self.jobs().insert(order.id);
-        // Nobody may be listening yet; the observer looks at everything when it begins.
+        // There may be no receiver yet; the observer observes every build when it begins.
         let _ = self.changes.send(Change::Build(order.id));
         Ok(Launched {
             external_id: order.id.to_string(),

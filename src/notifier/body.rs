@@ -1,4 +1,5 @@
-//! What a notification says. The same each time that it is tried: receivers tell repeats by its id.
+//! Builds the body of a notification. It is the same for each delivery attempt: receivers recognise repeats
+//! by the notification's id.
 
 use serde_json::{Value, json};
 use url::Url;
@@ -11,7 +12,7 @@ use crate::{
     store::{Due, DueBuild, ToEndpoint},
 };
 
-/// The body. `None` where there is nothing to tell in this format.
+/// Returns the body; `None` if the format cannot express the notification.
 pub(super) fn body(due: &Due, to: &ToEndpoint, external: Option<&Url>) -> Option<Vec<u8>> {
     let value = match (&due.build, to.format) {
         (None, Format::Standard) => {
@@ -31,7 +32,7 @@ pub(super) fn body(due: &Due, to: &ToEndpoint, external: Option<&Url>) -> Option
     serde_json::to_vec(&value).ok()
 }
 
-/// Where people look at a build.
+/// Returns the link to a build.
 pub(super) fn link(id: BuildId, external: Option<&Url>) -> Option<Url> {
     external?.join(&format!("api/v1/builds/{id}")).ok()
 }
@@ -59,7 +60,7 @@ fn told(kind: EventType, build: &DueBuild, external: Option<&Url>) -> Value {
     })
 }
 
-/// The state that the build had reached then.
+/// Returns the state that the build had reached at the event.
 fn state(kind: EventType) -> &'static str {
     match kind {
         EventType::Queued => "queued",
@@ -72,7 +73,7 @@ fn state(kind: EventType) -> &'static str {
     }
 }
 
-/// As Docker Hub tells of a push: of one image, the first destination's.
+/// Returns the body in Docker Hub's format for a push: of one image, the first destination's.
 fn dockerhub(due: &Due, image: &ImageReference, pusher: &str) -> Value {
     let repository = image.repository();
     let path = repository.split_once('/').map_or(repository, |(_, path)| path);

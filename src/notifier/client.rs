@@ -1,4 +1,4 @@
-//! Requests: where they may go, how long they may take, and how much is kept of the answer.
+//! Sends requests, and limits their addresses, their duration and the part of the answer that is kept.
 
 use std::time::Duration;
 
@@ -13,12 +13,13 @@ use super::{
 };
 use crate::domain::{inside::Reachable, keyring::Keyring};
 
-/// What is kept of an answer's body.
+/// Upper bound of bytes that are kept of an answer's body.
 const KEPT: usize = 1024;
-/// The longest pause that somebody may ask for.
+/// Upper bound of the pause in `Retry-After`.
 const LONGEST: Duration = Duration::from_secs(86_400);
 
-/// A client that goes where the guard lets it, follows nobody elsewhere, and takes no way that its environment names.
+/// Creates a client that connects only to addresses that the guard allows, follows no redirects, and ignores
+/// proxies in its environment.
 pub(super) fn guarded(guard: Guard) -> Result<Client, reqwest::Error> {
     Client::builder()
         .user_agent(concat!("slipway/", env!("CARGO_PKG_VERSION")))
@@ -27,19 +28,19 @@ pub(super) fn guarded(guard: Guard) -> Result<Client, reqwest::Error> {
         .dns_resolver(guard)
         .connect_timeout(TIMEOUT / 2)
         .timeout(TIMEOUT)
-        // Each connection is checked for the request that it is made for.
+        // Connections are not reused: each one is checked for the request that it is opened for.
         .pool_max_idle_per_host(0)
         .build()
 }
 
-/// A request that is ready to be sent.
+/// Request that is ready to be sent.
 pub(super) struct Request {
     pub(super) url: url::Url,
     pub(super) headers: HeaderMap,
     pub(super) body: Vec<u8>,
 }
 
-/// An answer, as far as it is kept.
+/// Answer, as far as it is kept.
 #[derive(Debug)]
 pub(super) struct Answer {
     pub(super) status: StatusCode,
@@ -47,14 +48,15 @@ pub(super) struct Answer {
     pub(super) body: String,
 }
 
-/// Sends a request. The error is half a sentence for the endpoint's owner, and tells nothing of our network.
+/// Sends a request. The error is half a sentence for the webhook endpoint's owner, and reveals nothing about
+/// our network.
 pub(super) async fn send(
     http: &Client,
     reachable: &Reachable,
     request: Request,
     now: Timestamp,
 ) -> Result<Answer, String> {
-    // A host that is an address is never resolved, and so the guard does not see it.
+    // A host that is an IP address is never resolved, so the guard does not check it.
     if reachable.literal(&request.url) == Some(false) {
         return Err(Inside.to_string());
     }
@@ -89,7 +91,8 @@ fn words(error: &reqwest::Error) -> String {
     }
 }
 
-/// What an answer says, as far as it came: the status counts, whatever becomes of the rest.
+/// Returns the beginning of an answer's body, as far as it was received: the status counts even if the rest
+/// fails.
 async fn first_bytes(mut response: Response) -> String {
     let mut kept = Vec::new();
     while kept.len() < KEPT {
@@ -104,7 +107,7 @@ async fn first_bytes(mut response: Response) -> String {
         .collect()
 }
 
-/// `Retry-After`: seconds, or a date.
+/// Parses `Retry-After`: seconds, or a date.
 fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
     let text = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim();
     let pause = match text.parse::<u64>() {
@@ -117,7 +120,7 @@ fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
     Some(pause.min(LONGEST))
 }
 
-/// What a sealed secret holds, where there is a key that opens it.
+/// Opens a sealed secret, if there is a key for it.
 pub(super) fn open(keyring: Option<&Keyring>, context: &[u8], sealed: &[u8]) -> Result<SecretString, String> {
     keyring
         .and_then(|keyring| keyring.open(context, sealed))

@@ -1,4 +1,4 @@
-//! Keeps requests to addresses that others name from going inside.
+//! Prevents requests to addresses from callers from reaching internal networks.
 
 use std::{
     fmt, io,
@@ -11,9 +11,9 @@ use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
 use crate::domain::inside::Reachable;
 
-/// What asks for a name's addresses.
+/// Resolver of names.
 pub(super) trait Lookup: Send + Sync + 'static {
-    /// All of them.
+    /// Returns all addresses of a host.
     fn addresses(&self, host: String) -> BoxFuture<'static, io::Result<Vec<IpAddr>>>;
 }
 
@@ -29,8 +29,9 @@ impl Lookup for System {
     }
 }
 
-/// Resolves a name once, and gives its addresses to the connection only when each of them may be called. The connection
-/// goes to one of these: a name that leads elsewhere when it is asked the next time is not asked again.
+/// Resolves a name once, and passes its addresses to the connection only if every one of them may be called.
+/// The connection uses one of these addresses and does not resolve the name again, so DNS rebinding has no
+/// effect.
 #[derive(Clone)]
 pub(super) struct Guard {
     reachable: Reachable,

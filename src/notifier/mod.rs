@@ -1,7 +1,8 @@
-//! Tells endpoints and git hosts of builds: empties the outbox over HTTP.
+//! Sends notifications to webhook endpoints and commit statuses to git hosts: delivers the outbox over HTTP.
 //!
-//! Every replica does. A claim bounds what one target gets at once, so that a slow one holds up nobody else; what came of
-//! a try is recorded before the next one of the same build and target begins.
+//! Every replica sends. A claim limits the concurrent delivery attempts to one target, so that a slow one
+//! delays no other; the result of a delivery attempt is recorded before the next one of the same build and
+//! target begins.
 
 mod body;
 mod client;
@@ -29,35 +30,35 @@ use crate::{
     store::{ClaimLimits, Due, Store, StoreError, TryOutcome},
 };
 
-/// How long a try may take.
+/// Longest time that a delivery attempt may take.
 const TIMEOUT: Duration = Duration::from_secs(20);
-/// After which time a notification is tried by another, when nothing was recorded of a try.
+/// Time after which a claimed notification is due again if no result was recorded.
 const LEASE: Duration = Duration::from_secs(60);
-/// Tries of one target at once, over all replicas.
+/// Number of concurrent delivery attempts to one target, over all replicas.
 const PER_TARGET: u32 = 4;
-/// Tries of one process at once.
+/// Number of concurrent delivery attempts of one process.
 const AT_ONCE: u32 = 256;
-/// How long an endpoint may take nothing before it is disabled.
+/// Time for which a webhook endpoint may accept nothing before it is disabled.
 const PATIENCE: Duration = Duration::from_secs(5 * 86_400);
-/// Between two looks at the outbox, at the least: what changes meanwhile is found together.
+/// Shortest time between two reads of the outbox: changes in between are read together.
 const BREATH: Duration = Duration::from_millis(50);
-/// Between two looks while the database does not answer, and two tries to record something.
+/// Time between two reads while the database does not answer, and between two tries to record a result.
 const OUTAGE: Duration = Duration::from_secs(1);
 
-/// How notifications are sent.
+/// Options of the notifier.
 #[derive(Clone, Default)]
 pub struct Options {
-    /// Where they may go.
+    /// Addresses that may be called.
     pub reachable: Reachable,
-    /// Where people reach this service: what links to builds begin with.
+    /// URL at which people reach this service: links to builds begin with it.
     pub external_url: Option<url::Url>,
-    /// What opens the secrets in the database; without it nothing can be signed.
+    /// Keys for the secrets in the database; without them nothing can be signed.
     pub keyring: Option<Arc<Keyring>>,
     /// The operator's tokens for git hosts.
     pub tokens: TokenFiles,
 }
 
-/// Sends what the outbox holds. Cheap to clone.
+/// Sends the notifications in the outbox. Cheap to clone.
 #[derive(Clone)]
 pub struct Notifier {
     store: Store,
@@ -65,20 +66,20 @@ pub struct Notifier {
     options: Arc<Options>,
     clock: Arc<dyn Clock>,
     slots: Arc<Semaphore>,
-    /// A try has ended: something else may be due.
+    /// Signal that a delivery attempt has ended: another notification may be due.
     ended: Arc<Notify>,
 }
 
-/// The client for HTTP cannot be made.
+/// Error in the creation of the HTTP client.
 #[derive(Debug, thiserror::Error)]
 #[error("the HTTP client cannot be made")]
 pub struct ClientError(#[from] reqwest::Error);
 
 impl Notifier {
-    /// A notifier over these parts; it does nothing yet.
+    /// Creates a notifier; [`Notifier::run`] starts it.
     ///
     /// # Errors
-    /// When the machine has no certificates to check others by.
+    /// When the machine has no certificates by which to check others.
     pub fn new(store: Store, options: Options, clock: Arc<dyn Clock>) -> Result<Self, ClientError> {
         let http = client::guarded(guard::Guard::new(options.reachable.clone()))?;
         Ok(Self::over(store, http, options, clock))
@@ -99,8 +100,8 @@ impl Notifier {
         }
     }
 
-    /// Sends until `soft`; then what was begun is finished, until `hard` at the latest. What is cut off is sent once
-    /// more by another.
+    /// Sends until `soft` is cancelled, then finishes the delivery attempts in flight, until `hard` at the
+    /// latest. A notification whose delivery attempt is cut off is sent once more after its claim expires.
     pub async fn run(self, soft: CancellationToken, hard: CancellationToken) {
         let tries = TaskTracker::new();
         let mut changed = self.store.watch_builds();
@@ -138,7 +139,8 @@ impl Notifier {
         }
     }
 
-    /// Sends all that is due now, and waits for what comes of it: how many were tried.
+    /// Sends all notifications that are due now and waits for the results. Returns the number of delivery
+    /// attempts.
     ///
     /// # Errors
     /// When the outbox cannot be read.
@@ -150,7 +152,8 @@ impl Notifier {
         Ok(begun)
     }
 
-    /// Begins to send what is due, no more than there is room for.
+    /// Starts to send the notifications that are due, no more than there are free permits. Returns their
+    /// number.
     async fn begin(&self, tries: &TaskTracker) -> Result<usize, StoreError> {
         let room = self.slots.available_permits();
         let limits = ClaimLimits {
@@ -161,7 +164,7 @@ impl Notifier {
         let due = self.store.claim_notifications(limits).await?;
         let begun = due.len();
         for due in due {
-            // Nobody else takes from the room that was seen: there is a permit for each.
+            // No other task takes permits, so there is one for each notification.
             let permit = Arc::clone(&self.slots).acquire_owned().await;
             let notifier = self.clone();
             tries.spawn(async move {
@@ -173,7 +176,8 @@ impl Notifier {
         Ok(begun)
     }
 
-    /// One try, and its record. While the database does not take it, it is offered again as long as the claim lasts.
+    /// Makes one delivery attempt and records its result. If the database does not answer, the record is
+    /// tried again for as long as the claim lasts.
     async fn notify(&self, due: Due) {
         let begun = Instant::now();
         let (mut seen, outcome) = self.attempt(&due).await;

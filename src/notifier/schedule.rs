@@ -1,4 +1,4 @@
-//! When a notification is tried again.
+//! Retry schedules of notifications.
 
 use std::time::Duration;
 
@@ -7,7 +7,8 @@ use rand::Rng;
 const MINUTE: u64 = 60;
 const HOUR: u64 = 60 * MINUTE;
 
-/// Pauses after the first try, the second, … of an endpoint's notification, in seconds: three days in all.
+/// Pauses in seconds after the first delivery attempt to a webhook endpoint, the second, …: three days in
+/// all.
 const ENDPOINT: [u64; 9] = [
     5,
     5 * MINUTE,
@@ -19,20 +20,23 @@ const ENDPOINT: [u64; 9] = [
     20 * HOUR,
     24 * HOUR,
 ];
-/// The same for a commit's status, which is of no use to anybody a day later.
+/// Pauses in seconds after the delivery attempts of a commit status, which is of no use a day later.
 const STATUS: [u64; 6] = [5, MINUTE, 5 * MINUTE, 30 * MINUTE, 2 * HOUR, 6 * HOUR];
 
-/// The pause after this try, counted from 1; `None`: it was the last.
+/// Returns the pause after this delivery attempt to a webhook endpoint, counted from 1; `None` after the last
+/// one.
 pub(super) fn endpoint(round: u32) -> Option<Duration> {
     pause(&ENDPOINT, round)
 }
 
-/// Likewise for a commit's status.
+/// Returns the pause after this delivery attempt of a commit status, counted from 1; `None` after the last
+/// one.
 pub(super) fn status(round: u32) -> Option<Duration> {
     pause(&STATUS, round)
 }
 
-/// Up to a fifth longer, so that what failed together is not tried together.
+/// Returns the pause, lengthened by up to 20 %, so that notifications that failed together are not retried
+/// together.
 fn pause(pauses: &[u64], round: u32) -> Option<Duration> {
     let nth = usize::try_from(round.checked_sub(1)?).ok()?;
     let pause = Duration::from_secs(*pauses.get(nth)?);

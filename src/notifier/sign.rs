@@ -1,4 +1,5 @@
-//! Standard Webhooks 1.0.0: how an endpoint knows that a notification is ours.
+//! Signs notifications as in Standard Webhooks 1.0.0, so that a webhook endpoint can verify that they are
+//! ours.
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use http::{HeaderMap, HeaderName, HeaderValue, header};
@@ -11,7 +12,8 @@ const ID: HeaderName = HeaderName::from_static("webhook-id");
 const TIMESTAMP: HeaderName = HeaderName::from_static("webhook-timestamp");
 const SIGNATURE: HeaderName = HeaderName::from_static("webhook-signature");
 
-/// The headers of a notification: its id, the time of the try, and a signature for each secret that counts.
+/// Returns the headers of a notification: its id, the time of the delivery attempt, and a signature for each
+/// secret in use.
 pub(super) fn headers(id: &str, now: Timestamp, body: &[u8], secrets: &[SigningSecret]) -> HeaderMap {
     let time = now.as_second().to_string();
     let signed = [id.as_bytes(), b".", time.as_bytes(), b".", body].concat();

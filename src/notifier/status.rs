@@ -1,4 +1,4 @@
-//! Commit statuses, as each kind of git host takes them.
+//! Builds commit statuses in the format of each kind of git host.
 
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use secrecy::{ExposeSecret, SecretString};
@@ -12,19 +12,19 @@ use crate::{
     store::DueBuild,
 };
 
-/// The longest description that all hosts take.
+/// Upper bound of a description's characters that all hosts accept.
 const DESCRIPTION: usize = 140;
 
-/// What a host is to be told.
+/// Content of a commit status.
 pub(super) struct StatusRequest<'a> {
     pub(super) target: &'a StatusTarget,
     pub(super) kind: EventType,
     pub(super) build: &'a DueBuild,
-    /// Where people look at the build.
+    /// Link to the build.
     pub(super) link: Option<&'a Url>,
 }
 
-/// The request that tells it. The error says why there is none.
+/// Returns the request that sets the status. The error states why there is none.
 pub(super) fn request(wanted: &StatusRequest<'_>, token: &SecretString) -> Result<Request, String> {
     let target = wanted.target;
     let commit = target.commit.as_str();
@@ -115,13 +115,14 @@ fn gitlab(wanted: &StatusRequest<'_>) -> Value {
     })
 }
 
-/// Of both kinds: they take the same. Its key is short and of few letters, so it is made of the name.
+/// Returns the body for both kinds of Bitbucket, which have the same format. The key must be short and has a
+/// small character set, so it is a hash of the name.
 fn bitbucket(wanted: &StatusRequest<'_>) -> Result<Value, String> {
     let state = match wanted.kind {
         EventType::Queued | EventType::Started | EventType::Test => "INPROGRESS",
         EventType::Succeeded => "SUCCESSFUL",
         EventType::Failed => "FAILED",
-        // Data Center knows CANCELLED only of late, and Cloud calls it STOPPED.
+        // Data Center has CANCELLED only in recent versions, and Cloud calls it STOPPED.
         EventType::Cancelled | EventType::Superseded => match wanted.target.provider {
             Provider::BitbucketCloud => "STOPPED",
             _ => "FAILED",

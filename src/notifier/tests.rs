@@ -1,4 +1,4 @@
-//! Names that lead inside.
+//! Names that resolve to internal addresses.
 
 use std::{
     io,
@@ -22,7 +22,7 @@ use super::{
 };
 use crate::domain::inside::Reachable;
 
-/// Answers otherwise each time that it is asked, as one does who rebinds a name.
+/// Resolver that returns other addresses each time, as in DNS rebinding.
 struct Rebinding {
     answers: Vec<Vec<IpAddr>>,
     asked: AtomicUsize,
@@ -36,7 +36,7 @@ impl Lookup for Rebinding {
     }
 }
 
-/// A server that counts who dials it.
+/// Server that counts its connections.
 async fn server() -> (u16, Arc<AtomicUsize>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -82,7 +82,7 @@ async fn a_name_that_leads_inside_is_not_called() {
         let error = answer.expect_err(inside);
         assert!(error.contains("may be called"), "{inside}: {error}");
         assert_eq!(asked, 1);
-        // Nor where it is one among others.
+        // It is not called either if it is one address among others.
         let (answer, _) = call(&[&["192.0.2.1", inside]], &["192.0.2.0/24"], port).await;
         assert!(answer.expect_err(inside).contains("may be called"));
     }

@@ -1,4 +1,4 @@
-//! The operator's tokens for git hosts: files that are mounted, read each time that one is needed.
+//! The operator's tokens for git hosts: mounted files, which are read each time that a token is needed.
 
 use std::{path::PathBuf, str::FromStr};
 
@@ -7,11 +7,11 @@ use url::{Origin, Url};
 
 use crate::domain::{Invalid, ProjectName, commit_status::StatusTarget};
 
-/// The largest file of a token.
+/// Upper bound of a token's file, in bytes.
 const MOST: u64 = 16 << 10;
 
-/// A token, and what it is for: `[PROJECT@][http://]HOST[:PORT][/PREFIX]=FILE`. The host is the one that the host's API
-/// is called on, such as api.github.com; the prefix is of the repository's name.
+/// Token and its scope: `[PROJECT@][http://]HOST[:PORT][/PREFIX]=FILE`. The host is that of the git host's
+/// API, such as api.github.com; the prefix is one of the repository's name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TokenFile {
     project: Option<ProjectName>,
@@ -49,7 +49,7 @@ impl FromStr for TokenFile {
 }
 
 impl TokenFile {
-    /// Whether it may be shown to this host, for this project's builds of this repository.
+    /// Returns true if the token may be sent to this host, for this project's builds of this repository.
     fn serves(&self, project: &ProjectName, target: &StatusTarget) -> bool {
         let below = |path: &str| path.is_empty() || path.starts_with('/');
         self.project.as_ref().is_none_or(|own| own == project)
@@ -58,18 +58,19 @@ impl TokenFile {
     }
 }
 
-/// All of them. The most particular one is taken: one of the project's own first, then that with the longest prefix.
+/// All token files. The most specific one is used: one of the project's own comes first, then the one with
+/// the longest prefix.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TokenFiles(Vec<TokenFile>);
 
 impl TokenFiles {
-    /// These.
+    /// Creates the set of these files.
     pub fn new(mut files: Vec<TokenFile>) -> Self {
         files.sort_by_key(|file| (file.project.is_none(), usize::MAX - file.prefix.len()));
         Self(files)
     }
 
-    /// The token for a status. The error is half a sentence without a path.
+    /// Returns the token for a commit status. The error is half a sentence and contains no path.
     pub(super) async fn of(
         &self,
         project: &ProjectName,

@@ -1,4 +1,4 @@
-//! One try: what is sent, and what follows from the answer.
+//! One delivery attempt: the request that is sent, and the consequence of the answer.
 
 use http::StatusCode;
 
@@ -101,7 +101,7 @@ impl Notifier {
             Ok(answer) => {
                 let outcome = match answer.status {
                     status if status.is_success() => TryOutcome::Delivered,
-                    // The same request gets the same answer.
+                    // The same request would get the same answer.
                     StatusCode::BAD_REQUEST
                     | StatusCode::NOT_FOUND
                     | StatusCode::CONFLICT
@@ -115,7 +115,8 @@ impl Notifier {
     }
 }
 
-/// No sooner than the pauses have it, and no sooner than asked for.
+/// Returns the outcome of a delivery attempt that may be retried: no sooner than the schedule allows, and no
+/// sooner than the answer requests.
 fn later(answer: &Answer, pause: Option<std::time::Duration>) -> TryOutcome {
     match pause {
         Some(pause) => TryOutcome::Again(pause.max(answer.retry_after.unwrap_or_default())),

@@ -1,4 +1,4 @@
-//! Moves whole logs into the archive, one after the other, piece by piece.
+//! Moves complete logs into the archive, one after the other, piece by piece.
 
 use std::{error::Error, time::Instant};
 
@@ -11,7 +11,7 @@ use crate::{
 /// Bytes of a log that are in memory at once.
 const PIECE: u64 = 1 << 20;
 
-/// Why a log was not moved.
+/// Reason why a log was not moved.
 #[derive(Debug, thiserror::Error)]
 enum MoveError {
     #[error(transparent)]
@@ -21,8 +21,8 @@ enum MoveError {
 }
 
 impl Retention {
-    /// Moves what is old enough: how many logs. One that cannot be moved does not keep the others from it, unless it
-    /// is for the storage.
+    /// Moves the logs that are old enough. Returns their number. A log that cannot be moved does not stop the
+    /// others, unless the storage fails or the database is unavailable.
     pub(super) async fn fill_archive(&self) -> Result<u64, SweepError> {
         let Some(archive) = &self.archive else {
             return Ok(0);
@@ -56,7 +56,8 @@ impl Retention {
         Ok(moved)
     }
 
-    /// Whether the log was moved. First the object, then the record of it: in between the log is at both places.
+    /// Moves a log. Returns true if it was moved. The object is written first, and then the record of it: in
+    /// between the log is in both places.
     async fn archive_log(&self, archive: &LogArchive, log: &LogKey) -> Result<bool, MoveError> {
         let Some(bytes) = self.store.begin_archive(log).await? else {
             return Ok(false);

@@ -1,4 +1,4 @@
-//! The bytes of contexts that are none any more, or never became any.
+//! Removes the objects of contexts that were removed, or whose upload was never completed.
 
 use std::time::Instant;
 
@@ -8,13 +8,14 @@ use uuid::Uuid;
 use super::{Retention, SweepError, sweep::rest};
 use crate::{blobs::BlobName, domain::ContextId};
 
-/// Objects that are removed by one batch.
+/// Number of objects that one batch removes.
 const BATCH: u32 = 100;
-/// Removals that are under way at once.
+/// Number of concurrent removals.
 const REMOVALS: usize = 8;
 
 impl Retention {
-    /// Removes what is loose; what cannot be removed now is tried again by the next sweep.
+    /// Removes the objects that belong to no context. Returns their number. An object that cannot be removed
+    /// now is tried again by the next sweep.
     pub(super) async fn sweep_objects(&self) -> Result<u64, SweepError> {
         let (mut removed, mut failure) = (0, None);
         let mut after = Uuid::nil();

@@ -1,4 +1,5 @@
-//! Old logs: marked, so that nobody reads them any more, then removed bit by bit, here and in the archive.
+//! Removes old logs: marks them, so that they cannot be read any more, and then removes them in batches from
+//! the database and the archive.
 
 use std::time::Instant;
 
@@ -7,11 +8,11 @@ use futures::{StreamExt, stream};
 use super::{Retention, SweepError, sweep::rest};
 use crate::store::{LogKey, OldLog};
 
-/// Removals from the archive that are under way at once.
+/// Number of concurrent removals from the archive.
 const REMOVALS: usize = 8;
 
 impl Retention {
-    /// Removes logs whose time is over. They do not outlive their builds.
+    /// Removes logs whose retention time is over. Returns their number. Logs do not outlive their builds.
     pub(super) async fn sweep_logs(&self) -> Result<u64, SweepError> {
         let keep = &self.options;
         let Some(age) = keep.logs.into_iter().chain(keep.builds).min() else {
@@ -34,7 +35,8 @@ impl Retention {
     }
 
     async fn remove_logs(&self, old: Vec<OldLog>) -> Result<(u64, Option<SweepError>), SweepError> {
-        // One that cannot be removed from the archive is not begun with: it can be read as long as it is there.
+        // An archived log is not marked if no archive is configured, because it could not be removed
+        // completely.
         let (old, failure) = match &self.archive {
             Some(_) => (old, None),
             None => {
@@ -56,7 +58,7 @@ impl Retention {
         Ok((removed, error.or(failure)))
     }
 
-    /// Removes what is in the archive of these logs: those of which nothing is left there.
+    /// Removes these logs from the archive. Returns those of which nothing is left there, and the last error.
     async fn remove_archived(&self, logs: Vec<OldLog>) -> (Vec<LogKey>, Option<SweepError>) {
         let removals = stream::iter(logs).map(|log| async move {
             let removed = match &self.archive {

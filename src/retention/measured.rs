@@ -1,4 +1,4 @@
-//! What the metrics of retention mean.
+//! Descriptions of the retention metrics.
 
 use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
 

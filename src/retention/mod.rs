@@ -1,8 +1,9 @@
-//! Removes what has been kept for its time, and moves old logs into the archive.
+//! Removes rows and objects whose retention time is over, and moves old logs into the archive.
 //!
-//! One replica sweeps at a time, and a sweep looks at what there is: it takes no notice of how far an earlier one came.
-//! Killing the process between any two lines costs time, and nothing that should stay. It pauses after each batch, for
-//! longer than the batch took, so that others get on with their work and autovacuum keeps up.
+//! One replica sweeps at a time, and a sweep reads the current state: it does not depend on how far an
+//! earlier one came. Killing the process between any two lines costs time, and nothing that must be kept. A
+//! sweep pauses after each batch, for longer than the batch took, so that other work proceeds and autovacuum
+//! keeps up.
 
 mod archive;
 mod contexts;
@@ -22,43 +23,44 @@ use crate::{
     store::{RoleLock, Store, StoreError},
 };
 
-/// How often the holder makes sure that it has the role.
+/// Interval at which the holder checks that it still has the role.
 const LOCK_INTERVAL: Duration = Duration::from_secs(2);
-/// The first sweep of a process begins at the latest then.
+/// Latest start of a process's first sweep.
 const FIRST: Duration = Duration::from_secs(60);
-/// The shortest pause between two batches.
+/// Shortest pause between two batches.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// How long things are kept; `None`: for ever.
+/// Retention times; `None` means for ever.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Options {
-    /// Builds with all that belongs to them, from their ends on.
+    /// Retention time of builds with all that belongs to them, from their ends on.
     pub builds: Option<Duration>,
-    /// Logs, from the ends of their builds on.
+    /// Retention time of logs, from the ends of their builds on.
     pub logs: Option<Duration>,
-    /// Events, from the ends of their builds on.
+    /// Retention time of events, from the ends of their builds on.
     pub events: Option<Duration>,
-    /// Uploaded contexts, from the upload on, and from the end of the last build that used it.
+    /// Retention time of uploaded contexts, from the upload on, and from the end of the last build that used
+    /// it.
     pub contexts: Option<Duration>,
-    /// Idempotency keys, from their first use on.
+    /// Retention time of idempotency keys, from their first use on.
     pub idempotency_keys: Option<Duration>,
-    /// What endpoints and git hosts were told, from then on.
+    /// Retention time of notifications and commit statuses, from their creation on.
     pub notifications: Option<Duration>,
-    /// Deliveries to triggers, from their arrival on.
+    /// Retention time of deliveries to triggers, from their arrival on.
     pub deliveries: Option<Duration>,
-    /// When logs move to the archive, from the ends of their builds on.
+    /// Time after which logs move to the archive, from the ends of their builds on.
     pub archive_after: Duration,
-    /// Between two sweeps.
+    /// Time between two sweeps.
     pub interval: Duration,
 }
 
-/// Why a sweep did not do all that it could.
+/// Reason why a sweep was incomplete.
 #[derive(Debug, thiserror::Error)]
 pub enum SweepError {
-    /// The database.
+    /// The database failed.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// A storage.
+    /// A storage failed.
     #[error(transparent)]
     Blobs(#[from] BlobError),
     /// Logs are in an archive that the settings do not name.
@@ -66,7 +68,7 @@ pub enum SweepError {
     NoArchive,
 }
 
-/// What removes old rows and objects. Cheap to clone.
+/// Removes old rows and objects. Cheap to clone.
 #[derive(Clone)]
 pub struct Retention {
     store: Store,
@@ -77,7 +79,7 @@ pub struct Retention {
 }
 
 impl Retention {
-    /// Retention over these parts; it does nothing yet.
+    /// Creates the retention; [`Retention::run`] starts it.
     pub fn new(
         store: Store,
         contexts: Blobs,
@@ -99,7 +101,7 @@ impl Retention {
     pub async fn run(self, stop: CancellationToken) {
         let mut wait = self.options.interval.min(FIRST);
         loop {
-            // Any moment of the first interval, so that replicas that start together do not sweep together.
+            // Random, so that replicas that start together do not sweep together.
             let pause = rand::rng().random_range(wait / 2..=wait);
             if stop
                 .run_until_cancelled(async {
@@ -126,11 +128,11 @@ impl Retention {
         }
     }
 
-    /// Sweeps once. `None`: another replica does.
+    /// Sweeps once; `None` if another replica has the role.
     ///
     /// # Errors
-    /// When the role cannot be asked for. What goes wrong with one kind does not keep the others from being swept:
-    /// [`Swept`] tells of it.
+    /// When the role cannot be requested. An error in one kind does not prevent the sweep of the others:
+    /// [`Swept`] reports it.
     pub async fn sweep_once(&self) -> Result<Option<Swept>, StoreError> {
         let Some(mut lock) = self.store.become_sweeper().await? else {
             return Ok(None);

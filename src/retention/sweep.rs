@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::{PAUSE, Retention, SweepError};
 use crate::store::{Batch, StoreError};
 
-/// What one sweep did.
+/// Result of one sweep.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Swept {
     /// Finished builds that were removed.
@@ -22,7 +22,7 @@ pub struct Swept {
     pub events: u64,
     /// Contexts that were removed.
     pub contexts: u64,
-    /// Bytes of contexts that were removed from the storage, of broken uploads as well.
+    /// Objects of contexts that were removed from the storage, those of incomplete uploads included.
     pub objects: u64,
     /// Idempotency keys that were removed before their builds.
     pub idempotency_keys: u64,
@@ -34,12 +34,12 @@ pub struct Swept {
     pub archived: u64,
     /// Kinds that were not swept to the end.
     pub failed: u32,
-    /// How long it took.
+    /// Duration of the sweep.
     pub took: Duration,
 }
 
 impl Swept {
-    /// Another replica has the role now.
+    /// Returns the result of a sweep that ended because the role was lost.
     pub(super) fn cut_short() -> Self {
         Self {
             failed: 1,
@@ -47,7 +47,7 @@ impl Swept {
         }
     }
 
-    /// Tells of it, in the log and in the metrics.
+    /// Reports the result in the log and in the metrics.
     pub(super) fn report(&self, now: Timestamp) {
         for (kind, removed) in [
             ("build", self.builds),
@@ -85,7 +85,7 @@ impl Swept {
 }
 
 impl Retention {
-    /// Sweeps everything. Logs go before their builds, which wait for them.
+    /// Sweeps every kind. Logs are removed before their builds, because a build with a log is kept.
     pub(super) async fn sweep(&self) -> Swept {
         let begun = Instant::now();
         let mut swept = Swept::default();
@@ -135,7 +135,7 @@ impl Retention {
         let Some(age) = self.options.events else {
             return Ok(0);
         };
-        // Those that are kept as long as their builds go with them.
+        // Events that are kept as long as their builds are removed with them.
         if self.options.builds.is_some_and(|builds| builds <= age) {
             return Ok(0);
         }
@@ -157,7 +157,7 @@ impl Retention {
     }
 }
 
-/// Removes batch after batch, beginning at `first`: how many rows in all.
+/// Removes batch after batch, beginning at `first`. Returns the number of rows in all.
 async fn batches<C, F>(first: C, remove: impl Fn(C) -> F) -> Result<u64, SweepError>
 where
     F: Future<Output = Result<Batch<C>, StoreError>>,

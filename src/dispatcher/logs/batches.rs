@@ -1,4 +1,4 @@
-//! Pieces of a log, put together to be written at once.
+//! Joins pieces of a log into batches that are written at once.
 
 use std::time::Duration;
 
@@ -8,19 +8,20 @@ use tokio::time::Instant;
 
 use crate::launcher::LauncherError;
 
-/// Bytes that are written at once.
+/// Size in bytes at which a batch is written without further delay.
 const BATCH_BYTES: usize = 64 * 1024;
-/// How long the first bytes after a silence wait for others: whoever follows sees them soon.
+/// Delay of the first bytes after a silence, in which others may join them. It is short, so that readers who
+/// follow the log see them soon.
 const LEAD: Duration = Duration::from_millis(20);
-/// How long bytes wait after others were written: a build that prints all the time makes few chunks.
+/// Shortest time between two batches that are not full: a build that prints continuously makes few chunks.
 const PAUSE: Duration = Duration::from_millis(150);
 
-/// Puts pieces together until there is enough to write, or enough time has passed.
+/// Joins the pieces of a stream until a batch is large enough or its deadline has passed.
 pub(super) struct Batches {
     stream: BoxStream<'static, Result<Bytes, LauncherError>>,
     broken: Option<LauncherError>,
     over: bool,
-    /// When the last batch was handed out.
+    /// Time at which the last batch was returned.
     last: Option<Instant>,
 }
 
@@ -34,7 +35,8 @@ impl Batches {
         }
     }
 
-    /// The next batch; `None` at the log's end. What came before a break is handed out first.
+    /// Returns the next batch; `None` at the log's end. Bytes that were received before an error are returned
+    /// before it.
     pub(super) async fn next(&mut self) -> Result<Option<Vec<u8>>, LauncherError> {
         if let Some(error) = self.broken.take() {
             return Err(error);
@@ -72,7 +74,7 @@ impl Batches {
         Ok((!batch.is_empty()).then_some(batch))
     }
 
-    /// When bytes that have come now are written at the latest.
+    /// Returns the latest time at which bytes that arrive now are written.
     fn deadline(&self) -> Instant {
         let soon = Instant::now() + LEAD;
         self.last.map_or(soon, |last| soon.max(last + PAUSE))

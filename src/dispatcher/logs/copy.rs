@@ -1,4 +1,4 @@
-//! From a container's log to the stored one: without secrets, without what is too long, each byte once.
+//! Copies a container's log to the store: masked, cut to the limits, each byte once.
 
 use super::batches::Batches;
 use crate::{
@@ -12,9 +12,9 @@ use crate::{
 };
 
 pub(super) enum Copied {
-    /// To where the container's log ends.
+    /// The log was copied to its end, or up to the size limit.
     Whole,
-    /// The process is stopping.
+    /// The copy ended early, because the process is stopping.
     Stopped,
 }
 
@@ -28,7 +28,7 @@ pub(super) enum FollowError {
     OutOfStep,
 }
 
-/// One log while it is stored.
+/// State of the copy of one log.
 struct Copy<'a> {
     dispatcher: &'a Dispatcher,
     id: BuildId,
@@ -36,13 +36,13 @@ struct Copy<'a> {
     end: LogEnd,
     filter: Filter,
     steps: Steps<'a>,
-    /// What is to be stored next.
+    /// Bytes that are to be stored next.
     kept: Vec<u8>,
 }
 
 impl Dispatcher {
-    /// Stores an attempt's log from where it stopped. Of one whose container runs (`live`), a line that has not ended
-    /// when the stream does is left for the next time.
+    /// Stores an attempt's log from where the last copy stopped. If the container runs (`live`), a line that
+    /// has not ended when the stream does is left for the next copy.
     pub(super) async fn copy_log(
         &self,
         id: BuildId,
@@ -81,7 +81,7 @@ impl Dispatcher {
         }
     }
 
-    /// What finds the secrets of a build.
+    /// Returns the masker for the secrets of a build.
     pub(in crate::dispatcher) async fn masker(&self, id: BuildId) -> Result<Masker, StoreError> {
         let shared = self.options().secrets.clone();
         Ok(match self.store().build(id).await? {
@@ -92,7 +92,7 @@ impl Dispatcher {
 }
 
 impl Copy<'_> {
-    /// Stores what is to be kept; whether the log is as long now as it may be.
+    /// Stores the pending bytes. Returns true if the log has reached its size limit.
     async fn store(&mut self) -> Result<bool, FollowError> {
         if self.kept.is_empty() {
             return Ok(false);
@@ -112,7 +112,7 @@ impl Copy<'_> {
             .append_kept(self.id, self.attempt, self.end, &chunk, source)
             .await?
         {
-            // Somebody else wrote here: begin again from what is stored.
+            // Another process wrote to this log: begin again from what is stored.
             return Err(FollowError::OutOfStep);
         }
         self.end = LogEnd {

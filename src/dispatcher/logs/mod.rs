@@ -1,7 +1,8 @@
-//! Follows the logs of attempts and stores what is kept of them, in batches, at their byte offsets.
+//! Follows the logs of attempts and stores them in batches, at their byte offsets.
 //!
-//! A log is followed by whoever observes. What is stored is asked for first, so another process, or the same one
-//! after a restart, goes on where the last one stopped; two at once do no harm, since the store keeps each byte once.
+//! The observer follows the logs. It reads first how much is stored, so another process, or the same one
+//! after a restart, continues where the last one stopped. Two at once do no harm, since the store keeps each
+//! byte once.
 
 mod batches;
 mod copy;
@@ -21,10 +22,10 @@ use crate::{
     store::StoreError,
 };
 
-/// How often a log that breaks off is asked for again.
+/// Number of tries to read a log that breaks off.
 const TRIES: u32 = 6;
 
-/// The attempts whose logs are being followed, or are stored whole.
+/// Attempts whose logs are being followed, or are completely stored.
 #[derive(Debug, Default)]
 pub(super) struct Followers {
     attempts: Mutex<HashMap<(BuildId, String), Following>>,
@@ -38,7 +39,7 @@ enum Following {
 }
 
 impl Followers {
-    /// Lets the followers write what they have, and end.
+    /// Ends the followers; each finishes its current write.
     pub(super) fn stop(&self) {
         self.stop.cancel();
     }
@@ -60,7 +61,8 @@ impl Followers {
     fn end(&self, id: BuildId, attempt: &str, whole: bool) {
         let mut attempts = self.attempts();
         if whole {
-            // Remembered so that the log is not read again at each look; forgotten in bulk, at the cost of one look.
+            // Remembered so that the log is not read again at each observation. Entries are removed in bulk,
+            // at the cost of one further read each.
             if attempts.len() > 10_000 {
                 attempts.retain(|_, following| *following == Following::Now);
             }
@@ -72,7 +74,7 @@ impl Followers {
 }
 
 impl Dispatcher {
-    /// Whether a log of the build is being read now.
+    /// Returns true if a log of the build is being read now.
     pub(super) fn follows_logs_of(&self, id: BuildId) -> bool {
         let attempts = self.0.followers.attempts();
         attempts
@@ -80,7 +82,7 @@ impl Dispatcher {
             .any(|((build, _), following)| *build == id && *following == Following::Now)
     }
 
-    /// Begins to follow every attempt that has a log and is not followed yet.
+    /// Starts to follow every attempt that has a log and is not followed yet.
     pub(super) fn follow_logs(&self, id: BuildId, sighting: &Sighting) {
         for attempt in &sighting.attempts {
             let ended = ended(attempt);
@@ -97,12 +99,12 @@ impl Dispatcher {
         }
     }
 
-    /// Whether the log is stored whole now.
+    /// Follows a log. Returns true if it is completely stored now.
     async fn follow(&self, id: BuildId, attempt: &str, ended: bool) -> bool {
         for tries in 0..TRIES {
             match self.copy_log(id, attempt, !ended).await {
                 Ok(Copied::Whole) if ended => {}
-                // Its container still ran when this began: the next look tells whether that was the end.
+                // The container still ran when this began: the next observation shows if it has ended.
                 Ok(Copied::Whole) => return false,
                 Ok(Copied::Stopped) => return false,
                 Err(FollowError::Launcher(LauncherError::NotFound(_))) if ended => {}
@@ -122,8 +124,8 @@ impl Dispatcher {
         false
     }
 
-    /// Nothing is left of a build's pods: its logs are as whole as they will ever be. If one is being written just
-    /// now, its end leads here again.
+    /// Marks the logs of a build as complete when none of its pods is left. If one is still being written,
+    /// this does nothing: the end of that write leads here again.
     pub(super) async fn no_more_logs(&self, id: BuildId) -> Result<(), StoreError> {
         if self.follows_logs_of(id) {
             return Ok(());

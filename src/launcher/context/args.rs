@@ -1,42 +1,42 @@
-//! What `slipway fetch-context` is called with: read by the command, written by the manifest.
+//! Arguments of `slipway fetch-context`, which the manifest writes and the command reads.
 
 use std::path::PathBuf;
 
 use crate::domain::archive::Limits;
 
-/// The variable that holds the token: an argument would be seen by everybody on the machine.
+/// Environment variable that holds the token: an argument would be visible to everybody on the machine.
 pub const TOKEN_VARIABLE: &str = "SLIPWAY_CONTEXT_TOKEN";
 
-/// Fetches a build context and unpacks it. The token, if one is needed, is in SLIPWAY_CONTEXT_TOKEN.
+/// Fetch a build context and unpack it; the token, if one is needed, is in SLIPWAY_CONTEXT_TOKEN
 #[derive(Debug, Clone, PartialEq, Eq, clap::Args)]
 pub struct FetchContextArgs {
-    /// Where the tar.gz archive is.
+    /// URL of the tar.gz archive
     #[arg(long)]
     pub url: url::Url,
-    /// The folder to unpack into; made if it is not there, and refused if it is not empty.
+    /// Folder to unpack into; created if it does not exist, refused if it is not empty
     #[arg(long)]
     pub dir: PathBuf,
-    /// The SHA-256 that the archive must have, in hexadecimal.
+    /// Expected SHA-256 of the archive, in hexadecimal
     #[arg(long)]
     pub sha256: Option<String>,
-    /// What the archive may hold.
+    /// Limits of the archive
     #[command(flatten)]
     pub limits: LimitArgs,
 }
 
-/// How much an archive may hold.
+/// Limits of an archive.
 #[derive(Debug, Clone, PartialEq, Eq, clap::Args)]
 pub struct LimitArgs {
-    /// Bytes, packed and unpacked.
+    /// Upper bound of bytes, packed as well as unpacked
     #[arg(long, default_value_t = Limits::default().expanded_bytes)]
     pub max_bytes: u64,
-    /// Files, folders and links.
+    /// Upper bound of files, folders and links
     #[arg(long, default_value_t = Limits::default().entries)]
     pub max_entries: u64,
-    /// How many times larger than packed it may become.
+    /// Upper bound of the unpacked size, as a multiple of the packed size
     #[arg(long, default_value_t = Limits::default().ratio)]
     pub max_ratio: u64,
-    /// Bytes in one path.
+    /// Upper bound of bytes in one path
     #[arg(long, default_value_t = Limits::default().path_bytes)]
     pub max_path_bytes: usize,
 }
@@ -64,7 +64,7 @@ impl From<LimitArgs> for Limits {
 }
 
 impl FetchContextArgs {
-    /// The command's arguments, its own name first.
+    /// Returns the command's arguments, its own name first.
     pub fn to_vector(&self) -> Vec<String> {
         let mut vector = vec![
             "fetch-context".to_owned(),

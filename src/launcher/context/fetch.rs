@@ -1,4 +1,4 @@
-//! `slipway fetch-context`: gets an archive into a file, verifies it, and only then unpacks it.
+//! `slipway fetch-context`: downloads an archive into a file, verifies it, and only then unpacks it.
 
 use std::{
     fs, io,
@@ -21,10 +21,10 @@ use crate::{
     launcher::outcome::{EXIT_CONTEXT_INVALID, EXIT_FETCH_FAILED},
 };
 
-/// Why a context is not there, by what follows from it.
+/// Error of a fetch, by its consequence.
 #[derive(Debug, thiserror::Error)]
 pub enum FetchError {
-    /// Another try ends the same.
+    /// Another try would fail, too.
     #[error("{0}")]
     Invalid(String),
     /// Another try may succeed.
@@ -33,7 +33,7 @@ pub enum FetchError {
 }
 
 impl FetchError {
-    /// The command's exit code, from which the build's failure is read.
+    /// Returns the command's exit code, from which the build's failure is derived.
     pub const fn exit_code(&self) -> i32 {
         match self {
             Self::Invalid(_) => EXIT_CONTEXT_INVALID,
@@ -42,7 +42,7 @@ impl FetchError {
     }
 }
 
-/// Fetches the context and unpacks it. What goes on is said on stderr, which becomes the build's log.
+/// Fetches the context and unpacks it. Progress is written to stderr, which becomes part of the build's log.
 pub async fn fetch_context(args: FetchContextArgs, token: Option<SecretString>) -> Result<(), FetchError> {
     let waits = ExponentialBuilder::default()
         .with_min_delay(Duration::from_secs(1))
@@ -84,7 +84,8 @@ fn say(words: std::fmt::Arguments<'_>) {
 fn client(scheme: &str) -> Result<Client, FetchError> {
     let mut builder = Client::builder();
     if scheme == "http" {
-        // An image may hold no authorities, and without any no client comes about: here none is needed.
+        // The image may contain no certificate authorities, and a client cannot be created without any. Plain
+        // HTTP needs none.
         builder = builder.tls_certs_only([]);
     }
     builder
@@ -96,7 +97,7 @@ fn client(scheme: &str) -> Result<Client, FetchError> {
         .map_err(|error| FetchError::Temporary(format!("cannot make requests: {}", chain(&error))))
 }
 
-/// Next to the folder, so that what is unpacked holds no trace of it.
+/// Returns a path beside the folder, so that the unpacked context does not contain the archive.
 fn beside(dir: &Path) -> PathBuf {
     dir.with_extension("tar.gz")
 }
@@ -176,12 +177,12 @@ fn disk(error: &io::Error) -> FetchError {
     FetchError::Temporary(format!("the context cannot be stored: {error}"))
 }
 
-/// Without the URL: it may carry a signature.
+/// Converts a network error. The URL is left out, because it may carry a signature.
 fn network(error: reqwest::Error) -> FetchError {
     FetchError::Temporary(format!("the request failed: {}", chain(&error.without_url())))
 }
 
-/// An error with what caused it, for the outermost alone says little.
+/// Formats an error with its causes, because the outermost alone says little.
 fn chain(error: &dyn std::error::Error) -> String {
     std::iter::successors(error.source(), |cause| cause.source())
         .fold(error.to_string(), |words, cause| format!("{words}: {cause}"))

@@ -36,7 +36,7 @@ fn archive() -> Vec<u8> {
 }
 
 fn args(server: &MockServer, home: &TempDir, sha256: Option<String>) -> FetchContextArgs {
-    // By way of the command line, as the manifest and the pod do.
+    // Through the command line, as the manifest and the pod do.
     let vector = FetchContextArgs {
         url: format!("{}/context", server.uri())
             .parse()
@@ -60,7 +60,7 @@ fn home() -> TempDir {
     tempfile::tempdir().expect("there is room for temporary files")
 }
 
-/// How often the server was asked.
+/// Returns the number of requests that the server received.
 async fn asked(server: &MockServer) -> usize {
     server.received_requests().await.expect("it records them").len()
 }

@@ -1,4 +1,4 @@
-//! Build contexts on their way into a build's container.
+//! Fetching and unpacking of build contexts in a build's init container.
 
 mod args;
 mod fetch;

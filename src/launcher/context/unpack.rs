@@ -10,9 +10,9 @@ use std::{
 
 use crate::domain::archive::{ArchiveError, Limits, Meta, Sink, Summary, read};
 
-/// Unpacks a tar.gz archive into `root`, which must be an empty folder that nobody else writes to.
+/// Unpacks a tar.gz archive into `root`, which must be an empty folder that no other process writes to.
 pub fn unpack(reader: impl Read, root: &Path, limits: &Limits) -> Result<Summary, ArchiveError> {
-    // Links that lie there already would be followed.
+    // Links in the folder would be followed.
     if fs::read_dir(root)?.next().is_some() {
         return Err(io::Error::new(io::ErrorKind::DirectoryNotEmpty, "the folder is not empty").into());
     }
@@ -31,7 +31,8 @@ struct Folder {
 }
 
 impl Folder {
-    /// Makes room for an entry: the folders above it, and nothing of its own name.
+    /// Prepares the place of an entry: creates the folders above it, and removes a file or link of the same
+    /// name.
     fn place(&self, path: &Path) -> io::Result<PathBuf> {
         let place = self.root.join(path);
         if let Some(above) = place.parent() {
@@ -43,7 +44,7 @@ impl Folder {
         }
     }
 
-    /// Folders get their modes last, for one without the right to write could not be filled.
+    /// Sets the modes of folders last, because a folder without write permission could not be filled.
     fn close(self) -> io::Result<()> {
         for (path, meta) in self.folders.iter().rev() {
             fs::set_permissions(path, Permissions::from_mode(meta.mode))?;
@@ -79,7 +80,7 @@ impl Sink for Folder {
     }
 }
 
-/// A new file, or none: nothing that is there already is written through.
+/// Creates a new file and fails if the path exists, so that nothing existing is written through.
 fn create(path: &Path) -> io::Result<File> {
     OpenOptions::new()
         .write(true)

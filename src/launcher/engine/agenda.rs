@@ -1,5 +1,5 @@
-//! When to look at a build again although the engine announces nothing: its deadline, the turn of its next attempt,
-//! and the phase of what runs, which only the log tells.
+//! Plans observations of builds for which the engine emits no event: at the deadline, at the time of the next
+//! attempt, and for the phase of a running container, which only the log shows.
 
 use std::{
     collections::BTreeMap,
@@ -11,15 +11,16 @@ use jiff::{SignedDuration, Timestamp};
 use super::outcome::{Seen, Status};
 use crate::domain::{BuildId, Phase};
 
-/// How often a running build's phase is looked for.
+/// Interval at which a running build's phase is read.
 const PHASE: SignedDuration = SignedDuration::from_secs(2);
 
-/// What is due when. Kept in memory only: whoever starts looks at everything, and so plans it anew.
+/// Times of the next observations. Kept in memory only: a process that starts observes every build, and so
+/// plans them again.
 #[derive(Default)]
 pub struct Agenda(Mutex<BTreeMap<BuildId, Timestamp>>);
 
 impl Agenda {
-    /// Notes when a build is to be looked at next, in place of what was noted before.
+    /// Plans the next observation of a build, in place of an earlier plan.
     pub fn plan(&self, id: BuildId, seen: &[Seen], retry_at: Option<Timestamp>, now: Timestamp) {
         let deadlines = seen.iter().filter_map(Seen::deadline);
         let moves = seen
@@ -32,12 +33,12 @@ impl Agenda {
         }
     }
 
-    /// Notes nothing for a build any more.
+    /// Removes the plan of a build.
     pub fn forget(&self, id: BuildId) {
         self.entries().remove(&id);
     }
 
-    /// Takes out what is due.
+    /// Removes the builds that are due and returns them.
     pub fn due(&self, now: Timestamp) -> Vec<BuildId> {
         let mut due = Vec::new();
         self.entries().retain(|id, at| {
@@ -51,7 +52,7 @@ impl Agenda {
     }
 
     fn entries(&self) -> MutexGuard<'_, BTreeMap<BuildId, Timestamp>> {
-        // A map of times is whole after every step, so a panic elsewhere leaves it usable.
+        // The map is consistent after every operation, so a panic elsewhere leaves it usable.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

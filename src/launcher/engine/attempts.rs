@@ -1,4 +1,4 @@
-//! Asks the engine about a build's containers.
+//! Reads the state of a build's containers from the engine.
 
 use std::collections::HashMap;
 
@@ -18,13 +18,13 @@ use super::{
 };
 use crate::domain::{BuildId, kaniko_log::Progress};
 
-/// How many lines of a log's end are read.
+/// Number of lines that are read from the end of a log.
 const LINES: &str = "4000";
 
-/// And how many bytes of them at most.
+/// Upper bound of bytes that are kept of these lines.
 const BYTES: usize = 1024 * 1024;
 
-/// The labels of all containers that match the filter, by container id.
+/// Returns the labels of all containers that match the filter, each with its container's id.
 pub async fn labelled(
     docker: &Docker,
     filter: &HashMap<String, Vec<String>>,
@@ -42,7 +42,7 @@ pub async fn labelled(
     Ok(ours.collect())
 }
 
-/// All that is to be seen of a build's attempts, oldest first.
+/// Observes a build's attempts, oldest first.
 pub async fn look(docker: &Docker, instance: &str, build: BuildId) -> Result<Vec<Seen>, Error> {
     let mut found = labelled(docker, &labels::of_build(instance, build), instance).await?;
     found.sort_by_key(|(_, labels)| labels.attempt);
@@ -50,7 +50,7 @@ pub async fn look(docker: &Docker, instance: &str, build: BuildId) -> Result<Vec
     for (id, labels) in found {
         match inspect(docker, &id, labels).await {
             Ok(one) => seen.push(one),
-            // Removed since the list was made.
+            // The container was removed after the list was read.
             Err(error) if engine_error::status(&error) == Some(404) => {}
             Err(error) => return Err(error),
         }
@@ -94,20 +94,20 @@ fn name(found: &ContainerInspectResponse, labels: &Labels) -> String {
     }
 }
 
-/// How a container stands, without what must be read from elsewhere.
+/// State of a container, as its inspection alone shows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Standing {
-    /// Made, and not started.
+    /// Created, but not started.
     Created,
-    /// Runs.
+    /// Running.
     Running,
-    /// Has ended.
+    /// Ended.
     Ended,
-    /// Is being removed.
+    /// Being removed.
     Removing,
 }
 
-/// Reads the engine's state of a container.
+/// Converts the engine's state of a container.
 pub fn standing(state: &ContainerState) -> Standing {
     use ContainerStateStatusEnum as Engine;
     match state.status {
@@ -137,7 +137,7 @@ async fn end(docker: &Docker, id: &str, state: &ContainerState) -> Result<End, E
     })
 }
 
-/// A time as the engine writes it; year 1 stands for "not yet".
+/// Parses a time as the engine writes it; year 1 stands for "not yet".
 fn moment(text: &str) -> Option<Timestamp> {
     let moment: Timestamp = text.parse().ok()?;
     (moment > Timestamp::UNIX_EPOCH).then_some(moment)

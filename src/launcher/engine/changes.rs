@@ -1,4 +1,4 @@
-//! What happens to our containers, from the engine's events and from the agenda.
+//! Stream of builds to observe, from the engine's events and from the agenda.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -14,17 +14,18 @@ use tracing::{debug, warn};
 use super::{Engine, agenda::Agenda, connect, engine_error, labels};
 use crate::{domain::Clock, launcher::Change};
 
-/// How often the agenda is read.
+/// Interval at which the agenda is read.
 const TICK: Duration = Duration::from_millis(500);
 
-/// The first pause after the events broke off; it doubles up to [`LONGEST_PAUSE`].
+/// First pause after the event stream broke off; it doubles up to [`LONGEST_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(15);
 
-/// Events from so long before the subscription are repeated, so that none is lost between it and the first look.
+/// Time before a subscription from which events are repeated, so that none is lost between the subscription
+/// and the first observation.
 const OVERLAP: SignedDuration = SignedDuration::from_secs(30);
 
-/// Events and due looks, merged.
+/// Merges the engine's events with the observations that are due.
 pub fn changes(engine: &Engine) -> BoxStream<'static, Change> {
     let watch = Watch {
         host: engine.options.host.clone(),
@@ -52,7 +53,7 @@ fn due(agenda: Arc<Agenda>, clock: Arc<dyn Clock>) -> BoxStream<'static, Change>
     .boxed()
 }
 
-/// The engine's events, subscribed to again whenever they break off.
+/// Subscription to the engine's events, which is renewed whenever it breaks off.
 struct Watch {
     host: Option<String>,
     instance: String,
@@ -65,7 +66,7 @@ impl Watch {
     async fn next(&mut self) -> Change {
         loop {
             let Some(events) = &mut self.events else {
-                // A connection of its own: the engine may be another version after its restart.
+                // A separate connection: the engine may have another version after its restart.
                 match connect(self.host.as_deref()).await {
                     Ok(docker) => {
                         self.events = Some(subscribe(&docker, &self.instance, self.clock.now()));

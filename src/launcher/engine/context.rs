@@ -1,8 +1,8 @@
 //! Fetches a context, checks it on the way, and passes it on as the tar stream that the engine unpacks.
 //!
-//! Nothing is kept on this machine: the archive flows from its source through the checks into the container.
-//! Whatever goes wrong here concerns one build only, so it is never "the launcher is unavailable", which would hold up
-//! all others; a refused launch is tried again a few times.
+//! Nothing is stored on this machine: the archive flows from its source through the checks into the
+//! container. An error here concerns one build only, so it is never `Unavailable`, which would delay all
+//! other builds; a refused launch is tried again a few times.
 
 use std::{
     io::{self, Read, Write},
@@ -23,18 +23,18 @@ use crate::{
 /// Chunks in flight between two steps: enough to keep both busy.
 const CHUNKS: usize = 8;
 
-/// How much is gathered before it is passed on.
+/// Size in bytes of the chunks that are passed on.
 const CHUNK_BYTES: usize = 64 * 1024;
 
-/// A context on its way.
+/// Context that is being transferred.
 pub struct Arriving {
     /// The checked archive, as a tar without compression.
     pub tar: mpsc::Receiver<io::Result<Bytes>>,
-    /// What the checks say in the end. Only then is what was passed on any good.
+    /// Result of the checks. The transferred data is valid only if it is `Ok`.
     pub checked: JoinHandle<Result<(), LaunchError>>,
 }
 
-/// Begins to fetch the order's context. `None` where kaniko gets it by itself.
+/// Starts to fetch the order's context. `None` if kaniko fetches it by itself.
 pub async fn fetch(
     http: &reqwest::Client,
     order: &Order,
@@ -61,7 +61,7 @@ pub async fn fetch(
     Ok(Some(check(response.bytes_stream(), grant.sha256, limits.clone())))
 }
 
-/// The address names a machine of the operator's, so the error goes without it.
+/// Converts a network error. The URL is left out, because it names a machine of the operator's.
 fn unreachable(error: reqwest::Error) -> LaunchError {
     LaunchError::Refused(format!("the context cannot be fetched: {}", error.without_url()))
 }
@@ -93,7 +93,8 @@ where
         };
         let verdict = pass_on(&mut reader, writer, sha256, &limits);
         if let Err(error) = &verdict {
-            // Without this the engine would take the end for a good one. If it has gone, it needs no telling.
+            // Without this error the engine would take the end of the stream for the end of the archive. If
+            // the send fails, the receiver is gone and needs no error.
             drop(leaving.blocking_send(Err(io::Error::other(error.to_string()))));
         }
         verdict
@@ -123,7 +124,7 @@ fn pass_on(
     Ok(())
 }
 
-/// Reads chunks as they come, and hashes them.
+/// Reader of the chunks, which also hashes them.
 struct Hashing {
     chunks: mpsc::Receiver<io::Result<Bytes>>,
     rest: Bytes,
@@ -145,7 +146,7 @@ impl Read for Hashing {
     }
 }
 
-/// Gathers what is written into chunks.
+/// Writer that collects its input into chunks.
 struct Chunked {
     chunks: mpsc::Sender<io::Result<Bytes>>,
     buffer: Vec<u8>,
@@ -174,7 +175,7 @@ impl Write for Chunked {
     }
 }
 
-/// The receiving end as a stream.
+/// Converts the receiver to a stream.
 pub fn into_stream(
     receiver: mpsc::Receiver<io::Result<Bytes>>,
 ) -> impl Stream<Item = io::Result<Bytes>> + Send {

@@ -1,4 +1,4 @@
-//! What the engine's errors mean to us.
+//! Converts the engine's errors to those of the launcher.
 
 use bollard::errors::Error;
 
@@ -7,7 +7,7 @@ use crate::{
     launcher::{LaunchError, LauncherError},
 };
 
-/// The HTTP status of the engine's answer, if it answered.
+/// Returns the HTTP status of the engine's answer, if it answered.
 pub fn status(error: &Error) -> Option<u16> {
     match error {
         Error::DockerResponseServerError { status_code, .. } => Some(*status_code),
@@ -15,7 +15,7 @@ pub fn status(error: &Error) -> Option<u16> {
     }
 }
 
-/// The engine's own words, fit to be shown.
+/// Returns the engine's message in a form that can be shown.
 pub fn words(error: &Error) -> String {
     match error {
         Error::DockerResponseServerError { message, .. } => kaniko_log::message(message),
@@ -24,7 +24,7 @@ pub fn words(error: &Error) -> String {
     }
 }
 
-/// An error of a call that looks.
+/// Converts the error of a call that observes.
 pub fn looking(error: &Error) -> LauncherError {
     match status(error) {
         Some(404) => LauncherError::NotFound(words(error)),
@@ -32,10 +32,11 @@ pub fn looking(error: &Error) -> LauncherError {
     }
 }
 
-/// An error of a call that launches: what the engine refuses now it refuses again, what did not answer may answer.
+/// Converts the error of a call that launches: the engine would repeat a refusal, while a missing answer is
+/// temporary.
 pub fn launching(error: &Error) -> LaunchError {
     match status(error) {
-        // 404: removed under our hands. 409: being removed. 429 and 503: asks to be left alone.
+        // 404: removed meanwhile. 409: being removed. 429 and 503: overloaded.
         None | Some(404 | 409 | 429 | 503) => LaunchError::Unavailable(words(error)),
         Some(_) => LaunchError::Refused(words(error)),
     }

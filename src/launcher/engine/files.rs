@@ -1,4 +1,4 @@
-//! Files that go into a container before it starts, and come out after it has ended.
+//! Copies files into a container before it starts, and out of it after it has ended.
 
 use std::{io::Read, path::Path, time::Duration};
 
@@ -19,16 +19,16 @@ use super::{
 };
 use crate::{domain::Digest, launcher::LaunchError};
 
-/// Where kaniko looks for registry credentials, without the leading slash.
+/// Path at which kaniko looks for registry credentials, without the leading slash.
 pub const CREDENTIALS: &str = "kaniko/.docker/config.json";
 
-/// How long the engine may take to unpack a context.
+/// Longest time that the engine may take to unpack a context.
 const UNPACKING: Duration = Duration::from_secs(30 * 60);
 
-/// More than a digest and its tar header: what is larger is no digest.
+/// Upper bound in bytes of a tar with a digest file: a larger file is not a digest.
 const DIGEST_TAR: usize = 16 * 1024;
 
-/// The operator's registry credentials, as a file for a container.
+/// Reads the operator's registry credentials, as a file for a container.
 pub async fn credentials(config: &Path) -> Result<Vec<u8>, LaunchError> {
     tokio::fs::read(config).await.map_err(|error| {
         LaunchError::Unavailable(format!(
@@ -40,7 +40,8 @@ pub async fn credentials(config: &Path) -> Result<Vec<u8>, LaunchError> {
 
 /// Copies credentials and secrets into a container that has not started.
 ///
-/// As files and not as environment: whoever may look at containers would read them there.
+/// They are files and not environment variables, because variables are visible to everybody who may inspect
+/// containers.
 pub async fn put_secrets(docker: &Docker, container: &str, files: Vec<Given>) -> Result<(), LaunchError> {
     if files.is_empty() {
         return Ok(());
@@ -74,7 +75,7 @@ pub async fn put_context(docker: &Docker, container: &str, arriving: Arriving) -
         .with_timeout(UNPACKING)
         .upload_to_container(container, into_root(), body)
         .await;
-    // The check's verdict comes first: where it is bad, the engine's complaint is only what follows from it.
+    // The result of the checks comes first: if they failed, the engine's error is only a consequence.
     match checked.await {
         Ok(verdict) => verdict?,
         Err(_) => {
@@ -88,7 +89,7 @@ fn into_root() -> Option<UploadToContainerOptions> {
     Some(UploadToContainerOptionsBuilder::new().path("/").build())
 }
 
-/// The digest that kaniko left in a container that has ended; `None` where there is none.
+/// Reads the digest that kaniko left in a container that has ended; `None` if there is none.
 pub async fn digest(docker: &Docker, container: &str) -> Result<Option<Digest>, bollard::errors::Error> {
     let options = DownloadFromContainerOptionsBuilder::new()
         .path(DIGEST_FILE)

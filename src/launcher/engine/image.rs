@@ -1,4 +1,5 @@
-//! The executor's image: in the engine's store already, or pulled, once for all builds that wait for it.
+//! Provides the executor's image: it is in the engine's store already, or is pulled once for all builds that
+//! wait for it.
 
 use std::sync::Arc;
 
@@ -11,13 +12,13 @@ use tracing::{info, warn};
 use super::engine_error;
 use crate::{domain::Clock, launcher::LaunchError};
 
-/// How long a launch waits for a pull before the build goes back to the queue.
+/// Longest time that a launch waits for a pull before the build goes back to the queue.
 const PATIENCE: std::time::Duration = std::time::Duration::from_secs(15);
 
-/// How long pulls may fail before builds fail with them.
+/// Time for which pulls may fail before builds fail, too.
 const GRACE: SignedDuration = SignedDuration::from_mins(10);
 
-/// How a pull stands.
+/// State of a pull.
 #[derive(Debug, Clone)]
 enum Pull {
     Running(String),
@@ -25,7 +26,7 @@ enum Pull {
     Failed(String),
 }
 
-/// Sees to it that an image is there.
+/// Image that must be in the engine's store.
 pub struct Image {
     name: String,
     clock: Arc<dyn Clock>,
@@ -39,7 +40,7 @@ struct State {
 }
 
 impl Image {
-    /// Looks after the image of this name.
+    /// Creates the state for the image of this name.
     pub fn new(name: &str, clock: Arc<dyn Clock>) -> Self {
         Self {
             name: name.to_owned(),
@@ -48,7 +49,8 @@ impl Image {
         }
     }
 
-    /// Returns once the image is there; begins to pull it where it is not, and waits a while.
+    /// Returns once the image is in the engine's store. If it is not, starts to pull it and waits for up to
+    /// `PATIENCE`.
     pub async fn ensure(&self, docker: &Docker) -> Result<(), LaunchError> {
         let mut state = self.state.lock().await;
         match docker.inspect_image(&self.name).await {
@@ -143,7 +145,7 @@ async fn pull(
     Ok(())
 }
 
-/// Without a tag or digest the engine would pull all tags.
+/// Returns true if the reference has a tag or a digest. Without either the engine would pull all tags.
 fn has_tag(image: &str) -> bool {
     image.contains('@') || image.rsplit('/').next().is_some_and(|last| last.contains(':'))
 }

@@ -1,4 +1,4 @@
-//! What is written on a container, so that it is found and understood again after a restart.
+//! Labels of a container, by which it is found and its parameters are read after a restart.
 
 use std::collections::HashMap;
 
@@ -14,26 +14,26 @@ const FIRST: &str = "slipway.dev/first-container";
 const MAX_RETRIES: &str = "slipway.dev/max-retries";
 const TIMEOUT: &str = "slipway.dev/timeout-seconds";
 
-/// The label that a named volume must carry before a build may read it.
+/// Label that a named volume must carry before a build may read it.
 pub const CONTEXT_VOLUME: &str = "slipway.dev/context";
 
-/// What the labels of one of our containers say.
+/// Parsed labels of one of our containers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Labels {
-    /// Which build it runs.
+    /// Build that the container runs.
     pub build: BuildId,
-    /// Which attempt of that build, counted from 1.
+    /// Number of the attempt at that build, counted from 1.
     pub attempt: u32,
-    /// The id of the first attempt's container, on all but that one.
+    /// Id of the first attempt's container; absent on that container itself.
     pub first: Option<String>,
-    /// How many failed attempts are followed by another one.
+    /// Number of failed attempts that are followed by another one.
     pub max_retries: u32,
-    /// How long the attempt may run.
+    /// Timeout of the attempt.
     pub timeout: SignedDuration,
 }
 
 impl Labels {
-    /// The labels of an attempt at a build.
+    /// Creates the labels of an attempt at a build.
     pub fn new(build: BuildId, spec: &BuildSpec, attempt: u32, first: Option<&str>) -> Self {
         Self {
             build,
@@ -44,7 +44,7 @@ impl Labels {
         }
     }
 
-    /// As the engine keeps them.
+    /// Returns the labels as the engine stores them.
     pub fn to_map(&self, instance: &str) -> HashMap<String, String> {
         let mut map: HashMap<String, String> = [
             (MANAGED_BY, "slipway".to_owned()),
@@ -62,7 +62,7 @@ impl Labels {
         map
     }
 
-    /// Reads a container's labels; `None` where they are not of this instance of the service.
+    /// Reads a container's labels; `None` if they are not of this instance of the service.
     pub fn read(map: &HashMap<String, String>, instance: &str) -> Option<Self> {
         let get = |key: &str| map.get(key).map(String::as_str);
         if get(MANAGED_BY) != Some("slipway") || get(INSTANCE) != Some(instance) {
@@ -78,13 +78,13 @@ impl Labels {
     }
 }
 
-/// The engine's filter for all containers of this instance.
+/// Returns the engine's filter for all containers of this instance.
 pub fn ours(instance: &str) -> HashMap<String, Vec<String>> {
     let labels = vec![format!("{MANAGED_BY}=slipway"), format!("{INSTANCE}={instance}")];
     HashMap::from([("label".to_owned(), labels)])
 }
 
-/// The engine's filter for the containers of one build.
+/// Returns the engine's filter for the containers of one build.
 pub fn of_build(instance: &str, build: BuildId) -> HashMap<String, Vec<String>> {
     let mut filter = ours(instance);
     filter
@@ -94,12 +94,13 @@ pub fn of_build(instance: &str, build: BuildId) -> HashMap<String, Vec<String>> 
     filter
 }
 
-/// The build that an event's attributes name; they hold the container's labels.
+/// Returns the build that an event's attributes name; they contain the container's labels.
 pub fn build_of(attributes: &HashMap<String, String>) -> Option<BuildId> {
     attributes.get(BUILD_ID)?.parse().ok()
 }
 
-/// The name of an attempt's container: deterministic, so that the engine itself admits at most one.
+/// Returns the name of an attempt's container. It is deterministic, so that the engine itself admits at most
+/// one.
 pub fn container_name(build: BuildId, attempt: u32) -> String {
     format!("{}-{attempt}", build.job_name())
 }

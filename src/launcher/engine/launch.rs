@@ -1,7 +1,7 @@
-//! Makes and starts the container of an attempt, or finds that it is there already.
+//! Creates and starts the container of an attempt, or adopts one that exists already.
 //!
-//! A container is made, filled and started. Whoever is killed in between leaves one that never started: it may be half
-//! filled, so it is made anew. What has started is left alone.
+//! A container is created, filled and started. A process that is killed in between leaves a container that
+//! never started: it may be half filled, so it is created anew. A container that has started is left alone.
 
 use bollard::{
     Docker,
@@ -26,7 +26,7 @@ use crate::{
     launcher::{LaunchError, Launched, LauncherError, Order},
 };
 
-/// Starts the first attempt, or adopts what an earlier call has started.
+/// Starts the first attempt, or adopts the container that an earlier call has started.
 pub async fn launch(engine: &Engine, order: &Order) -> Result<Launched, LaunchError> {
     let docker = docker(engine).await?;
     let found = ours(docker, engine, order).await?;
@@ -46,7 +46,8 @@ pub async fn launch(engine: &Engine, order: &Order) -> Result<Launched, LaunchEr
     Ok(launched)
 }
 
-/// Starts a further attempt, if the one before it has failed and is still there: where it was removed, so is the build.
+/// Starts a further attempt, if the container of the one before it has ended and still exists: if it was
+/// removed, the build was removed.
 pub async fn start_attempt(engine: &Engine, order: &Order, number: u32) -> Result<(), LaunchError> {
     let docker = docker(engine).await?;
     let found = ours(docker, engine, order).await?;
@@ -138,7 +139,8 @@ async fn run(
             adopted: false,
         }),
         Err(error) => {
-            // Whether or not this works: what never started is made anew by the next call, what did start is adopted.
+            // A failed removal does no harm: the next call creates the container anew if it never started,
+            // and adopts it if it did.
             if let Err(left) = remove(docker, &id).await {
                 warn!(build.id = %order.id, container = id, reason = %left, "a container is left behind");
             }
@@ -147,8 +149,8 @@ async fn run(
     }
 }
 
-/// All that the container gets to see and nobody else: registry credentials, the project's or else the operator's, and
-/// the build's secrets.
+/// Collects the files that only this container receives: registry credentials, the project's or else the
+/// operator's, and the build's secrets.
 async fn secrets_of(engine: &Engine, order: &Order) -> Result<Vec<Given>, LaunchError> {
     let options = &engine.options;
     let mut files = secrets::of_build(order, options.secrets.as_deref()).await?;
@@ -179,8 +181,8 @@ async fn fill_and_start(
         files::put_context(docker, id, arriving).await?;
     }
     if let Some(first) = &labels.first {
-        // Removal takes the earlier attempts first and then looks again: so either it sees this container, or this
-        // call sees that they are gone.
+        // A removal deletes the earlier attempts first and then lists again, so either it finds this
+        // container, or this call finds that they are gone.
         let there = docker
             .inspect_container(first, None::<InspectContainerOptions>)
             .await;
@@ -190,7 +192,8 @@ async fn fill_and_start(
     started.map_err(|error| engine_error::launching(&error))
 }
 
-/// The name is taken: by another call for the same build, or by a stranger.
+/// Handles a taken name: adopts the container if another call for the same build created it, and refuses it
+/// otherwise.
 async fn adopt(engine: &Engine, docker: &Docker, order: &Order, name: &str) -> Result<Launched, LaunchError> {
     let found = docker
         .inspect_container(name, None::<InspectContainerOptions>)
@@ -214,7 +217,8 @@ async fn adopt(engine: &Engine, docker: &Docker, order: &Order, name: &str) -> R
     })
 }
 
-/// Any build could name any volume of the engine, a database's for example: only marked ones are let in.
+/// Checks that a build may mount the volume that it names. It could name any volume of the engine, such as a
+/// database's, so only labelled ones are allowed.
 async fn check_volume(engine: &Engine, docker: &Docker, order: &Order) -> Result<(), LaunchError> {
     let Source::Volume(source) = &order.spec.source else {
         return Ok(());

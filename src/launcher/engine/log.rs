@@ -1,4 +1,4 @@
-//! The log of an attempt, followed from a byte on.
+//! Follows the log of an attempt from a byte offset on.
 
 use std::future::ready;
 
@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{domain::BuildId, launcher::LauncherError};
 
-/// Standard output and standard error as one, in the order in which the engine got them.
+/// Follows standard output and standard error as one stream, in the order in which the engine received them.
 pub async fn follow(
     docker: &Docker,
     instance: &str,
@@ -42,7 +42,7 @@ pub async fn follow(
         .stdout(true)
         .stderr(true)
         .build();
-    // By id: a later container of the same name is another log.
+    // By id: a later container of the same name has another log.
     let container = found.id.as_deref().unwrap_or(attempt);
     let pieces = docker.logs(container, Some(options)).map(|piece| match piece {
         Ok(piece) => Ok(piece.into_bytes()),
@@ -51,7 +51,7 @@ pub async fn follow(
     Ok(skip(pieces.boxed(), from))
 }
 
-/// The engine knows no offsets: what was read before is read again and dropped.
+/// Drops the first `from` bytes: the engine supports no offsets, so they are read again.
 fn skip(
     pieces: BoxStream<'static, Result<Bytes, LauncherError>>,
     from: u64,

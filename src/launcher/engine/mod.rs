@@ -1,8 +1,9 @@
-//! Builds as containers of a Docker-compatible engine (Docker, Podman) on one machine: for laptops and the demo.
+//! Runs builds as containers of a Docker-compatible engine (Docker, Podman) on one machine: for laptops and
+//! the demo.
 //!
-//! One container per attempt, named after the build and labelled, so that a restarted service finds again what runs.
-//! The engine keeps no retries and no deadlines for us: `outcome` decides about them from what is to be seen, and
-//! every process that looks decides the same.
+//! Each attempt has one container, named after the build and labelled, so that a restarted service finds it
+//! again. The engine handles neither retries nor timeouts for us: `outcome` decides about them from the
+//! observation, and every process that observes decides the same.
 
 mod agenda;
 mod attempts;
@@ -41,39 +42,40 @@ use crate::domain::{
 
 use self::{agenda::Agenda, image::Image, outcome::Seen};
 
-/// Where Docker listens unless told otherwise.
+/// Default socket of Docker.
 const DOCKER_SOCKET: &str = "/var/run/docker.sock";
 
-/// How the engine is reached, and what every container gets.
+/// Options of the engine launcher.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// The engine's address, as in `DOCKER_HOST`: `unix:///path`, `tcp://host:port` or `http://host:port`. Docker's own
-    /// socket when absent, or else Podman's.
+    /// The engine's address, as in `DOCKER_HOST`: `unix:///path`, `tcp://host:port` or `http://host:port`.
+    /// When absent, Docker's own socket, or Podman's if that does not exist.
     pub host: Option<String>,
-    /// Tells this service's containers from those of another one on the same engine.
+    /// Name that distinguishes this service's containers from those of another one on the same engine.
     pub instance: String,
-    /// kaniko's image and what the operator sets for every build.
+    /// kaniko's image and the operator's settings for every build.
     pub kaniko: KanikoOptions,
     /// The engine's network for builds: `bridge`, or `host` where a registry listens on loopback only.
     pub network: String,
     /// Capabilities besides kaniko's own, such as `SYS_CHROOT` for the stand-in executor.
     pub extra_capabilities: Vec<String>,
-    /// A Docker `config.json` with registry credentials; builds get a copy. None when absent.
+    /// Docker `config.json` with registry credentials, of which builds get a copy. They get none when absent.
     pub docker_config: Option<PathBuf>,
-    /// A folder with what takes the place of a cluster's Secrets: `<folder>/<secret>/<key>`. None when absent.
+    /// Folder that takes the place of a cluster's Secrets: `<folder>/<secret>/<key>`. There are none when
+    /// absent.
     pub secrets: Option<PathBuf>,
-    /// A folder on the engine's machine whose folders are what `volume` sources name. When absent they name volumes of
-    /// the engine, and only those that carry the label `slipway.dev/context`.
+    /// Folder on the engine's machine whose subfolders `volume` sources name. When absent they name volumes
+    /// of the engine, and only those that carry the label `slipway.dev/context`.
     pub volume_root: Option<PathBuf>,
-    /// CPU for builds that do not ask for any; unlimited when absent.
+    /// CPU limit of builds that request none; unlimited when absent.
     pub default_cpu: Option<Cpu>,
-    /// Memory for builds that do not ask for any; unlimited when absent.
+    /// Memory limit of builds that request none; unlimited when absent.
     pub default_memory: Option<Memory>,
-    /// How many processes a build may have at once.
+    /// Upper bound of the processes of a build.
     pub pids_limit: i64,
-    /// The pause before the second attempt, which doubles with each further one.
+    /// Pause before the second attempt; it doubles with each further one.
     pub retry_delay: SignedDuration,
-    /// What a context that is copied into a container may hold.
+    /// Limits of a context that is copied into a container.
     pub context_limits: Limits,
 }
 
@@ -97,10 +99,10 @@ impl Default for Options {
     }
 }
 
-/// Why an engine launcher cannot be made of its options.
+/// Error in the options of an engine launcher.
 #[derive(Debug, thiserror::Error)]
 pub enum OptionsError {
-    /// The address is of no kind that is known.
+    /// The address has an unknown scheme.
     #[error("the container engine's address must begin with unix://, tcp:// or http://, not {0:?}")]
     Host(String),
 }
@@ -116,7 +118,8 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// A launcher with these options. The engine need not answer yet. `http` fetches uploaded contexts.
+    /// Creates a launcher with these options. The engine need not answer yet. `http` fetches uploaded
+    /// contexts.
     pub fn new(options: Options, http: reqwest::Client, clock: Arc<dyn Clock>) -> Result<Self, OptionsError> {
         if let Some(host) = &options.host
             && !["unix://", "tcp://", "http://"]
@@ -136,7 +139,7 @@ impl Engine {
         })
     }
 
-    /// The connection, made and its protocol version agreed upon at the first use.
+    /// Returns the connection. The first use opens it and negotiates the protocol version.
     async fn docker(&self) -> Result<&Docker, LauncherError> {
         let unavailable = |error| LauncherError::Unavailable(engine_error::words(&error));
         let connection = self
@@ -145,7 +148,7 @@ impl Engine {
         connection.await.map_err(unavailable)
     }
 
-    /// Looks, and ends what has run for too long.
+    /// Observes a build's attempts, and kills those that have exceeded their timeout.
     async fn attempts(&self, id: BuildId) -> Result<Vec<Seen>, LauncherError> {
         let docker = self.docker().await?;
         let look = || attempts::look(docker, &self.options.instance, id);
@@ -212,7 +215,7 @@ impl Launcher for Engine {
         changes::changes(self)
     }
 
-    /// Nothing to do: an attempt starts only when [`Launcher::start_attempt`] says so.
+    /// Does nothing: only [`Launcher::start_attempt`] starts a further attempt.
     async fn stop_retrying(&self, _id: BuildId) -> Result<(), LauncherError> {
         Ok(())
     }
@@ -225,7 +228,8 @@ impl Launcher for Engine {
         let docker = self.docker().await?;
         let filter = labels::of_build(&self.options.instance, id);
         let options = RemoveContainerOptionsBuilder::new().force(true).v(true).build();
-        // Again until nothing is found: an attempt may have been started while the ones before it were removed.
+        // Repeated until nothing is found: an attempt may have been started while the ones before it were
+        // removed.
         loop {
             let found = attempts::labelled(docker, &filter, &self.options.instance).await;
             let found = found.map_err(|error| engine_error::looking(&error))?;
@@ -236,7 +240,7 @@ impl Launcher for Engine {
             for (container, _) in found {
                 match docker.remove_container(&container, Some(options.clone())).await {
                     Err(error) if engine_error::status(&error) == Some(404) => {}
-                    // Somebody else is removing it already; whether it goes is for the next look to tell.
+                    // Another call is removing it already; the next observation shows if it is gone.
                     Err(error) if engine_error::status(&error) == Some(409) => return Ok(()),
                     other => other.map_err(|error| engine_error::looking(&error))?,
                 }

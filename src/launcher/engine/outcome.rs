@@ -1,4 +1,4 @@
-//! What the containers of a build amount to: pure, so that every case is a test.
+//! Derives the observation of a build from its containers. Pure, so that every case can be tested.
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -9,67 +9,68 @@ use crate::domain::{
 /// Exit code of a process that was killed with SIGKILL.
 const KILLED: i32 = 137;
 
-/// One attempt's container as the engine shows it.
+/// Container of one attempt as the engine reports it.
 #[derive(Debug, Clone)]
 pub struct Seen {
     /// The container's id.
     pub id: String,
-    /// Its name.
+    /// The container's name.
     pub name: String,
-    /// Which attempt it is, counted from 1.
+    /// Number of the attempt, counted from 1.
     pub number: u32,
-    /// The id of the first attempt's container, on all but that one.
+    /// Id of the first attempt's container; absent on that container itself.
     pub first: Option<String>,
-    /// How many failed attempts are followed by another one.
+    /// Number of failed attempts that are followed by another one.
     pub max_retries: u32,
-    /// How long it may run.
+    /// Timeout of the attempt.
     pub timeout: SignedDuration,
-    /// When it started.
+    /// Time at which the container started.
     pub started_at: Option<Timestamp>,
-    /// How it stands.
+    /// State of the container.
     pub status: Status,
 }
 
-/// How a container stands.
+/// State of a container.
 #[derive(Debug, Clone)]
 pub enum Status {
-    /// It has not started (yet).
+    /// The container has not started (yet).
     Created,
-    /// It runs.
+    /// The container runs.
     Running {
-        /// How far it has come.
+        /// Phase that the build has reached.
         phase: Phase,
     },
-    /// It has ended.
+    /// The container has ended.
     Ended(End),
-    /// The engine is taking it away.
+    /// The engine is removing the container.
     Removing,
 }
 
-/// How a container ended.
+/// End of a container.
 #[derive(Debug, Clone)]
 pub struct End {
-    /// The verdict.
+    /// The container's exit code; 0 means success.
     pub exit_code: i32,
-    /// Whether the kernel killed a process of it for want of memory.
+    /// `true` if the kernel killed one of its processes because it ran out of memory.
     pub oom_killed: bool,
-    /// Why it could not be started, in the engine's words; empty where it could.
+    /// The engine's message if the container could not be started; empty otherwise.
     pub error: String,
-    /// When.
+    /// Time at which the container ended.
     pub finished_at: Option<Timestamp>,
-    /// The digest that it left, read where it ended well.
+    /// Digest that the container left, read if it succeeded.
     pub digest: Option<Digest>,
-    /// The end of its log, read where it failed.
+    /// End of its log, read if it failed.
     pub log: Vec<u8>,
 }
 
 impl End {
-    /// Of a container that started, and ended with another exit code than 0.
+    /// Returns the reason and the message for a container that started and ended with an exit code other than
+    /// 0.
     fn reason(&self) -> (Reason, String) {
         let verdict =
             kaniko_log::classify(&self.log, Some(self.exit_code)).map(|one| (one.reason, one.message));
         match verdict {
-            // A step that fails, or kaniko killed, has to do with memory; any other reason stands for itself.
+            // A failed step or a killed kaniko is attributed to memory; any other reason stands.
             None | Some((Reason::BuildStepFailed | Reason::Unknown, _)) if self.oom_killed => (
                 Reason::OutOfMemory,
                 "The build used more memory than its limit.".to_owned(),
@@ -90,7 +91,7 @@ impl End {
 }
 
 impl Seen {
-    /// When the attempt has run long enough; `None` while it does not run.
+    /// Returns the time at which the attempt reaches its timeout; `None` unless it runs.
     pub fn deadline(&self) -> Option<Timestamp> {
         match self.status {
             Status::Running { .. } => self.started_at?.checked_add(self.timeout).ok(),
@@ -151,18 +152,18 @@ impl Seen {
     }
 }
 
-/// What was made of a build's containers, and when to look again although nothing may have changed.
+/// Observation of a build's containers, and the time at which to observe them again even without an event.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Verdict {
-    /// What is to be seen.
+    /// The observation.
     pub sighting: Sighting,
-    /// When the next attempt may start, where one waits for its turn.
+    /// Time at which the next attempt may start, if one is pending.
     pub retry_at: Option<Timestamp>,
 }
 
-/// Puts a build's containers, oldest attempt first, together. `None` where there are none.
+/// Derives the observation from a build's containers, oldest attempt first. `None` if there are none.
 ///
-/// `delay` is the pause before the second attempt; each further one doubles it, as Kubernetes does.
+/// `delay` is the pause before the second attempt; it doubles with each further one, as in Kubernetes.
 pub fn sighting(seen: &[Seen], delay: SignedDuration, now: Timestamp) -> Option<Verdict> {
     let (first, last) = (seen.first()?, seen.last()?);
     let attempts: Vec<AttemptSeen> = seen.iter().map(Seen::attempt).collect();
@@ -213,8 +214,8 @@ fn waiting(message: Option<String>) -> Outcome {
     }
 }
 
-/// When attempt `number + 1` may start: the delay after attempt 1, twice that after attempt 2, and so on, up to the
-/// six minutes at which Kubernetes stops doubling.
+/// Returns the time at which attempt `number + 1` may start: `delay` after attempt 1, twice that after
+/// attempt 2, and so on, up to 6 minutes, the upper bound in the Kubernetes documentation.
 fn turn(finished_at: Timestamp, delay: SignedDuration, number: u32) -> Timestamp {
     let factor = 1_i32 << number.saturating_sub(1).min(10);
     let pause = delay

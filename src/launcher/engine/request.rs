@@ -1,4 +1,4 @@
-//! What a container is made of: the same image and arguments as a Job's, as the engine's API wants it. Pure.
+//! Creates the engine's request for a container, with the same image and arguments as a Job. Pure.
 
 use std::collections::HashMap;
 
@@ -13,10 +13,10 @@ use crate::{
     launcher::kaniko_args::{CONTEXT_DIR, kaniko_args, kaniko_env},
 };
 
-/// Where kaniko leaves the image's digest: inside its own folder, which is never part of an image.
+/// Path at which kaniko leaves the image's digest: inside its own folder, which is never part of an image.
 pub const DIGEST_FILE: &str = "/kaniko/digest";
 
-/// What kaniko needs to unpack base images and to change users; everything else is dropped.
+/// Capabilities that kaniko needs to unpack base images and to change users; all others are dropped.
 const CAPABILITIES: [&str; 7] = [
     "CHOWN",
     "DAC_OVERRIDE",
@@ -27,10 +27,11 @@ const CAPABILITIES: [&str; 7] = [
     "KILL",
 ];
 
-/// A log larger than this loses its beginning, so that a build cannot fill the host's disk.
+/// Upper bound of a container's log: a larger one loses its beginning, so that a build cannot fill the host's
+/// disk.
 const LOG_SIZE: &str = "512m";
 
-/// The body of the engine's "create container" call.
+/// Returns the body of the engine's "create container" call.
 pub fn container(spec: &BuildSpec, options: &Options, labels: &Labels) -> ContainerCreateBody {
     let env = kaniko_env(spec)
         .into_iter()
@@ -56,7 +57,7 @@ fn host_config(spec: &BuildSpec, options: &Options) -> HostConfig {
         .chain(options.extra_capabilities.iter().cloned());
     HostConfig {
         memory,
-        // The same as the memory: no swap, so that the limit is the limit.
+        // Equal to the memory: without swap, the limit on memory is the total limit.
         memory_swap: memory,
         nano_cpus: cpu.map(|amount| {
             i64::try_from(amount.millicores())
@@ -81,7 +82,7 @@ fn host_config(spec: &BuildSpec, options: &Options) -> HostConfig {
     }
 }
 
-/// A volume source's mount: a folder below the configured root, or a named volume of the engine.
+/// Returns a volume source's mount: a folder below the configured root, or a named volume of the engine.
 fn context_mount(spec: &BuildSpec, options: &Options) -> Option<Mount> {
     let Source::Volume(VolumeSource { claim, .. }) = &spec.source else {
         return None;

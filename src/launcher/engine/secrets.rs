@@ -1,4 +1,5 @@
-//! Secrets on a machine without a cluster: files below a folder of the operator's, `<folder>/<secret>/<key>`.
+//! Reads secrets on a machine without a cluster, from files below a folder of the operator's:
+//! `<folder>/<secret>/<key>`.
 
 use std::path::{Path, PathBuf};
 
@@ -7,21 +8,22 @@ use crate::{
     launcher::{LaunchError, Order, kaniko_args::SECRETS_DIR},
 };
 
-/// The key that a Secret with registry credentials has in a cluster.
+/// Key of the registry credentials in a cluster's Secret.
 const DOCKER_CONFIG: &str = ".dockerconfigjson";
 
-/// A file for the container: where it goes, without the leading slash, and what it holds.
+/// File for the container.
 pub struct Given {
-    /// Its path.
+    /// Path in the container, without the leading slash.
     pub path: String,
-    /// Its content.
+    /// Content of the file.
     pub content: Vec<u8>,
 }
 
-/// The secrets that the build's steps may ask for.
+/// Reads the secrets that the build's steps may request.
 ///
 /// # Errors
-/// Refused where no folder is configured, where one is not settled for the project (any more), or not there.
+/// Refused if no folder is configured, or if a secret is not in the project's settings (any more) or does not
+/// exist.
 pub async fn of_build(order: &Order, folder: Option<&Path>) -> Result<Vec<Given>, LaunchError> {
     let secrets = &order.spec.secrets;
     order
@@ -38,10 +40,10 @@ pub async fn of_build(order: &Order, folder: Option<&Path>) -> Result<Vec<Given>
     Ok(given)
 }
 
-/// The project's own registry credentials, where it has some.
+/// Reads the project's own registry credentials, if it has any.
 ///
 /// # Errors
-/// As [`of_build`].
+/// Refused if no folder is configured or if the secret does not exist.
 pub async fn registry(order: &Order, folder: Option<&Path>) -> Result<Option<Vec<u8>>, LaunchError> {
     match &order.project.push_secret {
         None => Ok(None),
@@ -56,7 +58,7 @@ async fn read(folder: Option<&Path>, secret: &SecretName, key: &str) -> Result<V
              secrets"
         )));
     };
-    // Neither name can lead out of the folder: a Secret's has no slash and a key does not begin with two dots.
+    // Neither name can leave the folder: a Secret's has no slash and a key does not begin with two dots.
     let path: PathBuf = folder.join(secret.as_str()).join(key);
     tokio::fs::read(&path).await.map_err(|error| {
         LaunchError::Refused(format!(

@@ -1,12 +1,12 @@
-//! What is settled for a project and containers of an engine cannot do: such builds are refused plainly rather than run
-//! with less, or with more, than was settled.
+//! Refuses builds whose project settings a container engine cannot apply: they must not run with fewer or
+//! more rights than the settings say.
 
 use crate::{
     domain::{Source, settings::PushMode},
     launcher::{LaunchError, Order},
 };
 
-/// Refuses what containers of an engine cannot do as it is settled.
+/// Refuses a build whose project settings a container engine cannot apply.
 pub fn check(order: &Order) -> Result<(), LaunchError> {
     let project = &order.project;
     let what = if project.push_mode == PushMode::Isolated {

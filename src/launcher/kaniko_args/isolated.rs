@@ -1,14 +1,14 @@
-//! The two command lines of an isolated push: one kaniko builds and leaves the image in a folder, another one pushes
-//! what is there. Only the second one has credentials that may push.
+//! Builds the two command lines of an isolated push: one kaniko builds and leaves the image in a folder,
+//! another one pushes it from there. Only the second one has push credentials.
 
 use super::{KanikoOptions, build, cache_settings, flag, flags};
 use crate::domain::BuildSpec;
 
-/// Where the one kaniko leaves the image for the other, as an OCI layout. Below `/kaniko`, so that it is never part of
-/// an image and survives the change of stages.
+/// Folder in which the first kaniko leaves the image for the second, as an OCI layout. It is below `/kaniko`,
+/// so that it is never part of an image and survives the change of stages.
 pub const IMAGE_DIR: &str = "/kaniko/image";
 
-/// Those of the operator's own arguments that `executor push` has too. It has neither `--log-format` nor
+/// Flags among the operator's own arguments that `executor push` has, too. It has neither `--log-format` nor
 /// `--digest-file`.
 const OF_A_PUSH: [&str; 17] = [
     "insecure",
@@ -30,10 +30,10 @@ const OF_A_PUSH: [&str; 17] = [
     "destination",
 ];
 
-/// The arguments of the kaniko that builds and does not push.
+/// Returns the arguments of the kaniko that builds and does not push.
 ///
-/// The cache is read by what `pull_secret` may pull. It is written only where the request names its repository: then
-/// `pull_secret` must be allowed to push there, and any step can do the same.
+/// The cache is read with `pull_secret`. It is written only if the request names its repository: then
+/// `pull_secret` must be allowed to push there, and any step can push there, too.
 pub fn build_only_args(spec: &BuildSpec, options: &KanikoOptions, digest_file: &str) -> Vec<String> {
     let output = vec!["--no-push".to_owned(), flag("oci-layout-path", IMAGE_DIR)];
     let mut cache = Vec::new();
@@ -42,7 +42,7 @@ pub fn build_only_args(spec: &BuildSpec, options: &KanikoOptions, digest_file: &
         match &spec.cache.repository {
             Some(repository) => cache.push(flag("cache-repo", repository.as_str())),
             None => {
-                // The one that kaniko infers from a destination; it is given none here.
+                // kaniko would infer this repository from a destination, but is given none here.
                 let repository = spec.destinations.first().repository();
                 cache.push(flag("cache-repo", &format!("{repository}/cache")));
                 cache.push("--no-push-cache".to_owned());
@@ -53,7 +53,7 @@ pub fn build_only_args(spec: &BuildSpec, options: &KanikoOptions, digest_file: &
     build(spec, options, digest_file, output, cache)
 }
 
-/// The arguments of the kaniko that pushes.
+/// Returns the arguments of the kaniko that pushes.
 pub fn push_args(spec: &BuildSpec, options: &KanikoOptions) -> Vec<String> {
     let mut args = vec!["push".to_owned()];
     args.extend(

@@ -1,4 +1,4 @@
-//! What a request and the settings become on the command line.
+//! Command lines for requests and settings.
 
 use serde_json::{Value, json};
 

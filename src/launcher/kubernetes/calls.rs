@@ -1,4 +1,4 @@
-//! Every call under a deadline, and what an error means for whoever called.
+//! Runs every call under a deadline, and converts its errors to those of the launcher.
 
 use std::{future::Future, time::Duration};
 
@@ -6,18 +6,18 @@ use kube::{Error, core::Status};
 
 use crate::launcher::{LaunchError, LauncherError};
 
-/// An API server that does not answer by then is not asked any longer; all calls may be repeated.
+/// Deadline of a call to the API server. All calls may be repeated.
 pub(super) const CALL_DEADLINE: Duration = Duration::from_secs(10);
 
-/// How long a connection may take to come about.
+/// Deadline for opening a connection.
 pub(super) const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
 
-/// One call, in time.
+/// Runs a call under the deadline.
 pub(super) async fn call<T>(request: impl Future<Output = kube::Result<T>>) -> Result<T, LauncherError> {
     in_time(request, problem).await
 }
 
-/// One call for a log, in time.
+/// Runs a call for a log under the deadline.
 pub(super) async fn call_for_log<T>(
     request: impl Future<Output = kube::Result<T>>,
 ) -> Result<T, LauncherError> {
@@ -34,19 +34,19 @@ async fn in_time<T>(
     }
 }
 
-/// Why a Job was not created.
+/// Reason why a Job was not created.
 pub(super) enum Refusal {
     /// The name is taken.
     Exists,
-    /// All else.
+    /// Any other error.
     Other(LaunchError),
 }
 
-/// The call that creates a Job, in time.
+/// Runs the call that creates a Job under the deadline.
 pub(super) async fn create<T>(request: impl Future<Output = kube::Result<T>>) -> Result<T, Refusal> {
     match tokio::time::timeout(CALL_DEADLINE, request).await {
         Ok(answer) => answer.map_err(|error| refusal(&error)),
-        // It may have been created all the same: the next try adopts it.
+        // The Job may have been created nevertheless: the next try adopts it.
         Err(_) => Err(Refusal::Other(LaunchError::Unavailable(too_late()))),
     }
 }
@@ -66,7 +66,8 @@ pub(super) fn problem(error: &Error) -> LauncherError {
     }
 }
 
-/// As [`problem`], of a log: 400 is what a container answers that has not begun or left no log.
+/// Converts the error of a call for a log, as [`problem`] does, except that 400 is the answer for a container
+/// that has not started or has left no log.
 fn log_problem(error: &Error) -> LauncherError {
     match error {
         Error::Api(status) if status.code == 400 => LauncherError::NotFound(said(status)),
@@ -88,8 +89,8 @@ fn refusal(error: &Error) -> Refusal {
     })
 }
 
-/// Whether the same Job will be refused again. A quota frees itself, and rights and credentials of ours are set right
-/// by an operator while builds wait: none of the three is the build's fault.
+/// Returns true if the same Job would be refused again. A quota becomes free again, and an operator corrects
+/// our permissions and credentials while builds wait: none of the three is the build's fault.
 fn is_final(status: &Status) -> bool {
     match status.code {
         403 => status.message.contains("denied"),
@@ -105,7 +106,7 @@ fn said(status: &Status) -> String {
     )
 }
 
-/// An error with what caused it: the outermost says no more than that a service failed.
+/// Formats an error by its innermost cause: the outermost only says that a service failed.
 fn unreached(error: &Error) -> String {
     let cause = std::iter::successors(Some(error as &dyn std::error::Error), |cause| cause.source()).last();
     let words = cause.map_or_else(String::new, ToString::to_string);

@@ -1,4 +1,5 @@
-//! The logs that an outcome is read from: of pods that failed, kept once read; of a pod that runs, as it is now.
+//! Reads the logs from which an outcome is derived: those of failed pods, which are cached, and the current
+//! log of a running pod.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -15,20 +16,20 @@ use crate::{
     },
 };
 
-/// The part of a log that is read: its end.
+/// Part of a log that is read, counted from its end.
 const TAIL_BYTES: usize = 256 * 1024;
 const TAIL_LINES: i64 = 2000;
 
-/// How often a log that cannot be read is asked for before the outcome is read without it.
+/// Number of failed reads of a log after which the outcome is derived without it.
 const TRIES: u8 = 3;
 
-/// How long the log of a running pod is waited for: its node may not answer at all.
+/// Deadline for the log of a running pod: its node may not answer at all.
 const GLANCE: Duration = Duration::from_secs(2);
 
-/// How long the log of a pod that failed is waited for: well within the 10 s after which another try begins.
+/// Deadline for the log of a failed pod: well within the 10 s after which the next attempt begins.
 const PATIENCE: Duration = Duration::from_secs(4);
 
-/// Builds whose logs are kept; beyond, they are read again.
+/// Number of builds whose logs are cached; the logs of others are read again.
 const KEPT_BUILDS: usize = 256;
 
 /// The end of a pod's log.
@@ -48,7 +49,7 @@ impl LogText {
     }
 }
 
-/// Logs of pods that failed.
+/// Cache of the logs of failed pods.
 #[derive(Default)]
 pub(super) struct EndedLogs(HashMap<BuildId, HashMap<String, Kept>>);
 
@@ -76,7 +77,7 @@ impl EndedLogs {
             .insert(pod.to_owned(), Kept::Text(Arc::clone(text)));
     }
 
-    /// Counts a miss; whether that was the last one to wait for.
+    /// Counts a failed read. Returns true if it was the last one that is waited for.
     fn miss(&mut self, id: BuildId, pod: &str) -> bool {
         let kept = self
             .0
@@ -92,11 +93,11 @@ impl EndedLogs {
     }
 }
 
-/// What of a pod has a log that matters.
+/// Container of a pod whose log matters.
 enum Subject<'a> {
     /// A container that failed.
     Failed(&'a str, &'a ContainerStatus),
-    /// kaniko, at work, in the container of this name.
+    /// The running container of this name, in which kaniko works.
     Running(&'a str),
 }
 
@@ -123,7 +124,7 @@ fn has_failed(state: &ContainerState) -> bool {
 }
 
 impl Kubernetes {
-    /// The logs by which the pods are judged.
+    /// Reads the logs from which the state of the pods is derived.
     pub(super) async fn logs(&self, id: BuildId, pods: &[Pod]) -> Result<Vec<LogText>, LauncherError> {
         let mut logs = Vec::new();
         for pod in pods {
@@ -132,10 +133,10 @@ impl Kubernetes {
                 Some(Subject::Failed(container, status)) => {
                     self.ended_log(id, pod, container, status).await?
                 }
-                // How far it was no longer matters; and its node may be lost, which is seen for a second or so only: no
-                // look may wait for a log then.
+                // The phase of a pod that is being deleted does not matter. Its node may be lost, which is
+                // visible for a second or so only, so the observation must not wait for a log.
                 Some(Subject::Running(_)) if pod.metadata.deletion_timestamp.is_some() => continue,
-                // Tells the phase; whatever is wrong, the next look will tell.
+                // This log only shows the phase; after an error, the next observation shows it.
                 Some(Subject::Running(container)) => {
                     let now = tail(&self.pods, &name, container);
                     match tokio::time::timeout(GLANCE, now).await {
@@ -150,9 +151,10 @@ impl Kubernetes {
         Ok(logs)
     }
 
-    /// What was read counts once and for all: the pod may be gone at the next look. A log that cannot be read is
-    /// waited for a little, since the outcome is final, unless the end of it that the pod's status has shows already
-    /// that another try is pointless; in the end it must do.
+    /// Returns the end of a failed container's log. The first successful read is cached, because the pod may
+    /// be gone at the next observation. A log that cannot be read is tried again a few times, because the
+    /// outcome is final, unless the log's end in the pod's status shows already that another attempt is
+    /// pointless. After the last try that end is used.
     async fn ended_log(
         &self,
         id: BuildId,
@@ -196,12 +198,13 @@ impl Kubernetes {
     }
 }
 
-/// A container that was never made has an end in its status all the same, and no log.
+/// Returns true if the container was created. One that was never created also has an end in its status, but
+/// no log.
 fn has_run(status: &ContainerStatus) -> bool {
     status.container_id.as_deref().is_some_and(|id| !id.is_empty())
 }
 
-/// Whether the pod's status and these words are enough to know that another try is pointless.
+/// Returns true if the pod's status and these words are enough to know that another attempt is pointless.
 fn is_settled(pod: &Pod, name: &str, words: &[u8]) -> bool {
     let log = PodLog {
         pod: name,
@@ -227,7 +230,7 @@ fn last_words(status: &ContainerStatus) -> Arc<[u8]> {
     words.as_bytes().into()
 }
 
-/// The end of a container's log. `limitBytes` would cut it at the wrong end.
+/// Reads the end of a container's log. `limitBytes` would return its beginning.
 async fn tail(pods: &Api<Pod>, pod: &str, container: &str) -> Result<Arc<[u8]>, LauncherError> {
     let params = LogParams {
         container: Some(container.to_owned()),

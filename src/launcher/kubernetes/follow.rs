@@ -1,4 +1,4 @@
-//! The log of one attempt: first what the fetching of the context said, then kaniko's own, followed to its end.
+//! Follows the log of one attempt to its end: first that of the context's fetch, then kaniko's.
 
 use std::{io, time::Duration};
 
@@ -16,10 +16,11 @@ use crate::launcher::LauncherError;
 
 type Pieces = BoxStream<'static, Result<Bytes, LauncherError>>;
 
-/// A connection on which nothing came for so long may be dead. Whoever follows takes it up again where it was.
+/// Time without data after which a connection counts as dead. The follower then resumes the log where it
+/// stopped.
 const SILENCE: Duration = Duration::from_secs(300);
 
-/// The log from the byte `from` on.
+/// Follows the log from the byte `from` on.
 pub(super) async fn follow(pods: &Api<Pod>, pod: &Pod, from: u64) -> Result<Pieces, LauncherError> {
     let name = pod.name_any();
     let containers = readable(pod)?;
@@ -30,8 +31,9 @@ pub(super) async fn follow(pods: &Api<Pod>, pod: &Pod, from: u64) -> Result<Piec
     Ok(skip(stream::iter(parts).flatten().boxed(), from))
 }
 
-/// The containers whose logs make up the attempt's, as far as it has come: those before kaniko, and kaniko, unless one
-/// before it failed. Each but the last has ended, for bytes are counted from the very first on.
+/// Returns the containers whose logs so far form the attempt's: those before kaniko, and kaniko, unless one
+/// before it still runs or has failed. Each but the last has ended, because bytes are counted from the first
+/// container's first byte on.
 fn readable(pod: &Pod) -> Result<Vec<String>, LauncherError> {
     let waits = || LauncherError::NotFound(format!("the pod {} has no log yet", pod.name_any()));
     let status = pod.status.as_ref().ok_or_else(waits)?;
@@ -87,7 +89,7 @@ fn broke(error: io::Error) -> LauncherError {
     problem(&kube::Error::ReadEvents(error))
 }
 
-/// Kubernetes gives logs from their beginning only.
+/// Drops the first `from` bytes: Kubernetes returns logs from their beginning only.
 fn skip(pieces: Pieces, from: u64) -> Pieces {
     let mut left = from;
     pieces

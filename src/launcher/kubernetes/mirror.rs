@@ -1,4 +1,4 @@
-//! A copy of what the cluster has of one kind, by build, kept up to date by a watch.
+//! Copy of the cluster's objects of one kind, by build, kept up to date by a watch.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -11,7 +11,7 @@ use crate::{domain::BuildId, launcher::Change};
 
 type Objects<K> = HashMap<BuildId, BTreeMap<String, Arc<K>>>;
 
-/// The objects of one kind.
+/// Objects of one kind, by build.
 pub(super) struct Mirror<K> {
     build_of: fn(&K) -> Option<BuildId>,
     objects: Objects<K>,
@@ -21,7 +21,7 @@ pub(super) struct Mirror<K> {
 }
 
 impl<K: Resource> Mirror<K> {
-    /// An empty mirror; `build_of` says which build an object belongs to.
+    /// Creates an empty mirror; `build_of` returns the build that an object belongs to.
     pub(super) fn new(build_of: fn(&K) -> Option<BuildId>) -> Self {
         Self {
             build_of,
@@ -32,12 +32,12 @@ impl<K: Resource> Mirror<K> {
         }
     }
 
-    /// Whether what is here may be taken for what there is: a list was complete, and the watch goes on since.
+    /// Returns true if the copy counts as current: a list was complete, and the watch has continued since.
     pub(super) fn is_current(&self) -> bool {
         self.complete && !self.broken
     }
 
-    /// The watch broke: until it says something again, nobody knows what was missed.
+    /// Marks the watch as broken: until its next event, changes may have been missed.
     pub(super) fn breaks(&mut self) {
         self.broken = true;
     }
@@ -50,7 +50,7 @@ impl<K: Resource> Mirror<K> {
         self.objects.keys().copied()
     }
 
-    /// Takes in what the watch says, and says what that may have changed.
+    /// Applies an event of the watch. Returns what it may have changed.
     pub(super) fn apply(&mut self, event: Event<K>) -> Option<Change> {
         self.broken = false;
         match event {

@@ -1,5 +1,5 @@
-//! Builds as Kubernetes Jobs. The API server admits one Job of a name, retries failed pods and keeps the time; what
-//! is left to do here is to ask in time, to look, and to say plainly what an answer means.
+//! Runs builds as Kubernetes Jobs. Kubernetes admits one Job of a name, retries failed pods and enforces
+//! timeouts; this module makes the calls under deadlines, observes the objects and interprets the answers.
 
 mod calls;
 mod ended;
@@ -37,7 +37,7 @@ use super::{
 };
 use crate::domain::{BuildId, Outcome, Reason, Sighting};
 
-/// Why the launcher could not be set up.
+/// Error in the setup of the launcher.
 #[derive(Debug, thiserror::Error)]
 #[error("no usable Kubernetes configuration: {0}")]
 pub struct ConnectError(String);
@@ -53,8 +53,8 @@ pub struct Kubernetes {
 }
 
 impl Kubernetes {
-    /// Reads the cluster's address and credentials: from the kubeconfig, or inside a cluster from the pod's own
-    /// ServiceAccount. Does not ask the cluster anything yet.
+    /// Reads the cluster's address and credentials: from the kubeconfig, or inside a cluster from the pod's
+    /// own ServiceAccount. It makes no call to the cluster.
     pub async fn connect(options: KubernetesOptions) -> Result<Self, ConnectError> {
         let mut config = match &options.context {
             None => Config::infer()
@@ -70,16 +70,17 @@ impl Kubernetes {
                     .map_err(|error| ConnectError(error.to_string()))?
             }
         };
-        // Retries are ours: the client's own outlast every deadline.
+        // Slipway retries by itself: the client's own retries outlast every deadline.
         config.default_retry = false;
         config.connect_timeout = Some(CONNECT_DEADLINE);
         let client = ClientBuilder::try_from(config).map_err(|error| ConnectError(error.to_string()))?;
-        // Until an answer begins: a watch that is answered by silence would be waited for without an end.
+        // The timeout covers the time until an answer begins. Without it, a watch that is never answered
+        // would wait for ever.
         let client = client.with_layer(&TimeoutLayer::new(CALL_DEADLINE)).build();
         Ok(Self::new(client, options))
     }
 
-    /// The launcher on a client that is there already.
+    /// Creates the launcher on an existing client.
     pub fn new(client: Client, options: KubernetesOptions) -> Self {
         let namespace = options.namespace.as_str();
         Self {
@@ -92,16 +93,19 @@ impl Kubernetes {
         }
     }
 
-    /// What there is of a build: as watched where that is known, else as the API server says now.
+    /// Returns the objects of a build: from the watch if that is current and conclusive, or else from the API
+    /// server.
     async fn seen(&self, id: BuildId) -> Result<Seen, LauncherError> {
         match self.watched.seen(id) {
             Some(seen) if !seen.is_gone() && !seen.may_mislead() => Ok(seen),
-            // The watch may trail a creation, that of the pods the Job's, and nobody may be watching at all.
+            // The watch may trail a creation, the watch of pods may trail that of Jobs, and there may be no
+            // watch at all.
             _ => self.read(id).await,
         }
     }
 
-    /// The Job first: what it counted when it was read, no pod that is read later still waits for.
+    /// Reads the objects of a build from the API server. The Job comes first: a pod that it had counted when
+    /// it was read does not appear as uncounted later.
     async fn read(&self, id: BuildId) -> Result<Seen, LauncherError> {
         let job = call(self.jobs.get_opt(&id.job_name())).await?;
         let job = job.filter(|job| belongs_to(job, id));
@@ -122,7 +126,7 @@ impl Kubernetes {
         })
     }
 
-    /// What all that was seen of a build, and the logs, amount to.
+    /// Derives the observation of a build from its objects and logs.
     async fn judge(&self, id: BuildId, seen: Seen) -> Result<Option<Sighting>, LauncherError> {
         if seen.is_gone() {
             self.forget(id);
@@ -147,7 +151,7 @@ impl Kubernetes {
         Ok(Some(sighting))
     }
 
-    /// The Job that has the name already: ours, or another's.
+    /// Adopts the Job that has the name already, or refuses it if it is not this build's.
     async fn adopt(&self, id: BuildId) -> Result<Launched, LaunchError> {
         let name = id.job_name();
         let found = call(self.jobs.get_opt(&name))
@@ -172,7 +176,7 @@ impl Kubernetes {
         })
     }
 
-    /// Pods that outlived their Job: somebody deleted it and orphaned them, and they still push.
+    /// Removes pods that outlived their Job: it was deleted without them, and they still push.
     async fn remove_orphans(&self, id: BuildId) -> Result<(), LauncherError> {
         let pods = call(self.pods.list(&ListParams::default().labels(&build_selector(id)))).await?;
         for pod in pods
@@ -185,14 +189,15 @@ impl Kubernetes {
     }
 }
 
-/// Whether a Job is ours and this build's, and no stranger's of the same name.
+/// Returns true if a Job is ours and this build's, and does not only have the same name.
 fn belongs_to(job: &Job, id: BuildId) -> bool {
     let label = |key: &str| job.labels().get(key).map(String::as_str);
     label(MANAGED_BY.0) == Some(MANAGED_BY.1) && label(BUILD_ID) == Some(id.to_string().as_str())
 }
 
-/// Whether somebody deleted the Job under its build: then the way that its pods end says nothing about the build, which
-/// is launched again once nothing is left. What failed for a reason of its own before has failed all the same.
+/// Returns true if the Job was deleted while its build ran. Then the end of its pods says nothing about the
+/// build, which is launched again once nothing is left. A build that has failed for a known reason before has
+/// failed nevertheless.
 fn was_taken_away(seen: &Seen, outcome: &Outcome) -> bool {
     let unexplained = matches!(outcome, Outcome::Failed(failure)
         if matches!(failure.reason, Reason::Unknown | Reason::JobLost));
@@ -281,7 +286,8 @@ impl Launcher for Kubernetes {
     }
 
     async fn remove(&self, id: BuildId) -> Result<(), LauncherError> {
-        // In the foreground: the Job goes after its pods, so that what is gone cannot push any more.
+        // In the foreground: the Job is deleted after its pods, so that a build without a Job cannot push any
+        // more.
         let found = call(self.jobs.get_opt(&id.job_name())).await?;
         if let Some(job) = found.filter(|job| belongs_to(job, id)) {
             let this_one = DeleteParams::foreground().preconditions(kube::api::Preconditions {
@@ -311,7 +317,8 @@ impl Launcher for Kubernetes {
     }
 
     async fn ready(&self) -> Result<(), LauncherError> {
-        // Reaches the API server and needs the rights that everything else needs; from its cache, so cheap.
+        // Reaches the API server and requires the same permissions as all other calls. The answer comes from
+        // its cache and is cheap.
         let one = ListParams::default().labels(&selector()).limit(1).match_any();
         call(self.jobs.list_metadata(&one)).await.map(drop)
     }

@@ -1,4 +1,4 @@
-//! Looks at what two watches show that are not equally far.
+//! Observations from two watches that are not equally up to date.
 
 use futures::StreamExt;
 use http::{Request, Response};
@@ -19,7 +19,7 @@ fn job(id: BuildId) -> Value {
     })
 }
 
-/// Its pod, which bears the Job's finalizer until it was counted.
+/// Pod of the Job, which carries the Job's finalizer until it is counted.
 fn pod(id: BuildId, counted: bool) -> Value {
     let finalizers = if counted {
         json!([])
@@ -46,7 +46,7 @@ fn list(items: &[Value]) -> Value {
     json!({"metadata": {"resourceVersion": "1"}, "items": items})
 }
 
-/// An API server that lists for a watch what was, and tells whoever asks what is.
+/// API server that lists past objects for a watch and current ones for a direct read.
 async fn answer(id: BuildId, request: Request<Body>) -> Result<Response<Body>, std::io::Error> {
     let (path, query) = (request.uri().path(), request.uri().query().unwrap_or(""));
     if query.contains("watch=true") {

@@ -1,4 +1,4 @@
-//! Watches Jobs, Pods and Events, keeps what was seen, and says which builds to look at.
+//! Watches Jobs, Pods and Events, keeps copies of them, and reports which builds to observe.
 
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -27,7 +27,7 @@ use crate::{
     },
 };
 
-/// What there is of one build.
+/// Objects of one build.
 pub(super) struct Seen {
     pub(super) job: Option<Arc<Job>>,
     pub(super) pods: Vec<Arc<Pod>>,
@@ -35,12 +35,12 @@ pub(super) struct Seen {
 }
 
 impl Seen {
-    /// Whether nothing is left that could push.
+    /// Returns true if nothing is left that could push.
     pub(super) fn is_gone(&self) -> bool {
         self.job.is_none() && self.pods.is_empty()
     }
 
-    /// Whether a watch that trails would make a difference.
+    /// Returns true if the result could be wrong in a watch that trails.
     pub(super) fn may_mislead(&self) -> bool {
         self.job
             .as_ref()
@@ -48,7 +48,7 @@ impl Seen {
     }
 }
 
-/// What is watched, for as long as somebody watches.
+/// Copies of the watched objects, present while a watch runs.
 #[derive(Default)]
 pub(super) struct Watched(Mutex<Option<Mirrors>>);
 
@@ -61,11 +61,11 @@ struct Mirrors {
 
 impl Watched {
     fn lock(&self) -> MutexGuard<'_, Option<Mirrors>> {
-        // What a panic left behind is at worst stale, and a stale copy is what a watch is anyway.
+        // After a panic the copy is at worst stale, and a watched copy may be stale at any time.
         self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
-    /// What was seen of a build, once all that exists was listed, and while the watches go on.
+    /// Returns the objects of a build; `None` before all objects were listed, and unless the watches run.
     pub(super) fn seen(&self, id: BuildId) -> Option<Seen> {
         let guard = self.lock();
         let mirrors = guard.as_ref().filter(|mirrors| mirrors.are_current())?;
@@ -76,7 +76,8 @@ impl Watched {
         })
     }
 
-    /// The builds of which anything was seen, once all that exists was listed.
+    /// Returns the builds that have objects; `None` before all objects were listed, and unless the watches
+    /// run.
     pub(super) fn builds(&self) -> Option<Vec<BuildId>> {
         let guard = self.lock();
         let mirrors = guard.as_ref().filter(|mirrors| mirrors.are_current())?;
@@ -86,7 +87,7 @@ impl Watched {
         Some(builds)
     }
 
-    /// Begins anew; whoever watched before keeps nothing up to date any more.
+    /// Begins a new watch. An earlier one does not update the copies any more.
     fn begin(&self) -> u64 {
         let mut guard = self.lock();
         let watch = guard.as_ref().map_or(0, |mirrors| mirrors.watch) + 1;
@@ -106,7 +107,7 @@ impl Mirrors {
     }
 }
 
-/// Ends a watch: what it saw must not be taken for the present any longer.
+/// Guard of a watch, which ends when this is dropped: its copies must not count as current any longer.
 struct Ends {
     watched: Arc<Watched>,
     watch: u64,
@@ -125,13 +126,14 @@ fn labelled<K: Resource>(object: &K) -> Option<BuildId> {
     object.labels().get(BUILD_ID)?.parse().ok()
 }
 
-/// Events carry no labels: the name of the Job or Pod that they are about begins with the Job's name.
+/// Returns the build of an Event. Events carry no labels, but the name of their Job or Pod begins with the
+/// Job's name.
 fn about(event: &Event) -> Option<BuildId> {
     const NAME: usize = "build-".len() + 36;
     BuildId::from_job_name(event.involved_object.name.as_deref()?.get(..NAME)?)
 }
 
-/// Watches from now on, for as long as the stream is kept and read.
+/// Starts the watches, which run for as long as the stream is kept and read.
 pub(super) fn changes(
     jobs: &Api<Job>,
     pods: &Api<Pod>,
@@ -145,7 +147,7 @@ pub(super) fn changes(
     };
     let watch = watcher::Config::default().timeout(watch_seconds);
     let ours = watch.clone().labels(&selector());
-    // What goes well is seen in the objects themselves.
+    // Only warnings: the objects themselves show what succeeded.
     let warnings = watch.fields("type=Warning");
     let all = stream::select_all([
         feed(jobs, ours.clone(), watched, ends.watch, |mirrors| {
@@ -190,10 +192,10 @@ where
         .boxed()
 }
 
-/// The watch broke.
+/// Error of a watch that broke.
 struct Broken;
 
-/// A watch that is taken up again after every break, with growing waits.
+/// Returns a watch that is resumed after every break, with backoff.
 fn read<K>(
     api: &Api<K>,
     config: watcher::Config,
@@ -205,8 +207,8 @@ where
     stream::repeat_with(move || from_a_list_on(&api, &config)).flatten()
 }
 
-/// A watch that begins with a list. Ends when it cannot be gone on with but by another one: of what is expired, a
-/// watcher knows by an event, but not by a status.
+/// Returns a watch that begins with a list. It ends if only a new one can continue it: the watcher recognises
+/// an expired version in an event, but not in an HTTP status.
 fn from_a_list_on<K>(
     api: &Api<K>,
     config: &watcher::Config,
@@ -216,7 +218,7 @@ where
 {
     let mut expired = false;
     watcher(api.clone(), config.clone())
-        // A third of each object, and of no use to us.
+        // The managed fields are a third of each object, and are not used.
         .modify(|object| object.managed_fields_mut().clear())
         .default_backoff()
         .take_while(move |event| {

@@ -1,4 +1,4 @@
-//! How a context that kaniko cannot fetch by itself comes to lie in its container.
+//! Provides a context that kaniko cannot fetch by itself in its container.
 
 use k8s_openapi::{
     api::core::v1::{
@@ -23,13 +23,13 @@ use crate::{
     },
 };
 
-/// The volume's name, and where the fetcher sees it.
+/// Name of the volume, and its path in the fetcher's container.
 const VOLUME: &str = "context";
 const FETCHER_DIR: &str = "/context";
-/// The folder on the volume that kaniko sees: the download lies beside it, out of kaniko's sight.
+/// Folder on the volume that kaniko's container mounts. The download lies beside it, outside of that mount.
 const TREE: &str = "tree";
 
-/// What a context adds to the pod.
+/// Parts that a context adds to the pod.
 #[derive(Default)]
 pub(super) struct Context {
     pub(super) volume: Option<Volume>,
@@ -76,7 +76,7 @@ fn fetched(order: &Order, options: &KubernetesOptions) -> Result<Context, Launch
     })
 }
 
-/// Read-only: a RUN step sees the context, and must not change what the next build finds there.
+/// Mounts the context read-only: a RUN step can reach it, and must not change it for the next build.
 fn mount(sub_path: Option<String>) -> VolumeMount {
     VolumeMount {
         name: VOLUME.to_owned(),
@@ -106,7 +106,7 @@ fn fetcher(order: &Order, options: &KubernetesOptions) -> Result<Container, Laun
             ..VolumeMount::default()
         }]),
         security_context: Some(SecurityContext {
-            // The files must be root's, as they are in a context that kaniko fetched.
+            // The files must belong to root, as in a context that kaniko fetched.
             run_as_user: Some(0),
             read_only_root_filesystem: Some(true),
             ..least_rights(std::iter::empty())

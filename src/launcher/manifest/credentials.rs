@@ -1,5 +1,5 @@
-//! Which credentials a build's containers get to see. Any RUN step can read what its container can, so that one gets
-//! no others.
+//! Selects the credentials that each container of a build receives. A RUN step can read everything that its
+//! container can, so the building container receives no others.
 
 use k8s_openapi::api::core::v1::{
     EnvFromSource, EnvVar, EnvVarSource, KeyToPath, PersistentVolumeClaimVolumeSource, SecretEnvSource,
@@ -13,14 +13,14 @@ const PUSH_VOLUME: &str = "registry-credentials";
 const PULL_VOLUME: &str = "pull-credentials";
 const DOCKER_CONFIG: &str = "/kaniko/.docker";
 
-/// What the registry's credentials add to the pod.
+/// Parts that the registry credentials add to the pod.
 #[derive(Default)]
 pub(super) struct Credentials {
     pub(super) volume: Option<Volume>,
     pub(super) mount: Option<VolumeMount>,
 }
 
-/// With which the image is pushed: the project's own, else the operator's.
+/// Returns the credentials for pushing the image: the project's own, or else the operator's.
 pub(super) fn push(order: &Order, options: &KubernetesOptions) -> Credentials {
     if let Some(name) = &order.project.push_secret {
         return secret(PUSH_VOLUME, name.as_str());
@@ -32,8 +32,8 @@ pub(super) fn push(order: &Order, options: &KubernetesOptions) -> Credentials {
     }
 }
 
-/// With which base images are pulled where another container pushes. The operator's registry credentials are for
-/// pushing, so they never take this one's place.
+/// Returns the credentials for pulling base images when another container pushes. The operator's registry
+/// credentials are for pushing, so they never take the place of these.
 pub(super) fn pull(order: &Order) -> Credentials {
     let name = order.project.pull_secret.as_ref();
     name.map_or_else(Credentials::default, |name| secret(PULL_VOLUME, name.as_str()))
@@ -87,8 +87,8 @@ fn mount(volume: &str, mount_path: String, sub_path: Option<String>) -> VolumeMo
     }
 }
 
-/// For git sources on a host that was named for them, and for no other: the caller chooses the host. The project's own
-/// credentials go before the operator's, each for its hosts.
+/// Returns the credentials for a git source, only if its host was named for them: the caller chooses the
+/// host. The project's own credentials come before the operator's, each for its hosts.
 pub(super) fn git(order: &Order, options: &KubernetesOptions) -> Vec<EnvVar> {
     let Source::Git(git) = &order.spec.source else {
         return Vec::new();
@@ -113,7 +113,7 @@ pub(super) fn git(order: &Order, options: &KubernetesOptions) -> Vec<EnvVar> {
     .into()
 }
 
-/// The host as the URL writes it, with its port.
+/// Returns the host as the URL contains it, with its port.
 fn host_of(url: &str) -> &str {
     let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
     rest.split('/').next().unwrap_or_default()
@@ -135,7 +135,7 @@ fn from_secret(variable: &str, secret: &str, key: &str) -> EnvVar {
     }
 }
 
-/// The clouds' own variables, for sources in object stores.
+/// Returns the cloud providers' own variables, for sources in object stores.
 pub(super) fn object_store(source: &Source, options: &KubernetesOptions) -> Option<EnvFromSource> {
     let secret = options.object_store_secret.as_ref()?;
     matches!(source, Source::S3(_) | Source::Gs(_) | Source::Azure(_)).then(|| EnvFromSource {

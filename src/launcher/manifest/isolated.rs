@@ -1,5 +1,5 @@
-//! An isolated push: an init container builds, without what may push, and leaves the image on a volume; the main
-//! container, in which no step runs, pushes it.
+//! Isolated push: an init container builds without push credentials and leaves the image on a volume; the
+//! main container, in which no step runs, pushes it.
 
 use k8s_openapi::{
     api::core::v1::{Container, EmptyDirVolumeSource, SecurityContext, Volume, VolumeMount},
@@ -39,7 +39,8 @@ pub(super) fn containers(order: &Order, options: &KubernetesOptions, inputs: Vec
     }
 }
 
-/// What is on it counts against the pod's limit of disk, as what kaniko writes elsewhere does.
+/// Returns the volume for the image. Its content counts against the pod's disk limit, as other files of
+/// kaniko's do.
 fn volume(options: &KubernetesOptions) -> Volume {
     Volume {
         name: VOLUME.to_owned(),
@@ -70,11 +71,11 @@ fn pusher(order: &Order, options: &KubernetesOptions) -> Container {
         image_pull_policy: options.image_pull_policy.clone(),
         args: Some(args.iter().map(|arg| verbatim(arg)).collect()),
         env: (!env.is_empty()).then_some(env),
-        // The containers run one after the other, so this sets aside no more than the building one does.
+        // The containers run one after the other, so this reserves no more than the building one does.
         resources: Some(resources(order, options)),
         termination_message_policy: Some("FallbackToLogsOnError".to_owned()),
         security_context: Some(SecurityContext {
-            // The credentials are root's, and so is what was built.
+            // The credentials belong to root, as does the built image.
             run_as_user: Some(0),
             ..least_rights(std::iter::empty())
         }),

@@ -1,4 +1,4 @@
-//! A build's Job, as a pure function of the order and the operator's options.
+//! Creates a build's Job, as a pure function of the order and the operator's options.
 
 mod context;
 mod credentials;
@@ -21,27 +21,27 @@ use crate::domain::{BuildId, BuildSpec};
 
 pub use options::{GitCredentials, KubernetesOptions, RegistryCredentials, ResourceOptions};
 
-/// Tells our Jobs and Pods from others.
+/// Label that distinguishes our Jobs and Pods from others.
 pub const MANAGED_BY: (&str, &str) = ("app.kubernetes.io/managed-by", "slipway");
-/// The label that names the build.
+/// Label that names the build.
 pub const BUILD_ID: &str = "slipway.dev/build-id";
-/// The label that names the project.
+/// Label that names the project.
 pub const PROJECT: &str = "slipway.dev/project";
-/// The annotation that names the first destination.
+/// Annotation that names the first destination.
 pub const DESTINATION: &str = "slipway.dev/destination";
 
-/// The label selector of all that is ours.
+/// Returns the label selector of all our objects.
 pub fn selector() -> String {
     format!("{}={}", MANAGED_BY.0, MANAGED_BY.1)
 }
 
-/// The label selector of what belongs to one build.
+/// Returns the label selector of the objects of one build.
 pub fn build_selector(id: BuildId) -> String {
     format!("{},{BUILD_ID}={id}", selector())
 }
 
-/// The Job of a build. Refused only where the build needs an uploaded context and the order grants none, or a Secret
-/// that is not settled for its project.
+/// Creates the Job of a build. Refused only if the build needs an uploaded context and the order grants none,
+/// or if it needs a Secret that is not in its project's settings.
 pub fn manifest(order: &Order, options: &KubernetesOptions) -> Result<Job, LaunchError> {
     let labels = labels(order, options);
     let annotations = annotations(&order.spec, options);
@@ -61,7 +61,7 @@ pub fn manifest(order: &Order, options: &KubernetesOptions) -> Result<Job, Launc
             active_deadline_seconds: Some(backstop_seconds(&order.spec, options)),
             ttl_seconds_after_finished: Some(i32::try_from(options.ttl_seconds).unwrap_or(i32::MAX)),
             pod_failure_policy: Some(disruptions_are_free()),
-            // A new pod only once the old one is gone: two kanikos never push at once.
+            // A new pod starts only after the old one is gone, so that two kanikos never push at once.
             pod_replacement_policy: Some("Failed".to_owned()),
             template,
             ..JobSpec::default()
@@ -85,7 +85,7 @@ fn labels(order: &Order, options: &KubernetesOptions) -> BTreeMap<String, String
 fn annotations(spec: &BuildSpec, options: &KubernetesOptions) -> BTreeMap<String, String> {
     let defaults = [
         (DESTINATION, spec.destinations.first().to_string()),
-        // A build that is moved begins anew: the autoscalers had better wait for it.
+        // A build that is moved starts from its beginning, so the autoscalers should wait for it.
         (
             "cluster-autoscaler.kubernetes.io/safe-to-evict",
             "false".to_owned(),
@@ -97,8 +97,8 @@ fn annotations(spec: &BuildSpec, options: &KubernetesOptions) -> BTreeMap<String
     annotations
 }
 
-/// When the Job ends whatever happens, taking pod and log with it: twice what all attempts can take with their
-/// waits. The timeout proper is the pod's.
+/// Returns the seconds after which the Job ends in any case, together with its pod and log: twice the time
+/// that all attempts can take with their waits. The build's timeout is the pod's deadline.
 fn backstop_seconds(spec: &BuildSpec, options: &KubernetesOptions) -> i64 {
     let retries = spec.max_retries.get();
     let attempt = u64::from(spec.timeout_seconds.get()) + u64::from(options.pending_seconds);
@@ -106,7 +106,7 @@ fn backstop_seconds(spec: &BuildSpec, options: &KubernetesOptions) -> i64 {
     i64::try_from(2 * (attempt * u64::from(retries + 1) + waits)).unwrap_or(i64::MAX)
 }
 
-/// An evicted, preempted or drained pod is replaced without being counted.
+/// Returns the policy that replaces an evicted, preempted or drained pod without counting it.
 fn disruptions_are_free() -> PodFailurePolicy {
     PodFailurePolicy {
         rules: vec![PodFailurePolicyRule {

@@ -1,4 +1,4 @@
-//! What the operator says about the Jobs.
+//! The operator's settings for the Jobs.
 
 use std::collections::BTreeMap;
 
@@ -6,22 +6,22 @@ use k8s_openapi::api::core::v1::Toleration;
 
 use crate::{domain::archive::Limits, launcher::kaniko_args::KanikoOptions};
 
-/// How builds become Jobs.
+/// Options of the Kubernetes launcher.
 #[derive(Debug, Clone, PartialEq)]
 pub struct KubernetesOptions {
-    /// The kubeconfig's context; inside a cluster, and where the kubeconfig names one, it may be absent.
+    /// Context in the kubeconfig; may be absent inside a cluster, and if the kubeconfig names one.
     pub context: Option<String>,
-    /// The namespace that the Jobs live in.
+    /// Namespace of the Jobs.
     pub namespace: String,
-    /// What kaniko is told.
+    /// Settings for kaniko.
     pub kaniko: KanikoOptions,
     /// Our own image, whose `slipway fetch-context` fetches uploaded contexts.
     pub fetcher_image: String,
-    /// `Always`, `IfNotPresent` or `Never`; by the image's tag when absent.
+    /// `Always`, `IfNotPresent` or `Never`; when absent, the image's tag decides.
     pub image_pull_policy: Option<String>,
     /// Secrets for pulling kaniko's and our own image.
     pub image_pull_secrets: Vec<String>,
-    /// Where the pods find the registry's credentials.
+    /// The operator's registry credentials.
     pub registry_credentials: Option<RegistryCredentials>,
     /// Credentials for git hosts.
     pub git_credentials: Option<GitCredentials>,
@@ -29,15 +29,15 @@ pub struct KubernetesOptions {
     pub object_store_secret: Option<String>,
     /// The pods' ServiceAccount. Its token is not mounted.
     pub service_account: Option<String>,
-    /// What the containers may use.
+    /// Resource requests and limits of the containers.
     pub resources: ResourceOptions,
-    /// What a fetched context may hold.
+    /// Limits of a fetched context.
     pub context_limits: Limits,
     /// Capabilities besides kaniko's own set.
     pub extra_capabilities: Vec<String>,
     /// Variables for kaniko besides our own, such as a proxy's address.
     pub extra_env: BTreeMap<String, String>,
-    /// Labels for Jobs and Pods; ours win.
+    /// Labels for Jobs and Pods; our own labels take precedence.
     pub labels: BTreeMap<String, String>,
     /// Annotations for Jobs and Pods.
     pub annotations: BTreeMap<String, String>,
@@ -49,18 +49,21 @@ pub struct KubernetesOptions {
     pub runtime_class: Option<String>,
     /// The pods' PriorityClass.
     pub priority_class: Option<String>,
-    /// Whether the pods get a user namespace of their own, so that their root is nobody on the node.
+    /// `true` if the pods get a user namespace of their own, so that their root user has no rights on the
+    /// node.
     pub user_namespaces: bool,
-    /// Whether the pods run under the container runtime's seccomp profile. Off only for runtimes that have none.
+    /// `true` if the pods run under the container runtime's seccomp profile; `false` only for runtimes that
+    /// have none.
     pub seccomp: bool,
-    /// Whether a step may gain rights by set-uid programs, as `sudo` does.
+    /// `true` if a step may gain rights through set-uid programs such as `sudo`.
     pub privilege_escalation: bool,
-    /// How long a pod may wait for its first container, in seconds: only the Job's backstop is reckoned from it.
+    /// Seconds that a pod may wait for its first container. Only the Job's own deadline is calculated from
+    /// it.
     pub pending_seconds: u32,
-    /// After how many seconds Kubernetes deletes a finished Job that we did not delete.
+    /// Seconds after which Kubernetes deletes a finished Job that Slipway did not delete.
     pub ttl_seconds: u32,
-    /// Seconds after which the API server ends a watch, which is then restarted. A watch without any event for 5 s
-    /// longer counts as dead (kube-runtime's `WATCH_IDLE_TIMEOUT_MARGIN`).
+    /// Seconds after which the API server ends a watch, which is then restarted. A watch without any event
+    /// for 5 s longer counts as dead (kube-runtime's `WATCH_IDLE_TIMEOUT_MARGIN`).
     pub watch_seconds: u32,
 }
 
@@ -97,41 +100,41 @@ impl Default for KubernetesOptions {
     }
 }
 
-/// Where a build's pod finds `config.json`.
+/// Place of `config.json` for a build's pod.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RegistryCredentials {
-    /// In a Secret of type `kubernetes.io/dockerconfigjson`.
+    /// A Secret of type `kubernetes.io/dockerconfigjson`.
     Secret(String),
-    /// As the file `config.json` on a PersistentVolumeClaim.
+    /// The file `config.json` on a PersistentVolumeClaim.
     Claim(String),
 }
 
 /// Credentials for git hosts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GitCredentials {
-    /// A Secret with `token`, or with `username` and `password`.
+    /// Secret with `token`, or with `username` and `password`.
     pub secret: String,
-    /// The hosts that may see them, each exactly as the URL names it: `host` or `host:port`.
+    /// Hosts that may receive them, each exactly as the URL names it: `host` or `host:port`.
     pub hosts: Vec<String>,
 }
 
-/// What containers ask for and may use, as Kubernetes writes quantities. A request's own `resources` take the place
-/// of both for CPU and memory.
+/// Resource requests and limits of containers, as Kubernetes quantities. A build's own `resources` take the
+/// place of both for CPU and memory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ResourceOptions {
-    /// CPU that is set aside.
+    /// CPU request.
     pub cpu_request: String,
-    /// CPU that may be used.
+    /// CPU limit.
     pub cpu_limit: String,
-    /// Memory that is set aside.
+    /// Memory request.
     pub memory_request: String,
-    /// Memory that may be used.
+    /// Memory limit.
     pub memory_limit: String,
-    /// Disk that is set aside: the unpacked base image, the stages, the layers.
+    /// Disk request, for the unpacked base image, the stages and the layers.
     pub disk_request: String,
-    /// Disk that may be used.
+    /// Disk limit.
     pub disk_limit: String,
-    /// Disk that a fetched context may use.
+    /// Disk limit of a fetched context.
     pub context_limit: String,
 }
 

@@ -1,4 +1,5 @@
-//! The pod of a build's Job: kaniko alone in its container, with as few rights as it can do with.
+//! Creates the pod of a build's Job: kaniko is alone in its container and has the fewest rights that it can
+//! work with.
 
 use std::collections::BTreeMap;
 
@@ -20,10 +21,10 @@ use crate::{
     },
 };
 
-/// Where Kubernetes takes a container's last words from: the digest gets out by this way.
+/// Path of the container's termination message, by which the digest is reported.
 pub(super) const TERMINATION_LOG: &str = "/dev/termination-log";
 
-/// What unpacking images and running their steps takes; Shipwright grants the same.
+/// Capabilities that unpacking images and running their steps require; Shipwright grants the same.
 const CAPABILITIES: [&str; 7] = [
     "CHOWN",
     "DAC_OVERRIDE",
@@ -50,7 +51,7 @@ pub(super) fn template(
     })
 }
 
-/// The containers that build and push, and the volumes that they add.
+/// Containers that build and push, and the volumes that they add.
 pub(super) struct Containers {
     pub(super) init: Option<Container>,
     pub(super) main: Container,
@@ -76,7 +77,7 @@ fn spec(order: &Order, options: &KubernetesOptions) -> Result<PodSpec, LaunchErr
         restart_policy: Some("Never".to_owned()),
         // The Job's own deadline would delete pod and log.
         active_deadline_seconds: Some(i64::from(order.spec.timeout_seconds.get())),
-        // kaniko does not listen to signals; a grace would only be waited out.
+        // kaniko does not react to signals, so a longer grace period would always pass in full.
         termination_grace_period_seconds: Some(5),
         automount_service_account_token: Some(false),
         enable_service_links: Some(false),
@@ -98,7 +99,7 @@ fn spec(order: &Order, options: &KubernetesOptions) -> Result<PodSpec, LaunchErr
     })
 }
 
-/// One container does all of it.
+/// Creates one container that both builds and pushes.
 fn direct(order: &Order, options: &KubernetesOptions, inputs: Vec<VolumeMount>) -> Containers {
     let credentials = credentials::push(order, options);
     let args = kaniko_args(&order.spec, &options.kaniko, TERMINATION_LOG);
@@ -113,7 +114,7 @@ fn direct(order: &Order, options: &KubernetesOptions, inputs: Vec<VolumeMount>) 
     }
 }
 
-/// The container that executes the Dockerfile.
+/// Creates the container that executes the Dockerfile.
 pub(super) fn builder(name: &str, order: &Order, options: &KubernetesOptions, args: &[String]) -> Container {
     let ours = kaniko_env(&order.spec)
         .into_iter()
@@ -130,10 +131,10 @@ pub(super) fn builder(name: &str, order: &Order, options: &KubernetesOptions, ar
         env_from: credentials::object_store(&order.spec.source, options).map(|source| vec![source]),
         resources: Some(resources(order, options)),
         termination_message_path: Some(TERMINATION_LOG.to_owned()),
-        // Where the log is lost with its node, its end is still in the pod's status.
+        // If the log is lost with its node, its end is still in the pod's status.
         termination_message_policy: Some("FallbackToLogsOnError".to_owned()),
         security_context: Some(SecurityContext {
-            // kaniko unpacks images over its own root file system, as whoever their files belong to.
+            // kaniko unpacks images over its own root file system and sets the owners of their files.
             run_as_user: Some(0),
             allow_privilege_escalation: Some(options.privilege_escalation),
             ..least_rights(CAPABILITIES.into_iter().chain(added))
@@ -142,7 +143,7 @@ pub(super) fn builder(name: &str, order: &Order, options: &KubernetesOptions, ar
     }
 }
 
-/// No privileges, and of the capabilities only these.
+/// Returns a security context without privileges, and with only these capabilities.
 pub(super) fn least_rights<'a>(capabilities: impl Iterator<Item = &'a str>) -> SecurityContext {
     SecurityContext {
         privileged: Some(false),
@@ -155,8 +156,8 @@ pub(super) fn least_rights<'a>(capabilities: impl Iterator<Item = &'a str>) -> S
     }
 }
 
-/// Requests and limits, always: without them one build takes the node's memory from all others. By the request, else by
-/// the project, else by the operator.
+/// Returns the requests and limits, which are always set: without them one build takes the node's memory from
+/// all others. The build's own values come first, then the project's, then the operator's.
 pub(super) fn resources(order: &Order, options: &KubernetesOptions) -> ResourceRequirements {
     let (asked, settled) = (&order.spec.resources, &order.project.default_resources);
     let cpu = asked
@@ -181,7 +182,7 @@ pub(super) fn resources(order: &Order, options: &KubernetesOptions) -> ResourceR
     )
 }
 
-/// CPU, memory and disk: what is set aside, and what may be used.
+/// Returns the requests and limits for these amounts of CPU, memory and disk.
 pub(super) fn amounts(requests: [&str; 3], limits: [&str; 3]) -> ResourceRequirements {
     let quantities = |amounts: [&str; 3]| {
         let names = ["cpu", "memory", "ephemeral-storage"];
@@ -199,7 +200,7 @@ pub(super) fn amounts(requests: [&str; 3], limits: [&str; 3]) -> ResourceRequire
     }
 }
 
-/// A variable with this very value.
+/// Returns a variable with exactly this value.
 pub(super) fn literal(name: &str, value: &str) -> EnvVar {
     EnvVar {
         name: name.to_owned(),
@@ -208,8 +209,8 @@ pub(super) fn literal(name: &str, value: &str) -> EnvVar {
     }
 }
 
-/// Kubernetes replaces `$(NAME)` in arguments and variables by the container's own variables, credentials among
-/// them: what a caller wrote must arrive as it was written.
+/// Escapes `$`. Kubernetes replaces `$(NAME)` in arguments and variables with the container's own variables,
+/// credentials among them, but a caller's text must arrive unchanged.
 pub(super) fn verbatim(text: &str) -> String {
     text.replace('$', "$$")
 }

@@ -1,4 +1,4 @@
-//! The secrets that a build's steps may ask for: files in the building container, and nowhere else.
+//! Mounts the secrets that a build's steps may request, as files in the building container only.
 
 use k8s_openapi::api::core::v1::{
     KeyToPath, ProjectedVolumeSource, SecretProjection, Volume, VolumeMount, VolumeProjection,
@@ -11,15 +11,15 @@ use crate::{
 
 const VOLUME: &str = "build-secrets";
 
-/// What the secrets add to the pod.
+/// Parts that the secrets add to the pod.
 #[derive(Default)]
 pub(super) struct Secrets {
     pub(super) volume: Option<Volume>,
     pub(super) mount: Option<VolumeMount>,
 }
 
-/// Refused where a Secret is not settled for the project (any more): what was checked when the build was created may
-/// have changed since.
+/// Returns the volume and the mount of the build's secrets. Refused if a Secret is not in the project's
+/// settings (any more): they may have changed since the build was created.
 pub(super) fn secrets(order: &Order) -> Result<Secrets, LaunchError> {
     let secrets = &order.spec.secrets;
     order
@@ -56,7 +56,7 @@ fn projection(one: &BuildSecret) -> VolumeProjection {
                 path: one.id.to_string(),
                 mode: None,
             }]),
-            // The pod waits for what is not there, and says so: `config_missing`.
+            // The pod waits for a missing Secret and reports it: `config_missing`.
             optional: Some(false),
         }),
         ..VolumeProjection::default()

@@ -9,7 +9,7 @@ use k8s_openapi::{
 use super::{BUILD_CONTAINER, Evidence, KANIKO_CONTAINER, PUSH_CONTAINER, PodLog, ending};
 use crate::domain::{AttemptSeen, Digest, Failure, Phase, kaniko_log::Progress};
 
-/// A pod, and how far it has come.
+/// Pod and the stage that it has reached.
 #[derive(Debug)]
 pub(super) struct Look<'a> {
     pub(super) pod: &'a Pod,
@@ -17,7 +17,7 @@ pub(super) struct Look<'a> {
     terminated: Option<&'a ContainerStateTerminated>,
 }
 
-/// How far a pod has come.
+/// Stage that a pod has reached.
 #[derive(Debug)]
 pub(super) enum Stage {
     Pending,
@@ -26,7 +26,7 @@ pub(super) enum Stage {
     Failed(Failure),
 }
 
-/// All attempts, oldest first.
+/// Returns all attempts, oldest first.
 pub(super) fn all<'a>(evidence: &Evidence<'a>) -> Vec<Look<'a>> {
     let mut pods: Vec<&Pod> = evidence.pods.iter().collect();
     pods.sort_by_key(|pod| (created_at(pod), pod.metadata.name.clone()));
@@ -35,7 +35,7 @@ pub(super) fn all<'a>(evidence: &Evidence<'a>) -> Vec<Look<'a>> {
         .collect()
 }
 
-/// When a pod was created.
+/// Returns the time at which a pod was created.
 pub(super) fn created_at(pod: &Pod) -> Option<Timestamp> {
     pod.metadata.creation_timestamp.as_ref().map(|time| time.0)
 }
@@ -49,7 +49,8 @@ impl<'a> Look<'a> {
     fn at(pod: &'a Pod, log: Option<&PodLog<'_>>) -> Self {
         let main = main_status(pod);
         let init = failed_init(pod);
-        // Where the building container failed, nothing was pushed, whatever is said of the one that would have.
+        // If the building container failed, nothing was pushed, even if the pushing container's status
+        // differs.
         let built = init.is_none_or(|init| init.name != BUILD_CONTAINER);
         let terminated = main.filter(|_| built).and_then(terminated_of);
         let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
@@ -80,7 +81,7 @@ impl<'a> Look<'a> {
         }
     }
 
-    /// The digest that a successful attempt left, if it left one.
+    /// Returns the digest of a successful attempt, if it left one; `None` for any other attempt.
     pub(super) fn success(&self) -> Option<Option<Digest>> {
         match &self.stage {
             Stage::Succeeded(digest) => Some(digest.clone()),
@@ -97,7 +98,7 @@ impl<'a> Look<'a> {
         AttemptSeen {
             name: self.pod.metadata.name.clone().unwrap_or_default(),
             node: self.pod.spec.as_ref().and_then(|spec| spec.node_name.clone()),
-            // A container that never started is said to have started in 1970.
+            // The start of a container that never started is reported as 1970.
             started_at: started
                 .map(|time| time.0)
                 .filter(|time| *time > Timestamp::UNIX_EPOCH),
@@ -116,7 +117,8 @@ impl<'a> Look<'a> {
     }
 }
 
-/// The container that pushes, alone or as the last thing that it does; of a pod that has none of that name, the first one.
+/// Returns the container that pushes, alone or as its last action. In a pod that has none of that name, it is
+/// the first one.
 fn main_status(pod: &Pod) -> Option<&ContainerStatus> {
     let statuses = pod
         .status
@@ -137,7 +139,7 @@ pub(super) fn init_statuses(pod: &Pod) -> &[ContainerStatus] {
         .unwrap_or_default()
 }
 
-/// The container that builds, where another one pushes.
+/// Returns the container that builds, if another one pushes.
 fn building(pod: &Pod) -> Option<&ContainerStatus> {
     init_statuses(pod)
         .iter()
@@ -171,7 +173,7 @@ fn is_running(pod: &Pod, main: Option<&ContainerStatus>) -> bool {
     main.is_some_and(runs) || init_statuses(pod).iter().any(runs) || is_between(pod, main)
 }
 
-/// Whether the image is built and the container that pushes it is about to start.
+/// Returns true if the image is built and the container that pushes it is about to start.
 fn is_between(pod: &Pod, main: Option<&ContainerStatus>) -> bool {
     let waiting = main.and_then(|main| main.state.as_ref()?.waiting.as_ref());
     let about_to_start = waiting.is_some_and(|waiting| {
@@ -193,7 +195,7 @@ fn running_phase(pod: &Pod, main: Option<&ContainerStatus>, log: Option<&PodLog<
     if build.is_some() && is_built(pod) {
         return Phase::Pushing;
     }
-    // Of what runs now, only kaniko's log tells how far it has come.
+    // Among running containers, only kaniko's log shows the phase.
     let kaniko = build.or(main).is_some_and(runs);
     let Some(log) = log.filter(|_| kaniko) else {
         return Phase::Fetching;
@@ -204,7 +206,7 @@ fn running_phase(pod: &Pod, main: Option<&ContainerStatus>, log: Option<&PodLog<
         progress.feed(b"\n");
         progress.phase()
     });
-    // A step may print what kaniko says when it pushes.
+    // A step may print the line that kaniko prints when it pushes.
     if build.is_some() {
         phase.min(Phase::Building)
     } else {
@@ -212,12 +214,14 @@ fn running_phase(pod: &Pod, main: Option<&ContainerStatus>, log: Option<&PodLog<
     }
 }
 
-/// Of an isolated push, the container that builds leaves the digest: `executor push` has no flag for it.
+/// Returns the digest of an isolated push. The container that builds leaves it, because `executor push` has
+/// no flag for it.
 fn digest_of_build(pod: &Pod) -> Option<Digest> {
     building(pod).and_then(terminated_of).and_then(digest)
 }
 
-/// The digest file is the termination message. Other text may be there too, where Kubernetes fell back to the log.
+/// Reads the digest from the termination message, which is the digest file. It may contain other text if
+/// Kubernetes fell back to the log.
 fn digest(end: &ContainerStateTerminated) -> Option<Digest> {
     end.message.as_deref()?.trim().parse().ok()
 }

@@ -1,10 +1,11 @@
-//! What was done to a pod from outside: read before its containers, which only show that they were stopped.
+//! Detects disruptions of a pod from outside. They are read before its containers, which only show that they
+//! were stopped.
 
 use k8s_openapi::api::core::v1::{PodCondition, PodStatus};
 
 use crate::domain::Reason;
 
-/// Why the pod was ended, if it was not its container that ended.
+/// Returns why the pod ended, if the cause was not the end of its container.
 pub(super) fn read(status: &PodStatus) -> Option<(Reason, String)> {
     let words = status.message.as_deref().unwrap_or_default();
     let by_reason = match status.reason.as_deref() {
@@ -12,7 +13,7 @@ pub(super) fn read(status: &PodStatus) -> Option<(Reason, String)> {
             Reason::TimedOut,
             "The build took longer than its timeout.".to_owned(),
         )),
-        // The pod's own limit and a node that runs out of disk are one to whoever waits for the image: no room.
+        // The pod's own limit and a node without free disk are the same to the project: there is no room.
         Some("Evicted") if says_disk(words) => Some((Reason::DiskFull, said("The disk is full", words))),
         Some("Evicted") => Some((Reason::Evicted, said("The node evicted the pod", words))),
         Some("Preempting" | "Preempted") => {
@@ -21,7 +22,7 @@ pub(super) fn read(status: &PodStatus) -> Option<(Reason, String)> {
         Some("NodeLost" | "Terminated" | "Shutdown" | "NodeShutdown") => {
             Some((Reason::NodeLost, said("The node went away", words)))
         }
-        // The scheduler and the node were of different minds: nothing ran.
+        // The node refused what the scheduler had assigned: nothing ran.
         Some(reason) if refused_by_node(reason) => {
             Some((Reason::Evicted, said("The node refused the pod", words)))
         }
@@ -30,7 +31,7 @@ pub(super) fn read(status: &PodStatus) -> Option<(Reason, String)> {
     by_reason.or_else(|| by_condition(status))
 }
 
-/// The condition that somebody disrupted the pod: an eviction, a drain, a node that went away.
+/// Returns the condition that the pod was disrupted: by an eviction, a drain or the loss of its node.
 pub(super) fn target(status: &PodStatus) -> Option<&PodCondition> {
     let conditions = status.conditions.as_deref().unwrap_or_default();
     conditions

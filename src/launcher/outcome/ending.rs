@@ -1,4 +1,4 @@
-//! Why an attempt failed, read from its pod and its log.
+//! Derives the failure of an attempt from its pod and its log.
 
 use k8s_openapi::api::core::v1::{ContainerStateTerminated, ContainerStatus, Pod, PodStatus};
 
@@ -11,7 +11,7 @@ use crate::domain::{
     kaniko_log::{self, message},
 };
 
-/// Why a pod failed.
+/// Returns the failure of a pod.
 pub(super) fn failure(
     pod: &Pod,
     main: Option<&ContainerStateTerminated>,
@@ -23,7 +23,7 @@ pub(super) fn failure(
     let left = end
         .and_then(|end| end.message.as_deref())
         .filter(|left| left.trim().parse::<Digest>().is_err());
-    // With no log at hand, its end may be in the termination message.
+    // Without a log, its end may be in the termination message.
     let text = match log {
         Some(log) if !log.text.is_empty() => log.text,
         _ => left.unwrap_or_default().as_bytes(),
@@ -76,7 +76,7 @@ fn of_init(
         (_, Some("OOMKilled" | "StartError" | "ContainerCannotRun" | "ContainerStatusUnknown")) => {
             of_ending(end, text)
         }
-        // 75, and whatever else ended it before it could say: fetching again does no harm.
+        // 75, and any other end before a cause was printed: fetching again does no harm.
         (EXIT_FETCH_FAILED, _) | (_, _) => (
             Reason::SourceFetchFailed,
             format!("The context could not be fetched: {words}"),
@@ -100,7 +100,7 @@ fn of_container(pod: &Pod, end: &ContainerStateTerminated, text: &[u8]) -> (Reas
     (reason, words)
 }
 
-/// Of the container that builds; the one that pushes has the same.
+/// Returns the memory limit of the container that builds; the one that pushes has the same.
 fn memory_limit(pod: &Pod) -> Option<&str> {
     let spec = pod.spec.as_ref()?;
     let ours = [KANIKO_CONTAINER, BUILD_CONTAINER, PUSH_CONTAINER];
@@ -122,7 +122,7 @@ fn memory_limit(pod: &Pod) -> Option<&str> {
     )
 }
 
-/// Of a container that ended with another exit code than 0.
+/// Returns the reason and the message for a container that ended with an exit code other than 0.
 fn of_ending(end: &ContainerStateTerminated, text: &[u8]) -> (Reason, String) {
     let words = end.message.as_deref().unwrap_or_default();
     match end.reason.as_deref() {
@@ -142,8 +142,8 @@ fn of_ending(end: &ContainerStateTerminated, text: &[u8]) -> (Reason, String) {
     }
     let verdict = kaniko_log::classify(text, Some(end.exit_code));
     if end.reason.as_deref() == Some("OOMKilled") {
-        // A RUN may outlive the process that was killed in it, and the build fail for a reason that has nothing to do
-        // with memory. A step that fails, or kaniko itself killed, has.
+        // A RUN may outlive the process that was killed in it, and the build may fail for a reason that has
+        // nothing to do with memory. A failed step or a killed kaniko is attributed to memory.
         match verdict {
             Some(other) if !matches!(other.reason, Reason::BuildStepFailed | Reason::Unknown) => {
                 return (other.reason, other.message);

@@ -30,7 +30,7 @@ impl<'a> Events<'a> {
         Self(found)
     }
 
-    /// The latest one whose reason and words are accepted.
+    /// Returns the latest Event whose reason and message are accepted.
     pub(super) fn last(&self, accept: impl Fn(&str, &str) -> bool) -> Option<&'a Event> {
         self.0
             .iter()
@@ -40,12 +40,12 @@ impl<'a> Events<'a> {
     }
 }
 
-/// An Event's words.
+/// Returns an Event's message.
 pub(super) fn words(event: &Event) -> &str {
     event.message.as_deref().unwrap_or_default()
 }
 
-/// When it was last seen. The scheduler's Events have no `lastTimestamp`.
+/// Returns the time at which an Event was last observed. The scheduler's Events have no `lastTimestamp`.
 pub(super) fn at(event: &Event) -> Option<Timestamp> {
     let series = event
         .series
@@ -59,7 +59,8 @@ pub(super) fn at(event: &Event) -> Option<Timestamp> {
         .or_else(|| event.metadata.creation_timestamp.as_ref().map(|time| time.0))
 }
 
-/// A name may have been used before: where both sides have a uid, that decides.
+/// Returns true if an Event is about the object. A name may have been used before: if both sides have a uid,
+/// that decides.
 fn is_about(reference: &ObjectReference, kind: &str, object: &ObjectMeta) -> bool {
     if reference.kind.as_deref().is_some_and(|found| found != kind) {
         return false;

@@ -1,4 +1,4 @@
-//! Why a Job failed: its last failed pod knows; without one, whatever is left.
+//! Derives the failure of a Job from its last failed pod or, without one, from a log or the Job's condition.
 
 use k8s_openapi::api::batch::v1::JobCondition;
 
@@ -35,7 +35,7 @@ pub(super) fn failure(evidence: &Evidence<'_>, looks: &[Look<'_>], condition: &J
     })
 }
 
-/// Of a Job that is gone without a trace of its pods.
+/// Returns the failure of a Job that is gone without a trace of its pods.
 pub(super) fn lost(evidence: &Evidence<'_>) -> Failure {
     from_log(evidence).unwrap_or_else(|| {
         Failure::new(
@@ -45,7 +45,7 @@ pub(super) fn lost(evidence: &Evidence<'_>) -> Failure {
     })
 }
 
-/// Of the log of a pod that is gone.
+/// Derives a failure from the log of a pod that is gone.
 fn from_log(evidence: &Evidence<'_>) -> Option<Failure> {
     let log = evidence.logs.iter().rev().find(|log| !log.text.is_empty())?;
     let verdict = kaniko_log::classify(log.text, None)?;
@@ -57,7 +57,7 @@ fn from_log(evidence: &Evidence<'_>) -> Option<Failure> {
     })
 }
 
-/// With what kept the build waiting, if nothing ever ran.
+/// Returns the message of a timeout, with the reason why the build waited if no container ever ran.
 fn timed_out(evidence: &Evidence<'_>) -> String {
     let spec = evidence.job.and_then(|job| job.spec.as_ref());
     let limit = spec.and_then(|spec| spec.active_deadline_seconds);
@@ -68,7 +68,7 @@ fn timed_out(evidence: &Evidence<'_>) -> String {
             .is_some_and(|pod| pod.active_deadline_seconds.is_some())
     });
     let text = match limit {
-        // The timeout proper is the pod's.
+        // The build's timeout is the pod's deadline.
         Some(seconds) if is_backstop => format!("All in all, the build took longer than {seconds} seconds."),
         Some(seconds) => format!("The build took longer than its timeout of {seconds} seconds."),
         None => "The build took longer than its timeout.".to_owned(),

@@ -1,4 +1,4 @@
-//! What two containers, one that builds and one that pushes, amount to.
+//! Observations of two containers, one that builds and one that pushes.
 
 use k8s_openapi::api::core::v1::Pod;
 use serde_json::{Value, json};
@@ -115,7 +115,7 @@ fn what_is_built_and_pushed_has_the_digest_of_what_was_built() {
     );
 }
 
-/// As the pod shows it when the Job is gone already.
+/// Returns the observation from the pod alone, when the Job is gone already.
 fn sighting_of_gone(built: &Value) -> Sighting {
     let status = |name: &str, state: &Value| json!({ "name": name, "image": "", "imageID": "", "ready": false, "restartCount": 0, "state": state });
     let pod: Pod = serde_json::from_value(json!({
@@ -136,7 +136,7 @@ fn sighting_of_gone(built: &Value) -> Sighting {
 
 #[test]
 fn a_failed_build_is_the_builds_failure() {
-    // A kubelet may say of a container that it never started what it says of one that it lost.
+    // A kubelet may report the same for a container that never started as for one that it lost.
     for push in [
         waiting("PodInitializing"),
         ended(137, "ContainerStatusUnknown", None),

@@ -1,9 +1,10 @@
-//! What a Job, its Pods, their Events and logs amount to: one pure function.
+//! Derives the observation of a build from its Job, Pods, Events and logs: one pure function.
 //!
-//! The Job's own condition `BackoffLimitExceeded` says nothing about the cause, so the evidence is read in this order:
-//! the pod's reason and its `DisruptionTarget` condition (what was done to the pod), init containers, the container's
-//! exit code (0 is success, whatever its reason says) and reason, kaniko's last words. What a Job waits for is in
-//! the pod's conditions, its containers' waiting reasons, and where those say nothing, in Events.
+//! The Job's own condition `BackoffLimitExceeded` says nothing about the cause, so the evidence is read in
+//! this order: the pod's reason and its `DisruptionTarget` condition (disruptions from outside), init
+//! containers, the container's exit code (0 is success, whatever its reason says) and reason, the end of
+//! kaniko's log. The cause of a wait is in the pod's conditions, its containers' waiting reasons and, if
+//! those show none, in Events.
 
 mod attempt;
 mod disruption;
@@ -27,49 +28,49 @@ use crate::domain::{
     Failure, Outcome, Phase, Sighting, failure::Retry, kaniko_log::message, outcome::Advice,
 };
 
-/// The exit code with which `fetch-context` says that the context is invalid: it breaks a limit, or cannot be unpacked
+/// Exit code of `fetch-context` for an invalid context: it breaks a limit, or cannot be unpacked
 /// (`EX_DATAERR`).
 pub const EXIT_CONTEXT_INVALID: i32 = 65;
-/// The exit code with which `fetch-context` says that another try may succeed (`EX_TEMPFAIL`).
+/// Exit code of `fetch-context` for an error after which another try may succeed (`EX_TEMPFAIL`).
 pub const EXIT_FETCH_FAILED: i32 = 75;
-/// The init container that fetches an uploaded context.
+/// Name of the init container that fetches an uploaded context.
 pub const FETCH_CONTAINER: &str = "fetch-context";
-/// The label by which the Job controller knows its pods.
+/// Label by which the Job controller identifies its pods.
 const JOB_UID: &str = "batch.kubernetes.io/controller-uid";
-/// The finalizer that a Job's pods bear until they are counted.
+/// Finalizer that a Job's pods carry until they are counted.
 const JOB_TRACKING: &str = "batch.kubernetes.io/job-tracking";
-/// The container that runs kaniko, where one both builds and pushes.
+/// Name of the container that runs kaniko, if one both builds and pushes.
 pub const KANIKO_CONTAINER: &str = "kaniko";
-/// The init container that builds, where another container pushes.
+/// Name of the init container that builds, if another container pushes.
 pub const BUILD_CONTAINER: &str = "build";
-/// The container that pushes what [`BUILD_CONTAINER`] built.
+/// Name of the container that pushes what [`BUILD_CONTAINER`] built.
 pub const PUSH_CONTAINER: &str = "push";
 
-/// All that can be seen of a build.
+/// Everything that can be observed of a build.
 #[derive(Debug, Clone, Copy)]
 pub struct Evidence<'a> {
     /// The Job; `None` once it is gone.
     pub job: Option<&'a Job>,
     /// Its Pods, in any order.
     pub pods: &'a [Pod],
-    /// Events about the Job and its Pods, in any order; about others too, they are sorted out.
+    /// Events about the Job and its Pods, in any order. Events about other objects are ignored.
     pub events: &'a [Event],
-    /// The logs that are at hand.
+    /// Available logs.
     pub logs: &'a [PodLog<'a>],
 }
 
-/// What is at hand of a pod's log.
+/// Available part of a pod's log.
 #[derive(Debug, Clone, Copy)]
 pub struct PodLog<'a> {
-    /// The pod's name. A log of a pod that is gone is of use too.
+    /// The pod's name. The log of a pod that is gone is useful, too.
     pub pod: &'a str,
     /// The log, or its end; at least 64 KiB of it.
     pub text: &'a [u8],
-    /// The phase that it had reached, if the whole of it was followed; read from `text` otherwise.
+    /// Phase that the log had reached, if it was followed as a whole; otherwise it is derived from `text`.
     pub phase: Option<Phase>,
 }
 
-/// What it all amounts to.
+/// Derives the observation from the evidence.
 pub fn sighting(evidence: &Evidence<'_>) -> Sighting {
     let looks = attempt::all(evidence);
     let job = evidence.job;
@@ -84,12 +85,12 @@ pub fn sighting(evidence: &Evidence<'_>) -> Sighting {
     }
 }
 
-/// How a Job ended.
+/// End of a Job.
 #[derive(Debug, Clone, Copy)]
 enum End<'a> {
     Complete,
     Failed(&'a JobCondition),
-    /// It will be `Failed` once its pods have ended.
+    /// The Job becomes `Failed` once its pods have ended.
     Failing(&'a JobCondition),
 }
 
@@ -119,7 +120,7 @@ fn outcome(evidence: &Evidence<'_>, looks: &[Look<'_>], end: Option<End<'_>>) ->
         }
         Some(End::Failed(condition)) => {
             return match succeeded() {
-                // The image was pushed; what ended the Job came too late.
+                // The image was pushed before the Job failed.
                 Some(digest) => Outcome::Succeeded { digest },
                 None => Outcome::Failed(failed_job::failure(evidence, looks, condition)),
             };
@@ -135,7 +136,7 @@ fn outcome(evidence: &Evidence<'_>, looks: &[Look<'_>], end: Option<End<'_>>) ->
     }
 }
 
-/// Of a pod that has not ended.
+/// Returns the outcome for a pod that has not ended.
 fn live_outcome(evidence: &Evidence<'_>, live: &Look<'_>) -> Outcome {
     match &live.stage {
         Stage::Running(phase) => Outcome::Running { phase: *phase },
@@ -149,12 +150,13 @@ fn live_outcome(evidence: &Evidence<'_>, live: &Look<'_>) -> Outcome {
     }
 }
 
-/// Of a Job that has not ended while none of its pods is alive.
+/// Returns the outcome for a Job that has not ended while none of its pods is alive.
 fn between(evidence: &Evidence<'_>, looks: &[Look<'_>]) -> Outcome {
     if let Some(last) = looks.last() {
         if let Some(digest) = last.success() {
             return match evidence.job {
-                // Final once the Job says so, some two seconds later; one that is being deleted may never say it.
+                // Final once the Job reports it, some two seconds later; one that is being deleted may never
+                // report it.
                 Some(job) if job.metadata.deletion_timestamp.is_none() => Outcome::Running {
                     phase: Phase::Pushing,
                 },
@@ -213,7 +215,8 @@ fn advice(evidence: &Evidence<'_>, looks: &[Look<'_>], end: Option<End<'_>>) -> 
     }
 }
 
-/// Whether everything is going already. A Job may have been deleted without its pods: they go on, and push.
+/// Returns true if everything is being deleted already. A Job may have been deleted without its pods: they
+/// continue, and push.
 fn is_deleting(evidence: &Evidence<'_>) -> bool {
     match evidence.job {
         Some(job) => job.metadata.deletion_timestamp.is_some(),
@@ -228,13 +231,13 @@ fn is_suspended(job: &Job) -> bool {
     job.spec.as_ref().and_then(|spec| spec.suspend) == Some(true)
 }
 
-/// The failures that the Job counts or will count: its own count trails the end of a pod by seconds, and may still
-/// trail when the Job has the condition that it fails.
+/// Returns the number of failures that the Job counts or will count: its own count trails the end of a pod by
+/// seconds, and may still trail when the Job has the condition that it fails.
 ///
-/// A pod may be gone that the Job has counted, and another one be there that it has not. The latter bears the Job's
-/// finalizer until its uid is among those that the Job is about to count. That is looked at only when it matters, in a
-/// Job that is failing: Pods are watched apart from Jobs, and one that trails seems not to have been counted
-/// ([`may_count_twice`]).
+/// A pod that the Job has counted may be gone, and another one may exist that it has not counted. The latter
+/// carries the Job's finalizer until its uid is among those that the Job is about to count. The finalizer is
+/// read only when it matters, in a Job that is failing: Pods are watched separately from Jobs, and a pod in a
+/// trailing watch seems uncounted ([`may_count_twice`]).
 fn failed_attempts(looks: &[Look<'_>], job: Option<&Job>, end: Option<End<'_>>) -> u32 {
     let failed = failed_pods(looks, job);
     let Some(job) = job else {
@@ -247,8 +250,8 @@ fn failed_attempts(looks: &[Look<'_>], job: Option<&Job>, end: Option<End<'_>>) 
     (counted(job) + number(about_to_count(job).len()) + to_come).max(number(failed.len()))
 }
 
-/// Whether a pod that a watch shows later than its Job would be counted twice: a Job that is failing has counted some,
-/// and a pod seems to wait for that. Then the Job must be read, and after it its pods.
+/// Returns true if a pod would be counted twice because its watch trails the Job's: a Job that is failing has
+/// counted some pods, and a pod seems uncounted. Then the Job must be read, and its pods after it.
 pub fn may_count_twice(job: &Job, pods: &[Arc<Pod>]) -> bool {
     let failing = matches!(end(job), Some(End::Failing(_)));
     failing && counted(job) > 0 && pods.iter().any(|pod| is_uncounted(pod, job))
@@ -267,20 +270,20 @@ fn about_to_count(job: &Job) -> &[String] {
         .unwrap_or_default()
 }
 
-/// Whether the Job has yet to take up a pod's end.
+/// Returns true if the Job has not registered a pod's end yet.
 fn is_uncounted(pod: &Pod, job: &Job) -> bool {
     let uid = pod.metadata.uid.as_ref();
     is_tracked(pod) && !about_to_count(job).iter().any(|other| Some(other) == uid)
 }
 
-/// Pods that failed in a way that a Job counts.
+/// Returns the pods that failed in a way that a Job counts.
 fn failed_pods<'a>(looks: &[Look<'a>], job: Option<&Job>) -> Vec<&'a Pod> {
     let job_goes = job.is_none_or(|job| job.metadata.deletion_timestamp.is_some() || is_suspended(job));
     let counts = |look: &&Look<'_>| {
         let went_along = job_goes && look.pod.metadata.deletion_timestamp.is_some();
         look.failure().is_some_and(|failure| {
-            // The Job's `podFailurePolicy` leaves out the disrupted. What was deleted with its Job, or stopped because
-            // that was suspended, is made again.
+            // The Job's `podFailurePolicy` ignores disrupted pods. A pod that was deleted with its Job, or
+            // stopped because its Job was suspended, is created again.
             let made_again = went_along && failure.reason.retryable();
             !is_disrupted(look.pod) && !made_again
         })
@@ -292,7 +295,7 @@ fn number(count: usize) -> u32 {
     u32::try_from(count).unwrap_or(u32::MAX)
 }
 
-/// Whether the Job has yet to count it.
+/// Returns true if the Job has not counted the pod yet.
 fn is_tracked(pod: &Pod) -> bool {
     pod.metadata
         .finalizers
@@ -305,7 +308,8 @@ fn is_disrupted(pod: &Pod) -> bool {
     pod.status.as_ref().and_then(disruption::target).is_some()
 }
 
-/// The Job's uid. Of a Job that is gone, its pods still name it: their owner, or if they were orphaned, a label.
+/// Returns the Job's uid. If the Job is gone, its pods name it: in their owner, or in a label if they were
+/// orphaned.
 fn uid(evidence: &Evidence<'_>) -> String {
     let owner = || {
         let owners = evidence

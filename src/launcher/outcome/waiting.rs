@@ -1,4 +1,4 @@
-//! What a Job waits for while none of its containers runs.
+//! Derives the cause of a wait while none of a Job's containers runs.
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{ContainerStateWaiting, Pod};
@@ -9,7 +9,7 @@ use super::{
 };
 use crate::domain::{Reason, kaniko_log::message};
 
-/// Why nothing runs, where that is known.
+/// Cause of a wait, if it is known.
 #[derive(Debug, Default)]
 pub(super) struct Why {
     pub(super) reason: Option<Reason>,
@@ -26,7 +26,7 @@ impl Why {
     }
 }
 
-/// Of a pod whose containers have not started.
+/// Returns the cause for a pod whose containers have not started.
 pub(super) fn pod(pod: &Pod, events: &Events<'_>) -> Why {
     unscheduled(pod, events)
         .or_else(|| container(pod, events))
@@ -35,7 +35,7 @@ pub(super) fn pod(pod: &Pod, events: &Events<'_>) -> Why {
 }
 
 fn unscheduled(pod: &Pod, events: &Events<'_>) -> Option<Why> {
-    // It has a node, whatever a scheduler that came too late says of it.
+    // The pod has a node: later Events of the scheduler do not matter.
     if pod.spec.as_ref().is_some_and(|spec| spec.node_name.is_some()) {
         return None;
     }
@@ -57,7 +57,7 @@ fn unscheduled(pod: &Pod, events: &Events<'_>) -> Option<Why> {
         .and_then(|condition| condition.message.as_deref())
         .or(told)?;
     let reason = match scheduled.and_then(|condition| condition.reason.as_deref()) {
-        // Held back on purpose, by a queue that releases it.
+        // A queue holds the pod back on purpose and releases it later.
         Some("SchedulingGated") => None,
         _ if says_claim_missing(words) => Some(Reason::ConfigMissing),
         _ => Some(Reason::Unschedulable),
@@ -92,7 +92,7 @@ fn by_waiting_reason(waiting: &ContainerStateWaiting, events: &Events<'_>) -> Op
         | "RegistryUnavailable"
         | "SignatureValidationFailed" => Some(Why::new(Some(Reason::BuilderImageUnavailable), words)),
         "ImagePullBackOff" => {
-            // It says only that the kubelet waits; the Event says what for.
+            // This reason only says that the kubelet waits; the Event has the cause.
             let failed =
                 events.last(|reason, words| reason == "Failed" && words.starts_with("Failed to pull image"));
             Some(Why::new(
@@ -110,7 +110,8 @@ fn by_waiting_reason(waiting: &ContainerStateWaiting, events: &Events<'_>) -> Op
     }
 }
 
-/// A pod whose volumes cannot be mounted is `ContainerCreating` for ever; only its Events tell.
+/// Returns the cause from Events. A pod whose volumes cannot be mounted is `ContainerCreating` for ever, and
+/// only its Events show why.
 fn by_event(events: &Events<'_>) -> Option<Why> {
     let event = events.last(|reason, _| {
         reason.starts_with("FailedMount")
@@ -125,8 +126,8 @@ fn by_event(events: &Events<'_>) -> Option<Why> {
     ))
 }
 
-/// Of a Job whose next pod does not come about. `newest` is when its newest pod was created: what failed before that
-/// has been overcome.
+/// Returns the cause for a Job whose next pod is not created. `newest` is the time at which its newest pod
+/// was created: earlier failures have been overcome.
 pub(super) fn no_pod(events: &Events<'_>, newest: Option<Timestamp>) -> Why {
     let Some(event) = events.last(|reason, _| matches!(reason, "FailedCreate" | "SuccessfulCreate")) else {
         return Why::default();
@@ -139,7 +140,7 @@ pub(super) fn no_pod(events: &Events<'_>, newest: Option<Timestamp>) -> Why {
     Why::new(refused_pod(words), words)
 }
 
-/// Why the API server refused a pod.
+/// Returns the reason for which the API server refused a pod.
 fn refused_pod(words: &str) -> Option<Reason> {
     let lower = words.to_ascii_lowercase();
     let says = |phrases: &[&str]| phrases.iter().any(|phrase| lower.contains(phrase));
@@ -162,6 +163,6 @@ fn refused_pod(words: &str) -> Option<Reason> {
     ]) {
         return Some(Reason::ConfigMissing);
     }
-    // Whatever else an admission policy has against it.
+    // Any other refusal by an admission policy.
     says(&["is forbidden", "denied the request", "admission", "violat"]).then_some(Reason::QuotaExceeded)
 }

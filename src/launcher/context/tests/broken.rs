@@ -1,4 +1,4 @@
-//! Archives that end early, or are none.
+//! Archives that end early, and files that are not archives.
 
 use std::io::{self, Read};
 

@@ -1,4 +1,4 @@
-//! Archives that reach for what lies outside of their root.
+//! Archives that try to reach outside of their root.
 
 use std::{fs, path::Path};
 
@@ -136,7 +136,7 @@ proptest! {
     }
 }
 
-/// Every path below `folder` that leads anywhere leads to somewhere in `root`.
+/// Asserts that every path below `folder` that can be resolved leads into `root`.
 fn assert_inside(folder: &Path, root: &Path) {
     for entry in fs::read_dir(folder).unwrap() {
         let entry = entry.unwrap();

@@ -1,4 +1,4 @@
-//! What comes of archives in which nothing is wrong.
+//! Unpacking of valid archives.
 
 use std::{
     fs, io,

@@ -1,4 +1,4 @@
-//! What an isolated push, a project's own credentials and build secrets make of the Job.
+//! Jobs with an isolated push, a project's own credentials and build secrets.
 
 use k8s_openapi::api::core::v1::{Container, PodSpec};
 use serde_json::json;
