@@ -1,7 +1,8 @@
-//! Creation under locks: of builds whose project has limits, and of those that are of a group.
+//! Creates builds under locks, if their project has limits or they belong to a concurrency group.
 //!
-//! The locks come before the statements that count and look: whoever holds one sees what the holder before committed.
-//! So limits hold exactly over all replicas, and of a group the newest is always known. Other creations take no lock.
+//! The locks are taken before the statements that count and select, so each holder sees what the previous
+//! holder committed. Limits are therefore exact over all replicas, and the newest build of a group is always
+//! known. Other creations take no lock.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
@@ -15,17 +16,17 @@ use super::{
 };
 use crate::domain::{BuildId, NewBuild, State};
 
-/// What came of builds in a transaction that has not ended yet.
+/// Results for builds within a transaction that has not ended.
 #[derive(Default)]
 pub(super) struct Admitted {
-    /// For each build, in their order; never [`Inserted::Limited`].
+    /// One result for each build, in the order of the builds; never [`Inserted::Limited`].
     pub(super) answers: Vec<Inserted>,
-    /// What they put an end to.
+    /// Builds that the new builds supersede.
     superseded: Vec<Superseded>,
 }
 
 impl Admitted {
-    /// What came of builds that put an end to none.
+    /// Wraps the results of builds that supersede none.
     pub(super) fn without_locks(answers: Vec<Inserted>) -> Self {
         Self {
             answers,
@@ -35,10 +36,10 @@ impl Admitted {
 }
 
 impl Store {
-    /// Stores these builds with all that belongs to them, as far as their projects may have them; one transaction.
-    /// Answers in their order, never [`Inserted::Limited`].
+    /// Stores the builds that fit in their projects' limits, with all related rows, in one transaction.
+    /// Returns one result for each build, in their order, never [`Inserted::Limited`].
     pub(super) async fn insert_locked(&self, builds: &[NewBuild]) -> Result<Vec<Inserted>, StoreError> {
-        // By the indexes, as claims: statistics of a queue are always out of date.
+        // Uses the indexes, as claims do: the statistics of a queue are always out of date.
         let mut db = begin::begin_with(self.creating.released(), claim::BEGIN).await?;
         let admitted = self.admit(&mut db, builds).await?;
         db.commit().await?;
@@ -46,8 +47,9 @@ impl Store {
         Ok(admitted.answers)
     }
 
-    /// The same within a transaction, which holds the locks to its end: it must be short, and take no lock of a project
-    /// or group before. After the commit, [`Store::tell_superseded`].
+    /// Stores builds as [`Store::insert_locked`] does, within the caller's transaction, which holds the locks
+    /// until it ends. That transaction must be short and must not have taken a lock of a project or group
+    /// before. After its commit, call [`Store::tell_superseded`].
     pub(super) async fn admit(
         &self,
         db: &mut PgConnection,
@@ -86,7 +88,7 @@ impl Store {
         })
     }
 
-    /// Wakes those who wait for what was superseded.
+    /// Wakes the waiters of the superseded builds.
     pub(super) fn tell_superseded(&self, admitted: &Admitted) {
         let ids: Vec<BuildId> = admitted.superseded.iter().map(|one| one.id).collect();
         self.builds_changed(&ids);
@@ -100,7 +102,7 @@ impl Store {
     }
 }
 
-/// Takes the locks of these builds' projects and groups, all of them in one order.
+/// Takes the locks of these builds' projects and groups, always in the same order.
 async fn lock(db: &mut PgConnection, builds: &[NewBuild]) -> Result<(), StoreError> {
     let mut names = BTreeSet::new();
     for build in builds {
@@ -124,7 +126,8 @@ async fn lock(db: &mut PgConnection, builds: &[NewBuild]) -> Result<(), StoreErr
     Ok(())
 }
 
-/// Those whose keys were used before, or come a second time: they are looked up, and count against nothing.
+/// Marks builds whose idempotency key is already used, or appears twice in the batch: they are looked up
+/// later and count against no limit.
 async fn repeated(db: &mut PgConnection, builds: &[NewBuild]) -> Result<Vec<Option<Inserted>>, StoreError> {
     let keys = builds.iter().filter_map(|build| {
         let key = build.idempotency.as_ref()?;
@@ -154,8 +157,8 @@ async fn repeated(db: &mut PgConnection, builds: &[NewBuild]) -> Result<Vec<Opti
     Ok(answers.collect())
 }
 
-/// The builds to store next: of each project no more than it has room for. One that turns out not to be storable leaves
-/// its room to the next.
+/// Selects the builds to store next: for each project no more than fit in its limits. A build that cannot be
+/// stored leaves its room to the next one.
 fn next(builds: &[NewBuild], answers: &[Option<Inserted>], rooms: &HashMap<String, Room>) -> Vec<usize> {
     let mut taken: HashMap<&str, u64> = HashMap::new();
     let unanswered = (0..builds.len()).filter(|nth| answers[*nth].is_none());
@@ -168,7 +171,7 @@ fn next(builds: &[NewBuild], answers: &[Option<Inserted>], rooms: &HashMap<Strin
     unanswered.filter(fits).collect()
 }
 
-/// Those that were stored and are of a group.
+/// Selects the stored builds that belong to a concurrency group.
 fn grouped(builds: &[NewBuild], answers: &[Option<Inserted>]) -> Vec<BuildId> {
     let stored = builds.iter().zip(answers).filter(|(build, answer)| {
         build.spec.concurrency.is_some() && matches!(answer, Some(Inserted::New(_)))

@@ -1,4 +1,4 @@
-//! Attempts as they become known, sighting by sighting.
+//! Attempts, recorded from observations.
 
 use jiff::Timestamp;
 use jiff_sqlx::ToSqlx;
@@ -11,8 +11,8 @@ use super::{
 };
 use crate::domain::{Attempt, AttemptSeen, AttemptState, BuildId};
 
-/// Records what is new in these sightings of builds, and answers whether anything was. The builds' rows must be locked:
-/// numbers are given in the order in which attempts are seen.
+/// Records the changes in these observations of builds. Returns true if there was a change. The builds' rows
+/// must be locked, because attempts are numbered in the order in which they are first observed.
 pub(super) async fn record(
     db: &mut Transaction<'_, Postgres>,
     seen: &[(BuildId, &[AttemptSeen])],
@@ -40,7 +40,7 @@ pub(super) async fn record(
     Ok(true)
 }
 
-/// The attempts that these sightings add or change, as they are then.
+/// Returns the attempts that these observations add or change, with their new values.
 pub(super) fn changes(known: &[Attempt], seen: &[AttemptSeen]) -> Vec<Attempt> {
     let mut last = known.iter().map(|attempt| attempt.number).max().unwrap_or(0);
     seen.iter()
@@ -59,7 +59,8 @@ pub(super) fn changes(known: &[Attempt], seen: &[AttemptSeen]) -> Vec<Attempt> {
         .collect()
 }
 
-/// An attempt only goes on: what was known of it stays known, also when its pod can no longer be seen whole.
+/// Merges an observation into an attempt. Known values stay, even if the pod can no longer be observed
+/// completely, and an ended attempt stays ended.
 fn merged(number: u32, old: Option<&Attempt>, seen: &AttemptSeen) -> Attempt {
     let ended = old.filter(|old| matches!(old.state, AttemptState::Succeeded | AttemptState::Failed));
     let state = match (ended, old) {
@@ -96,12 +97,13 @@ fn merged(number: u32, old: Option<&Attempt>, seen: &AttemptSeen) -> Attempt {
     }
 }
 
-/// A moment as the database keeps it, which is by the microsecond: an engine's nanoseconds would look new every time.
+/// Truncates a time to microseconds, the precision of the database. An engine's nanoseconds would look like a
+/// change at every observation.
 fn stored(at: Timestamp) -> Timestamp {
     Timestamp::from_microsecond(at.as_microsecond()).unwrap_or(at)
 }
 
-/// Attempts, column by column.
+/// Attempts, one vector for each column.
 #[derive(Default)]
 struct Columns {
     builds: Vec<Uuid>,

@@ -1,4 +1,4 @@
-//! Who changed what.
+//! Audit log: every change with its actor.
 
 use jiff_sqlx::Timestamp;
 use serde_json::Value;
@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::{Store, StoreError};
 use crate::domain::{Actor, AuditEntry, Change, TokenId};
 
-/// Records a change, in the transaction that makes it.
+/// Records a change within the transaction that makes it.
 pub(super) async fn record(
     db: &mut PgConnection,
     actor: &Actor,
@@ -43,7 +43,7 @@ struct AuditRow {
 }
 
 impl Store {
-    /// What was changed, the newest first; only what is older than the entry `before`, at most `limit`.
+    /// Returns audit log entries older than the entry `before`, newest first, at most `limit`.
     pub async fn audit(&self, before: Option<i64>, limit: u32) -> Result<Vec<AuditEntry>, StoreError> {
         let rows = sqlx::query_as!(
             AuditRow,

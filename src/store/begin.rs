@@ -1,13 +1,14 @@
-//! Transactions that leave no trace when whoever began them goes away.
+//! Transactions that leave no trace if their caller is dropped.
 
 use sqlx::{PgPool, Postgres, Transaction};
 
-/// Begins a transaction, in a task of its own, with `statement`: a BEGIN, and settings that come with it, which cannot
-/// fail.
+/// Begins a transaction, in a task of its own, with `statement`: a BEGIN and the settings that belong to it.
+/// The statement must not fail.
 ///
-/// sqlx knows of a transaction only when it has read the answer to its BEGIN. A caller that is dropped before that, by
-/// a `select!` or because a role was lost, would give back a connection on which a transaction is open: whoever gets
-/// it next writes into that transaction, is told that all went well, and nothing is ever committed.
+/// sqlx knows of a transaction only after it has read the answer to its BEGIN. If a caller were dropped
+/// before that, by a `select!` or because it lost a leader election, its connection would return to the pool
+/// with an open transaction. The next user would then write into that transaction, every statement would
+/// succeed, and nothing would ever be committed.
 pub(super) async fn begin_with(
     pool: &PgPool,
     statement: &'static str,
@@ -17,10 +18,11 @@ pub(super) async fn begin_with(
     begun.await.unwrap_or(Err(sqlx::Error::WorkerCrashed))
 }
 
-/// Begins a transaction likewise, and waits for one of our advisory locks, which it holds to its end.
+/// Begins a transaction as [`begin_with`] does, then acquires one of the advisory locks of this service, held
+/// until the transaction ends.
 ///
-/// The wait may fail, and so is no part of `statement`: of a BEGIN that opens a transaction and then fails, sqlx gives
-/// back a connection on which nothing succeeds any more.
+/// The acquisition may fail and is therefore not part of `statement`: if a BEGIN opens a transaction and then
+/// fails, sqlx returns a connection to the pool on which every statement fails.
 pub(super) async fn begin_locked(
     pool: &PgPool,
     statement: &'static str,
@@ -34,8 +36,8 @@ pub(super) async fn begin_locked(
     Ok(db)
 }
 
-/// Begins a plain transaction, likewise. A process that is stopped in the middle of it keeps its locks for a while only:
-/// through a pooler, no other setting says so.
+/// Begins a plain transaction as [`begin_with`] does. The time-out limits how long a process that is stopped
+/// within it keeps its locks. Through a pooler, no other setting has this effect.
 pub(super) async fn begin(pool: &PgPool) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
     begin_with(
         pool,

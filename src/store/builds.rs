@@ -1,4 +1,4 @@
-//! What the API reads of builds and asks for.
+//! Reads builds for the API and records its requests to cancel them.
 
 use std::collections::HashMap;
 
@@ -12,22 +12,23 @@ use super::{
 };
 use crate::domain::{Attempt, Build, BuildId, BuildSpec, Digest, Phase, ProjectName, Reason, State};
 
-/// What came of a request to cancel.
+/// Result of a request to cancel a build.
 #[derive(Debug, Clone)]
 pub enum Cancelled {
-    /// It was queued and is `cancelled`, or is `cancelling` until its pod is gone (also when it was asked before).
+    /// The build was queued and is now `cancelled`, or it is `cancelling` until its pod is gone (also after
+    /// an earlier request).
     Accepted(Build),
-    /// It had ended before.
+    /// The build had already ended.
     Ended(Build),
 }
 
 impl Store {
-    /// One build.
+    /// Returns a build.
     pub async fn build(&self, id: BuildId) -> Result<Option<Build>, StoreError> {
         Ok(self.builds_of(&[id.0]).await?.pop())
     }
 
-    /// Whose build it is: cheaper to ask for than the build.
+    /// Returns the project of a build; cheaper than reading the build.
     pub async fn project_of(&self, id: BuildId) -> Result<Option<ProjectName>, StoreError> {
         let name = sqlx::query_scalar!(
             r#"
@@ -39,13 +40,13 @@ impl Store {
         Ok(name.fetch_optional(&self.pool).await?.map(|name| name.0))
     }
 
-    /// A build's version, which grows with every change of it: cheaper to ask for than the build.
+    /// Returns a build's version, which increases with every change; cheaper than reading the build.
     pub async fn build_version(&self, id: BuildId) -> Result<Option<i64>, StoreError> {
         let version = sqlx::query_scalar!("SELECT version FROM builds WHERE id = $1", id.0);
         Ok(version.fetch_optional(&self.pool).await?)
     }
 
-    /// These builds, the newest first.
+    /// Returns these builds, newest first.
     pub(super) async fn builds_of(&self, ids: &[Uuid]) -> Result<Vec<Build>, StoreError> {
         let rows = sqlx::query_as!(
             BuildRow,
@@ -72,16 +73,16 @@ impl Store {
         Ok(rows.into_iter().map(Build::from).collect())
     }
 
-    /// The attempts of a build, oldest first.
+    /// Returns the attempts of a build, oldest first.
     pub async fn attempts(&self, id: BuildId) -> Result<Vec<Attempt>, StoreError> {
         Ok(attempts(&self.pool, id).await?)
     }
 
-    /// Asks for a build to be cancelled. `None`: no such build.
+    /// Requests the cancellation of a build. Returns `None` if there is no such build.
     pub async fn cancel(&self, id: BuildId) -> Result<Option<Cancelled>, StoreError> {
-        // A queued build that was never launched has no pod to wait for: both steps at once. One whose launch was put
-        // off may have a Job that we were not told of; one that is being launched keeps its lease, since its Job may
-        // yet appear.
+        // A queued build that was never launched has no pod, so both transitions are made at once. If its
+        // launch was deferred, an unrecorded Job may exist. A build that is being launched keeps its lease,
+        // because its Job may still be created.
         let changed = sqlx::query_scalar!(
             r#"
             WITH old AS MATERIALIZED (
@@ -125,12 +126,12 @@ impl Store {
     }
 }
 
-/// The attempts of a build, oldest first.
+/// Returns the attempts of a build, oldest first.
 pub(super) async fn attempts(db: impl PgExecutor<'_>, id: BuildId) -> Result<Vec<Attempt>, sqlx::Error> {
     Ok(attempts_of(db, &[id.0]).await?.remove(&id).unwrap_or_default())
 }
 
-/// The attempts of these builds, of each the oldest first.
+/// Returns the attempts of these builds, oldest first for each build.
 pub(super) async fn attempts_of(
     db: impl PgExecutor<'_>,
     ids: &[Uuid],

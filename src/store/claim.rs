@@ -1,4 +1,4 @@
-//! From queued to launching: who goes next.
+//! Claims: the transition from queued to launching, and the order of the builds.
 
 use std::time::Duration;
 
@@ -12,47 +12,48 @@ use super::{
 };
 use crate::domain::{BuildId, BuildSpec, Failure, Reason};
 
-/// Proof of a claim: whoever holds the token that is stored with a launching build may write to it.
+/// Fencing token of a claim. Only a process that presents the token stored with a launching build may write
+/// to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ClaimToken(pub Uuid);
 
-/// A build that this dispatcher must launch now.
+/// Build that this dispatcher must launch now.
 #[derive(Debug, Clone)]
 pub struct Claim {
-    /// Which build.
+    /// The build's identifier.
     pub id: BuildId,
-    /// The proof.
+    /// Fencing token of the claim.
     pub token: ClaimToken,
-    /// What to build.
+    /// Request that the build executes.
     pub spec: BuildSpec,
-    /// How often its launch has been tried before.
+    /// Number of earlier tries to launch it.
     pub launches: u32,
 }
 
-/// How many builds may hold a slot at once.
+/// Upper bounds of builds that hold a slot at the same time.
 #[derive(Debug, Clone, Copy)]
 pub struct Slots {
-    /// In all projects together, over all replicas.
+    /// Slots in all projects together, over all replicas.
     pub total: u32,
-    /// In one project that has no limit of its own.
+    /// Slots of one project that has no limit of its own.
     pub per_project: u32,
 }
 
-/// The planner is told to follow the indexes: its statistics of a queue are always out of date.
+/// Makes the planner use the indexes: its statistics of a queue are always out of date.
 pub(super) const BEGIN: &str = "BEGIN; SET LOCAL idle_in_transaction_session_timeout = '30s';
     SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off;
     SET LOCAL jit = off; SET LOCAL plan_cache_mode = force_generic_plan";
-/// The claims' lock, which the function claim_1 takes, too.
+/// Advisory lock of claims; the function `claim_1` takes it, too.
 const LOCK: i32 = 1;
 
-/// One look at the queue.
+/// Result of one scan of the queue.
 struct Look {
     claimed: Vec<ClaimedRow>,
-    /// Slots were left and lanes were not looked at.
+    /// `true` if slots are left and some lanes may not have been scanned.
     more: bool,
 }
 
-/// A claimed build as the database answers it.
+/// Row of a claimed build.
 pub(super) struct ClaimedRow {
     pub(super) id: Uuid,
     pub(super) token: Uuid,
@@ -61,9 +62,9 @@ pub(super) struct ClaimedRow {
 }
 
 impl Store {
-    /// Claims as many queued builds as there are free slots, at most `limit`, and those launching builds whose lease
-    /// ran out. Short transactions, by the lanes as they are: whoever claims must also [`keep`](Store::keep_lanes)
-    /// them.
+    /// Claims queued builds, as many as there are free slots and at most `limit`, and launching builds whose
+    /// lease has expired. Uses short transactions and reads the lanes as they are, so a caller that claims
+    /// must also [`keep`](Store::keep_lanes) them.
     pub async fn claim(&self, slots: Slots, lease: Duration, limit: u32) -> Result<Vec<Claim>, StoreError> {
         let mut rows = self.take_expired(lease, limit).await?;
         let left = limit.saturating_sub(u32::try_from(rows.len()).unwrap_or(u32::MAX));
@@ -73,7 +74,7 @@ impl Store {
         Ok(self.claims(rows).await)
     }
 
-    /// Likewise, of queued builds only: one transaction in one round trip, nearly always.
+    /// Claims queued builds only, usually in one transaction and one round trip.
     pub async fn claim_queued(
         &self,
         slots: Slots,
@@ -85,8 +86,8 @@ impl Store {
         Ok(self.claims(rows).await)
     }
 
-    /// Likewise, of launching builds whose lease ran out only. That is seldom: to look once a second is enough, and
-    /// costs as much as a claim of ten builds.
+    /// Claims only launching builds whose lease has expired. Expiry is rare, so one call a second is enough;
+    /// a call costs as much as a claim of ten builds.
     pub async fn claim_expired(&self, lease: Duration, limit: u32) -> Result<Vec<Claim>, StoreError> {
         let rows = self.take_expired(lease, limit).await?;
         Ok(self.claims(rows).await)
@@ -106,7 +107,7 @@ impl Store {
         lease: Duration,
         limit: u32,
     ) -> Result<(), StoreError> {
-        // Those lanes that come first by what is known of them hold the builds that come first, nearly always.
+        // The lanes that sort first by their stored values nearly always contain the builds that come first.
         let look = self.look(slots, lease, limit, i64::from(limit) * 2 + 64).await;
         if let Some(left) = rest(rows, look, limit)? {
             rest(rows, self.look(slots, lease, left, i64::MAX).await, left)?;
@@ -121,7 +122,7 @@ impl Store {
         Ok(look)
     }
 
-    /// Tells of what was claimed, and reads it.
+    /// Notifies watchers of the claimed builds, and decodes the rows.
     async fn claims(&self, rows: Vec<ClaimedRow>) -> Vec<Claim> {
         let ids: Vec<BuildId> = rows.iter().map(|row| BuildId(row.id)).collect();
         self.builds_changed(&ids);
@@ -135,7 +136,8 @@ impl Store {
         claims
     }
 
-    /// Makes a claim of a row. What is stored and cannot be read must not keep the others from being launched.
+    /// Decodes the row of a claimed build. A build whose stored request cannot be decoded fails, so that it
+    /// does not block the launch of the others.
     pub(super) async fn read(&self, row: ClaimedRow) -> Option<Claim> {
         let (id, token) = (BuildId(row.id), ClaimToken(row.token));
         match serde_json::from_str(row.spec.0.get()) {
@@ -157,10 +159,11 @@ impl Store {
     }
 }
 
-/// Adds what a look claimed; answers how many more may be claimed of lanes that it did not look at.
+/// Adds the builds that a scan claimed. Returns how many more may be claimed from lanes that it did not scan.
 ///
-/// What was claimed before is committed and must be launched, or it would wait for its lease, whatever becomes of the
-/// rest: of that the next claim is told.
+/// The builds that were claimed before are committed and must be launched: otherwise they would stay idle
+/// until their lease expires. An error of a later scan is therefore logged, not returned; if it persists, the
+/// next claim reports it.
 fn rest(
     rows: &mut Vec<ClaimedRow>,
     look: Result<Look, sqlx::Error>,
@@ -181,7 +184,7 @@ fn rest(
     }
 }
 
-/// Launching builds whose dispatcher was not heard of before the lease ran out. They hold their slots already.
+/// Claims launching builds whose dispatcher did not report before the lease expired. They already hold slots.
 async fn expired(
     db: &mut Transaction<'_, Postgres>,
     lease: Duration,
@@ -197,9 +200,9 @@ async fn expired(
     .await
 }
 
-/// Takes builds from the `lanes` that come first, in the order of held slots ÷ weight, priority and age, never more
-/// than there are free slots, in all and in each project. One claim at a time, in all replicas: slots are counted and
-/// taken by the same transaction.
+/// Claims builds from the first `lanes` lanes, in the order of held slots ÷ weight, priority and age, never
+/// more than there are free slots, in total and in each project. Only one claim runs at a time over all
+/// replicas, because slots are counted and taken by the same transaction.
 async fn take(
     db: impl PgExecutor<'_>,
     slots: Slots,

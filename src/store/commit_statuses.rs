@@ -1,4 +1,4 @@
-//! Builds whose commits bear their status.
+//! Builds whose state is reported to their git host as a commit status.
 
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -7,13 +7,14 @@ use super::{Store, StoreError};
 use crate::domain::{BuildId, commit_status::StatusTarget};
 
 impl Store {
-    /// Has the build's git host told of every state that it reaches from now on. Called before the build is created, so
-    /// that none is left out; where it is not created after all, the row goes with its time. The first word counts.
+    /// Stores the target of the build's commit statuses: each later state is reported to its git host. Call
+    /// it before the build is created, so that no state is missed; if it is not created after all, retention
+    /// removes the row. A target that is already stored stays.
     pub async fn show_commit_status(&self, build: BuildId, target: &StatusTarget) -> Result<(), StoreError> {
         Ok(insert(&mut *self.pool.acquire().await?, &[(build, target)]).await?)
     }
 
-    /// The same, with the target of another build, if that has one and its trigger still shows it: it is built once more.
+    /// Stores the target of the build `other` for a rebuild of it, if it has one that its trigger still uses.
     pub async fn show_commit_status_of(&self, build: BuildId, other: BuildId) -> Result<(), StoreError> {
         sqlx::query!(
             "
@@ -31,7 +32,7 @@ impl Store {
     }
 }
 
-/// Stores where the status of each build is shown; their tokens stay where they are.
+/// Stores the commit status targets of builds. Tokens are not copied; they stay with the triggers.
 pub(super) async fn insert(
     db: &mut PgConnection,
     targets: &[(BuildId, &StatusTarget)],

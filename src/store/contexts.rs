@@ -1,4 +1,4 @@
-//! Uploaded contexts, and who may read them.
+//! Uploaded contexts, and the tokens that may read them.
 
 use jiff::Timestamp;
 use jiff_sqlx::Timestamp as Column;
@@ -9,24 +9,24 @@ use super::{
 };
 use crate::domain::{BuildId, ContextId, ProjectName};
 
-/// An uploaded context.
+/// Uploaded context.
 #[derive(Debug, Clone)]
 pub struct Context {
     /// Its identifier.
     pub id: ContextId,
-    /// Who uploaded it.
+    /// The project that uploaded it.
     pub project: ProjectName,
     /// The archive's size in bytes.
     pub size: u64,
     /// The archive's SHA-256.
     pub sha256: [u8; 32],
-    /// When it was uploaded.
+    /// Time of the upload.
     pub created_at: Timestamp,
 }
 
 impl Store {
-    /// Stores an uploaded context's row (its bytes are in the object store already). `None`: its upload took so long
-    /// that its bytes have been removed, or are about to be.
+    /// Stores the row of an uploaded context, whose bytes are already in the object store. Returns `None` if
+    /// the upload took so long that its bytes have been removed, or are about to be.
     pub async fn add_context(
         &self,
         id: ContextId,
@@ -34,7 +34,7 @@ impl Store {
         size: u64,
         sha256: [u8; 32],
     ) -> Result<Option<Context>, StoreError> {
-        // The update changes nothing: it makes a project that is there already answer its id.
+        // The update changes nothing: it makes the statement return the id of a project that already exists.
         let created_at = sqlx::query_scalar!(
             r#"
             WITH project AS (
@@ -64,7 +64,7 @@ impl Store {
         }))
     }
 
-    /// One context.
+    /// Returns a context.
     pub async fn context(&self, id: ContextId) -> Result<Option<Context>, StoreError> {
         let row = sqlx::query!(
             r#"
@@ -91,7 +91,8 @@ impl Store {
         .transpose()
     }
 
-    /// Lets whoever holds a token with this SHA-256 read the context while the build lives.
+    /// Grants the holder of the token with this SHA-256 read access to the context while the build holds a
+    /// slot.
     pub async fn grant_context(
         &self,
         context: ContextId,
@@ -110,7 +111,7 @@ impl Store {
         Ok(())
     }
 
-    /// Whether a token with this SHA-256 opens the context now.
+    /// Returns true if a token with this SHA-256 may read the context now.
     pub async fn may_read_context(
         &self,
         context: ContextId,

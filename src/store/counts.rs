@@ -1,9 +1,9 @@
-//! How many builds are queued, kept as a sum of differences that writers add and nobody waits for.
+//! Numbers of queued builds, stored as a sum of differences, so that no writer blocks another.
 //!
-//! Every statement that puts builds into the queue or takes them out adds its difference to `lane_counts` in the same
-//! transaction. So the sum is exact for whoever reads it, after any crash. Behind the writers' backs the rows of each
-//! lane are put together; and now and then the whole is counted anew, for the sake of older releases that run beside
-//! this one during an upgrade and do not count.
+//! Every statement that adds builds to the queue or removes them adds its difference to `lane_counts` in the
+//! same transaction. The sum is therefore exact for every reader, after any crash. A background task merges
+//! the rows of each lane. From time to time it also counts the whole queue anew, because older releases that
+//! run beside this one during an upgrade do not write differences.
 
 use std::{
     sync::{Mutex, PoisonError},
@@ -12,15 +12,15 @@ use std::{
 
 use super::{Store, StoreError, begin};
 
-/// Between two times that a process puts rows together.
+/// Interval between two merges by one process.
 const FOLD: Duration = Duration::from_secs(1);
-/// Between two counts of the whole queue by a process.
+/// Interval between two counts of the whole queue by one process.
 const RECOUNT: Duration = Duration::from_secs(600);
 
-/// One process at a time; whoever comes second has nothing to do.
+/// Limits the time spent on locks: one process at a time does this work, so a second one has nothing to do.
 const BEGIN: &str = "BEGIN; SET LOCAL jit = off; SET LOCAL lock_timeout = '200ms'";
 
-/// When this process last looked after the counts.
+/// Times of this process's last merge and last count.
 #[derive(Default)]
 pub(super) struct Folding(Mutex<Turn>);
 
@@ -53,7 +53,7 @@ impl Folding {
         Due::Fold
     }
 
-    /// For tests that count by hand: from now on nothing is due.
+    /// Disables the merges and counts, for tests that make them explicitly.
     #[cfg(test)]
     pub(super) fn rest(&self) {
         let mut turn = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -62,7 +62,8 @@ impl Folding {
 }
 
 impl Store {
-    /// To be called after the queue has changed: sees to it, in the background, that the counts stay few.
+    /// Starts a merge or a count in the background if one is due, so that there are few rows. Called after
+    /// every change of the queue.
     pub(super) fn queue_changed(&self) {
         let recount = match self.counts.due() {
             Due::Nothing => return,
@@ -82,7 +83,7 @@ impl Store {
         });
     }
 
-    /// Puts the rows of each lane together.
+    /// Merges the rows of each lane.
     pub(super) async fn fold_counts(&self) -> Result<(), StoreError> {
         let mut db = begin::begin_with(&self.pool, BEGIN).await?;
         sqlx::query!(
@@ -107,11 +108,13 @@ impl Store {
         Ok(())
     }
 
-    /// Counts the queue. What is counted and what is replaced are of one snapshot: differences that are not in it are
-    /// not replaced either, and add up with the new counts. The one walk through the queue, on nobody's way.
+    /// Counts the queue. The count and the rows that it replaces come from one snapshot: a difference outside
+    /// the snapshot is not replaced, and adds to the new count. This is the only scan of the whole queue; no
+    /// other work waits for it.
     pub(super) async fn recount(&self) -> Result<(), StoreError> {
         let mut db = begin::begin_with(&self.pool, BEGIN).await?;
-        // The lock comes before the snapshot: a row that somebody else is putting together must not be in it.
+        // The lock precedes the snapshot, so that the snapshot contains no row that another process is
+        // merging.
         let ours = sqlx::query_scalar!(r#"SELECT pg_try_advisory_xact_lock(1936484471, 4) AS "ours!""#)
             .fetch_one(&mut *db)
             .await?;

@@ -1,4 +1,5 @@
-//! Creation: one task stores what waits, up to 64 builds with one statement, and answers after its commit.
+//! Creation of builds by group commit: one task stores the pending requests, up to 64 with one statement, and
+//! answers after the commit.
 
 use std::{error::Error, time::Duration};
 
@@ -8,43 +9,44 @@ use tokio::sync::{mpsc, oneshot};
 use super::{Store, StoreError, Topic, insert::Inserted};
 use crate::domain::{Build, NewBuild, quota::QuotaExceeded};
 
-/// Builds that one statement stores at most: more brings nothing, and makes everybody wait for the slowest.
+/// Upper bound of builds that one statement stores: a larger batch gains nothing and delays all of its
+/// requests.
 const BATCH: usize = 64;
-/// How long the connection is held without a creation.
+/// Time for which the connection is held without a creation.
 const HELD: Duration = Duration::from_millis(100);
-/// How often a build is tried whose project, or whose key's first use, appeared while it was being stored.
+/// Number of tries if a build's project, or the first use of its key, appears while it is being stored.
 const TRIES: usize = 5;
 
-/// What came of a creation.
+/// Result of a creation.
 #[derive(Debug, Clone)]
 pub enum Created {
-    /// It is stored.
+    /// The build was stored.
     New(Build),
-    /// The same key and the same request came before: that build.
+    /// An earlier request with the same key and the same content created this build.
     Repeated(Build),
 }
 
-/// Why a build was not stored.
+/// Reason why a build was not stored.
 #[derive(Debug, thiserror::Error)]
 pub enum CreateError {
-    /// The key was used before, for another request.
+    /// The key was used before for another request.
     #[error("the idempotency key was used for another request")]
     KeyReused,
-    /// More requests wait to be stored than the service takes.
+    /// The queue of pending requests is full.
     #[error("too many requests wait to be stored")]
     Overloaded,
     /// The build's uploaded context does not exist in its project.
     #[error("the context does not exist")]
     NoSuchContext,
-    /// Its project has as many builds as it may have.
+    /// The project has reached a limit of its builds.
     #[error("the project has as many builds as it may have")]
     QuotaExceeded(Box<QuotaExceeded>),
-    /// The database.
+    /// The database failed.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
 
-/// The way into the queue. Cheap to clone.
+/// Handle that adds builds to the queue. Cheap to clone.
 #[derive(Clone)]
 pub struct Creator {
     queue: mpsc::Sender<Request>,
@@ -57,7 +59,7 @@ struct Request {
     answer: Answer,
 }
 
-/// The database is away.
+/// The database is unavailable.
 struct Away;
 
 fn not_stored() -> CreateError {
@@ -65,7 +67,7 @@ fn not_stored() -> CreateError {
 }
 
 impl Creator {
-    /// Stores one build; answers after COMMIT. Wakes the queue's topic.
+    /// Stores one build; answers after the commit. Wakes the queue's topic.
     pub async fn create(&self, build: NewBuild) -> Result<Created, CreateError> {
         let (answer, answered) = oneshot::channel();
         self.queue
@@ -83,7 +85,7 @@ impl Creator {
 }
 
 impl Store {
-    /// Starts the group-commit batcher; creations go through the returned handle. Ends when all handles are dropped.
+    /// Starts the group-commit batcher and returns its handle. The batcher ends when all handles are dropped.
     pub fn creator(&self, queue: usize) -> (Creator, BoxFuture<'static, ()>) {
         let (sender, mut waiting) = mpsc::channel(queue.max(1));
         let store = self.clone();
@@ -93,7 +95,8 @@ impl Store {
                 if store.create_all(std::mem::take(&mut requests)).await.is_ok() {
                     continue;
                 }
-                // Whoever waits would wait for the same time-out, and those behind them for many.
+                // Without this, the pending requests would wait for the same time-out, and those behind them
+                // for several.
                 while let Ok(request) = waiting.try_recv() {
                     let _ = request.answer.send(Err(not_stored()));
                 }
@@ -103,7 +106,7 @@ impl Store {
         (Creator { queue: sender }, Box::pin(batcher))
     }
 
-    /// Waits for what is to be stored next, up to a batch; false when nothing will come any more.
+    /// Waits for the next requests and takes up to one batch. Returns false if no more can come.
     async fn next_creations(
         &self,
         waiting: &mut mpsc::Receiver<Request>,
@@ -119,7 +122,7 @@ impl Store {
         }
     }
 
-    /// Answers all of them; an error when the database is away.
+    /// Answers all requests. Fails if the database is unavailable.
     async fn create_all(&self, requests: Vec<Request>) -> Result<(), Away> {
         let (mut locked, free): (Vec<_>, Vec<_>) = requests
             .into_iter()
@@ -136,7 +139,7 @@ impl Store {
         self.create_batch(locked, true).await.map(drop)
     }
 
-    /// Answers these, and gives back those that must go through locks.
+    /// Answers these requests. Returns those that must be stored under locks.
     async fn create_batch(&self, requests: Vec<Request>, locked: bool) -> Result<Vec<Request>, Away> {
         if requests.is_empty() {
             return Ok(requests);
@@ -162,13 +165,13 @@ impl Store {
                 Inserted::NotYet => self.create_one(build).await,
                 settled => self.settled(build, settled).await,
             };
-            // Who asked may have gone away; the build stays, and the key finds it.
+            // The client may have disconnected; the build stays, and its key finds it.
             let _ = answer.send(result);
         }
         Ok(limited)
     }
 
-    /// Stores these, and wakes who waits for that.
+    /// Stores these builds and wakes the waiters of the queue.
     async fn insert_by(&self, builds: &[NewBuild], locked: bool) -> Result<Vec<Inserted>, StoreError> {
         let inserted = if locked {
             self.insert_locked(builds).await?
@@ -190,7 +193,7 @@ impl Store {
         Ok(inserted)
     }
 
-    /// What came of a build about which there is nothing more to try.
+    /// Converts the final result of a build's insertion.
     async fn settled(&self, build: NewBuild, inserted: Inserted) -> Result<Created, CreateError> {
         match inserted {
             Inserted::New(created_at) => Ok(Created::New(fresh(build, created_at))),
@@ -206,7 +209,8 @@ impl Store {
         }
     }
 
-    /// After a batch failed: one by one, so that a bad row hurts only itself; as long as the database is there.
+    /// Stores the builds of a failed batch one by one, so that a bad row affects only itself, as long as the
+    /// database is available.
     async fn create_after(
         &self,
         error: StoreError,
@@ -227,7 +231,7 @@ impl Store {
         if away { Err(Away) } else { Ok(()) }
     }
 
-    /// Stores one build by itself, or finds the one that its key stands for.
+    /// Stores one build, or finds the build that its key stands for.
     async fn create_one(&self, build: NewBuild) -> Result<Created, CreateError> {
         for _ in 0..TRIES {
             if let Some(build) = self.repeated(&build).await? {
@@ -242,7 +246,7 @@ impl Store {
         Err(StoreError::unavailable("the build's project or key is being changed").into())
     }
 
-    /// The build that the same request with the same key created before.
+    /// Returns the build that an earlier request with the same key and content created.
     async fn repeated(&self, build: &NewBuild) -> Result<Option<Build>, CreateError> {
         let Some(wanted) = &build.idempotency else {
             return Ok(None);
@@ -257,7 +261,7 @@ impl Store {
     }
 }
 
-/// A build as it is right after its creation.
+/// Returns a build in its state right after its creation.
 fn fresh(build: NewBuild, created_at: jiff::Timestamp) -> Build {
     Build {
         id: build.id,

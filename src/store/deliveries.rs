@@ -1,4 +1,4 @@
-//! Deliveries as they are listed, read and removed.
+//! Lists and reads deliveries.
 
 use jiff_sqlx::Timestamp;
 use sqlx::types::Json;
@@ -10,10 +10,10 @@ use crate::domain::{
     delivery::{Arrived, Consequence, KeptHeaders, StoredDelivery, Verdict},
 };
 
-/// Which deliveries a list shows. An absent field does not filter.
+/// Filter of a list of deliveries. An absent field does not filter.
 #[derive(Debug, Clone, Default)]
 pub struct DeliveryFilter {
-    /// With this verdict.
+    /// Only deliveries with this verdict.
     pub verdict: Option<Verdict>,
 }
 
@@ -48,7 +48,7 @@ impl From<DeliveryRow> for StoredDelivery {
 }
 
 impl Store {
-    /// Deliveries of a trigger from the newest to the oldest, those older than `before` only; at most `limit`.
+    /// Returns a trigger's deliveries, newest first, only those older than `before`, at most `limit`.
     pub async fn deliveries(
         &self,
         trigger: TriggerId,
@@ -75,7 +75,7 @@ impl Store {
         Ok(rows.into_iter().map(StoredDelivery::from).collect())
     }
 
-    /// One delivery.
+    /// Returns a delivery.
     pub async fn delivery(&self, id: DeliveryId) -> Result<Option<StoredDelivery>, StoreError> {
         let row = sqlx::query_as!(
             DeliveryRow,
@@ -92,7 +92,7 @@ impl Store {
         Ok(row.map(StoredDelivery::from))
     }
 
-    /// What arrived with a delivery.
+    /// Returns the headers and the body that arrived with a delivery.
     pub async fn arrived(&self, id: DeliveryId) -> Result<Option<Arrived>, StoreError> {
         let row = sqlx::query!(
             r#"SELECT headers AS "headers: Json<KeptHeaders>", body FROM deliveries WHERE id = $1"#,

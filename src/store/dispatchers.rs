@@ -1,4 +1,4 @@
-//! What dispatchers say of themselves, for those who answer how the queue moves.
+//! Heartbeats of dispatchers, read to report how the queue moves.
 
 use std::time::Duration;
 
@@ -8,12 +8,12 @@ use uuid::Uuid;
 use super::{Slots, Store, StoreError, rows::column};
 use crate::domain::queue::Service;
 
-/// A dispatcher that was not heard of for this long is gone.
+/// Age of the last heartbeat after which a dispatcher counts as gone.
 const GONE: Duration = Duration::from_secs(30);
 
 impl Store {
-    /// A dispatcher is there: the slots that it claims by, and whether the cluster answers it. To be said every few
-    /// seconds.
+    /// Records a heartbeat: the dispatcher is alive, claims with these slots, and the cluster answers it or
+    /// not. Call it every few seconds.
     pub async fn dispatcher_seen(&self, id: Uuid, slots: Slots, answers: bool) -> Result<(), StoreError> {
         sqlx::query!(
             "
@@ -34,7 +34,7 @@ impl Store {
         Ok(())
     }
 
-    /// A dispatcher stops.
+    /// Removes the heartbeat of a dispatcher that stops.
     pub async fn dispatcher_gone(&self, id: Uuid) -> Result<(), StoreError> {
         sqlx::query!("DELETE FROM dispatchers WHERE id = $1", id)
             .execute(&self.pool)
@@ -43,8 +43,8 @@ impl Store {
     }
 }
 
-/// What those dispatchers that are there say; `None` when there is none. Replicas that are set differently claim by the
-/// most that any of them knows of.
+/// Returns the state that the live dispatchers report; `None` if there is none. Of replicas with different
+/// settings, the greatest number of slots counts.
 pub(super) async fn service(db: impl PgExecutor<'_>) -> Result<Option<Service>, sqlx::Error> {
     let row = sqlx::query!(
         r#"

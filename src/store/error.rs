@@ -1,24 +1,24 @@
-//! What can go wrong with the database, by what follows from it.
+//! Errors of the database, distinguished by the reaction that they require.
 
 /// The database, or a part of it, could not be used.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// It does not answer, or has no connection free: try again later.
+    /// The database does not answer, or no connection is free: try again later.
     #[error("the database is unavailable")]
     Unavailable(#[source] sqlx::Error),
-    /// A query failed for another reason: a fault of ours.
+    /// A query failed for another reason, which is a defect of this service.
     #[error("a query failed")]
     Query(#[source] sqlx::Error),
 }
 
 impl StoreError {
-    /// An outage that sqlx has no error for.
+    /// Returns the error of an outage that sqlx has no error for.
     pub(super) fn unavailable(reason: impl Into<String>) -> Self {
         Self::Unavailable(sqlx::Error::Protocol(reason.into()))
     }
 
-    /// Whether every other call would wait as long for the same answer. Of two that wait for each other one is ended,
-    /// and the next call may well succeed.
+    /// Returns true if every other call would wait as long and fail in the same way. After a deadlock
+    /// (`40P01`) Postgres aborts one of the two transactions, so the next call may succeed.
     pub(super) fn is_outage(&self) -> bool {
         match self {
             Self::Unavailable(sqlx::Error::Database(error)) => error.code().as_deref() != Some("40P01"),
@@ -27,7 +27,7 @@ impl StoreError {
         }
     }
 
-    /// A row whose values are none of the domain's.
+    /// Returns the error of a row whose values the domain does not allow.
     pub(super) fn unreadable(error: crate::domain::Invalid) -> Self {
         Self::Query(sqlx::Error::Decode(error.into()))
     }
@@ -53,26 +53,27 @@ impl From<sqlx::migrate::MigrateError> for StoreError {
     }
 }
 
-/// Whether the same call may succeed later although nothing of ours changes.
+/// Returns true if the same call may succeed later without a change of this service.
 fn passes(error: &sqlx::Error) -> bool {
     use sqlx::Error as E;
     match error {
         E::Io(_) | E::Tls(_) | E::Protocol(_) | E::PoolTimedOut | E::PoolClosed | E::WorkerCrashed => true,
-        // What BEGIN answers on a connection that was cut.
+        // sqlx reports this for a BEGIN on a connection that was cut.
         E::BeginFailed => true,
         E::Database(error) => error.code().is_some_and(|code| code_passes(&code)),
         _ => false,
     }
 }
 
-/// By SQLSTATE.
+/// Returns true if an error with this SQLSTATE is temporary.
 fn code_passes(code: &str) -> bool {
     match code {
-        // Read-only (a standby, in a failover); too many connections, out of memory or disk; a lock was not to be had.
+        // Read-only (a standby, during a failover); a lock was not available.
         "25006" | "55P03" => true,
-        // Cancelled by a timeout; shutting down, crashed, starting up, dropped; recovery conflicts.
+        // Cancelled by a time-out; shutting down, crashed, starting up, dropped; idle session closed;
+        // serialization failures and recovery conflicts; deadlocks.
         "57014" | "57P01" | "57P02" | "57P03" | "57P04" | "57P05" | "40001" | "40P01" => true,
-        // Refused, lost or broken connections; insufficient resources.
+        // Refused, lost or broken connections; too many connections, out of memory or disk.
         _ => code.starts_with("08") || code.starts_with("53"),
     }
 }

@@ -1,4 +1,4 @@
-//! The history of builds, one by one and of whole projects, read on from where a reader stopped.
+//! Histories of builds, for one build or a whole project. A reader can continue where it stopped.
 
 use jiff_sqlx::Timestamp;
 
@@ -8,26 +8,27 @@ use super::{
 };
 use crate::domain::{BuildEvent, BuildId, Cause, ProjectName, Reason, State};
 
-/// Where a reader of a project's events stands: after this event.
+/// Position of a reader of a project's events: after this event.
 ///
-/// Events are read in the order of the transactions that wrote them, and only when every earlier transaction has ended.
-/// So whatever commits late comes later, and a reader misses nothing and sees nothing twice.
+/// Events are read in the order of the transactions that wrote them, and only once every earlier transaction
+/// has ended. An event that is committed late therefore comes later, and a reader neither misses an event nor
+/// reads one twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct EventCursor {
-    /// The transaction that wrote the event.
+    /// Id of the transaction that wrote the event.
     pub xid: u64,
-    /// The event.
+    /// The event's id.
     pub id: i64,
 }
 
 impl Store {
-    /// The events of a build, oldest first.
+    /// Returns the events of a build, oldest first.
     pub async fn events(&self, id: BuildId) -> Result<Vec<BuildEvent>, StoreError> {
         self.events_after(id, i64::MIN).await
     }
 
-    /// The events of a build after this one. Their ids grow in the order of commits, since each is drawn while the
-    /// build's row is locked.
+    /// Returns the events of a build after this one. Their ids increase in the order of commits, because each
+    /// id is drawn while the build's row is locked.
     pub async fn events_after(&self, id: BuildId, after: i64) -> Result<Vec<BuildEvent>, StoreError> {
         let rows = sqlx::query_as!(
             EventRow,
@@ -44,7 +45,8 @@ impl Store {
         Ok(rows.into_iter().map(BuildEvent::from).collect())
     }
 
-    /// The events of a project's builds after the cursor, at most `limit`, each with the cursor that leads on from it.
+    /// Returns the events of a project's builds after the cursor, at most `limit`, each with the cursor that
+    /// continues after it.
     pub async fn project_events(
         &self,
         project: &ProjectName,
@@ -70,7 +72,7 @@ impl Store {
             .collect())
     }
 
-    /// The cursor of a reader that wants what happens from now on.
+    /// Returns the cursor of a reader that starts with the events from now on.
     pub async fn events_from_now(&self) -> Result<EventCursor, StoreError> {
         let next =
             sqlx::query_scalar!(r#"SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint AS "next!""#)

@@ -1,4 +1,4 @@
-//! How builds end, once each.
+//! Ends of builds. Each build ends exactly once.
 
 use std::sync::Arc;
 
@@ -12,10 +12,10 @@ use super::{
 };
 use crate::domain::{AttemptSeen, BuildId, Cause, Digest, Failure, Outcome, State};
 
-/// An end that a build came to.
+/// End of a build, to be recorded.
 pub(super) struct End {
     build: BuildId,
-    /// `None`: whichever it is.
+    /// Uid of the Job; `None` for any Job.
     job: Option<String>,
     result: Result<Option<Digest>, Failure>,
     cause: Cause,
@@ -79,9 +79,9 @@ impl Write for End {
 }
 
 impl Store {
-    /// Records the end of a running build: succeeded or failed, its attempts, and the event, in one transaction. A
-    /// cancelling one may have succeeded, too, before it could be stopped. False when it was in no such state, or by
-    /// another Job, and for an outcome that is no end.
+    /// Records the end of a running build (succeeded or failed), its attempts and the event in one
+    /// transaction. A cancelling build may also have succeeded before it could be stopped. Returns false if
+    /// the build is in no such state or has another Job, or if the outcome is not terminal.
     pub async fn finish(
         &self,
         of: impl Into<OfJob<'_>>,
@@ -98,8 +98,8 @@ impl Store {
             .await
     }
 
-    /// Records that a running build failed although nothing of the kind was seen of it in the cluster. False when it
-    /// was no longer running, or by another Job.
+    /// Records a failure of a running build that no observation of a Job shows: a missed deadline or a lost
+    /// Job. Returns false if the build is no longer running or has another Job.
     pub async fn give_up(
         &self,
         of: impl Into<OfJob<'_>>,
@@ -112,13 +112,13 @@ impl Store {
             .await
     }
 
-    /// The pod of a cancelling build is gone. False also while a launch that had begun before the cancel may still make
-    /// its Job.
+    /// Records that the pod of a cancelling build is gone. Returns false if the build is not cancelling, or
+    /// while a launch that began before the cancellation may still create its Job.
     pub async fn cancelled(&self, id: BuildId) -> Result<bool, StoreError> {
         Ok(self.pod_gone(id).await?.is_some())
     }
 
-    /// Likewise, and says what it became: cancelled, or superseded where a newer build takes its place.
+    /// Acts as [`Store::cancelled`], but returns the final state: cancelled, or superseded by a newer build.
     pub async fn pod_gone(&self, id: BuildId) -> Result<Option<State>, StoreError> {
         let changed = sqlx::query_scalar!(
             r#"
@@ -151,7 +151,7 @@ impl Store {
     }
 }
 
-/// Ends, column by column.
+/// Ends, one vector for each column.
 #[derive(Default)]
 struct Columns<'a> {
     builds: Vec<Uuid>,
@@ -190,7 +190,7 @@ impl<'a> Columns<'a> {
     }
 }
 
-/// Ends builds; answers the numbers of those that were ended, counted from 1.
+/// Ends builds. Returns the numbers of those that it ended, counted from 1.
 async fn end(db: &mut Transaction<'_, Postgres>, ends: &Columns<'_>) -> Result<Vec<i64>, sqlx::Error> {
     sqlx::query_file_scalar!(
         "src/store/finish.sql",
@@ -210,8 +210,8 @@ async fn end(db: &mut Transaction<'_, Postgres>, ends: &Columns<'_>) -> Result<V
     .await
 }
 
-/// An attempt that had not ended when its build did is not running any more: it waited for too long, or its pod went
-/// away unseen, perhaps long before another one succeeded.
+/// Marks the unfinished attempts of ended builds as failed: they waited for too long, or their pods
+/// disappeared unobserved, perhaps long before another attempt succeeded.
 async fn cut_off(db: &mut Transaction<'_, Postgres>, ids: &[Uuid]) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "

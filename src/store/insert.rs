@@ -1,4 +1,4 @@
-//! The statement that stores builds.
+//! Statements that store new builds.
 
 use std::collections::HashSet;
 
@@ -9,24 +9,24 @@ use uuid::Uuid;
 use super::{Store, StoreError};
 use crate::domain::{BuildId, NewBuild, ProjectName, Source, quota::QuotaExceeded};
 
-/// What came of one row of a batch.
+/// Result for one row of a batch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Inserted {
-    /// It is stored, since then.
+    /// The build is stored; the time is that of its creation.
     New(Timestamp),
-    /// Its project has no such context.
+    /// The project has no such context.
     NoSuchContext,
-    /// Its key was used before, or its project is being made by somebody else just now: look again.
+    /// The key was used before, or another transaction is creating the project: look again.
     NotYet,
-    /// Its project has a limit, which only a transaction under the project's lock may count against.
+    /// The project has a limit, which may be checked only in a transaction that holds the project's lock.
     Limited,
-    /// Its project has as many builds as it may have.
+    /// The project has reached a limit of its builds.
     OverQuota(Box<QuotaExceeded>),
-    /// It is stored, and has come to an end: a newer build of its group was there before it.
+    /// The build is stored and has already ended: a newer build of its group existed before it.
     Overtaken,
 }
 
-/// A batch, column by column.
+/// Batch, one vector for each column.
 #[derive(Default)]
 struct Columns<'a> {
     ids: Vec<Uuid>,
@@ -69,8 +69,8 @@ impl<'a> Columns<'a> {
 }
 
 impl Store {
-    /// Stores these builds with all that belongs to them: one statement, which is one round trip and one transaction.
-    /// Answers in their order.
+    /// Stores these builds with all related rows, usually with one statement, which is one round trip and one
+    /// transaction. Returns one result for each build, in their order.
     pub(super) async fn insert(&self, builds: &[NewBuild]) -> Result<Vec<Inserted>, StoreError> {
         if !builds.iter().all(is_plain) {
             return self.insert_others(builds).await;
@@ -90,7 +90,7 @@ impl Store {
                     let waiting = answers.iter_mut().filter(|answer| **answer == Inserted::NotYet);
                     waiting.zip(others).for_each(|(answer, other)| *answer = other);
                 }
-                // The others are stored: these are tried again by themselves.
+                // The other builds are stored; these are tried again one by one.
                 Err(error) => tracing::warn!(
                     error = &error as &dyn std::error::Error,
                     "some builds of a batch were not stored"
@@ -100,7 +100,7 @@ impl Store {
         Ok(answers)
     }
 
-    /// Stores builds that need more than their projects.
+    /// Stores builds that need more lookups than that of their projects.
     async fn insert_others(
         &self,
         builds: impl IntoIterator<Item = &NewBuild>,
@@ -111,7 +111,7 @@ impl Store {
         Ok(inserted)
     }
 
-    /// The build that a key was used for, and the request that it came with.
+    /// Returns the build that a key was used for, and the SHA-256 of its request.
     pub(super) async fn keyed(
         &self,
         project: &ProjectName,
@@ -131,13 +131,15 @@ impl Store {
     }
 }
 
-/// Whether nothing but its project must be looked up for it: most are so, and cost a quarter less.
+/// Returns true if only the build's project must be looked up. Most builds are plain, and cost a quarter
+/// less.
 fn is_plain(build: &NewBuild) -> bool {
     let uploaded = matches!(build.spec.source, Source::Upload(_));
     build.idempotency.is_none() && build.rebuild_of.is_none() && build.spec.concurrency.is_none() && !uploaded
 }
 
-/// Stores plain builds whose projects are there and have no limits: [`Inserted::NotYet`] of all others.
+/// Stores the plain builds whose projects exist and have no limits. Returns [`Inserted::NotYet`] for all
+/// others.
 async fn insert_plain(db: impl PgExecutor<'_>, builds: &[NewBuild]) -> Result<Vec<Inserted>, StoreError> {
     let mut columns = Columns::default();
     builds.iter().try_for_each(|build| columns.push(build))?;
@@ -162,7 +164,7 @@ async fn insert_plain(db: impl PgExecutor<'_>, builds: &[NewBuild]) -> Result<Ve
     Ok(answers)
 }
 
-/// Stores them. `locked`: the locks of their projects are held, and their limits were counted against.
+/// Stores builds. `locked`: the caller holds the locks of their projects and has checked their limits.
 pub(super) async fn insert<'a>(
     db: impl PgExecutor<'_>,
     builds: impl IntoIterator<Item = &'a NewBuild>,
@@ -172,7 +174,7 @@ pub(super) async fn insert<'a>(
     let mut keys = HashSet::new();
     let mut sent = Vec::new();
     for build in builds {
-        // A key that comes twice in a batch is looked up once its first use is stored.
+        // The second use of a key in a batch is looked up after the first use is stored.
         let first = build
             .idempotency
             .as_ref()
@@ -194,9 +196,9 @@ async fn insert_columns(
     columns: &Columns<'_>,
     locked: bool,
 ) -> Result<Vec<Inserted>, StoreError> {
-    // A group is looked for under locks only: without one it costs nothing.
-    // Keys and projects go in sorted, so that two replicas wait for each other in the same order. A context is
-    // locked, so that it is not removed before the build that needs it can be seen.
+    // The concurrency group is read only under locks, so that other creations do not pay for it. Keys and
+    // projects are inserted in sorted order, so that two replicas wait for each other in the same order. A
+    // context is locked, so that it is not removed before the build that needs it is visible.
     let rows = sqlx::query!(
             r#"
             WITH input AS MATERIALIZED (

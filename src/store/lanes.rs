@@ -1,9 +1,10 @@
-//! Keeping the lanes: their floors follow the oldest queued build, and those that stay empty go; and the floor under
-//! the slots that are held.
+//! Upkeep of the lanes: raises their floors to the oldest queued build, removes lanes that stay empty, and
+//! maintains the floor of the held slots.
 //!
-//! A claim begins its scan at a lane's floor, above the index entries that earlier claims left dead (under a long
-//! snapshot nothing else removes them). A floor may be too high: a creation commits late, below it. So it keeps ten
-//! seconds behind the present, and a sweep without floors, twice a minute, puts right what was later still.
+//! A claim starts its scan at the lane floor, above the dead index entries of earlier claims (while a long
+//! snapshot is open, nothing else removes them). A floor can be too high for a creation that commits late,
+//! below it. A floor therefore stays ten seconds behind the present, and a sweep that ignores floors, twice a
+//! minute, corrects it for even later commits.
 
 use std::{
     sync::Mutex,
@@ -14,23 +15,24 @@ use sqlx::PgConnection;
 
 use super::{Store, StoreError, begin};
 
-/// Between two advances of floors.
+/// Interval between two advances of the floors.
 const ADVANCE: Duration = Duration::from_secs(1);
-/// Between two sweeps.
+/// Interval between two sweeps.
 const SWEEP: Duration = Duration::from_secs(30);
-/// Lanes that one advance looks at: many projects take turns.
+/// Number of lanes that one advance checks; further lanes follow in the next advances.
 const LANES: i64 = 256;
 
-/// One process at a time is enough; the lock is not the claims', which need not wait for this. The planner is told to
-/// follow the index of the queue, of which its statistics are always out of date.
+/// Limits the wait for the lock: one process at a time is enough. The lock differs from that of the claims,
+/// so claims do not wait for the upkeep. The planner must use the index of the queue, because its statistics
+/// of the queue are always out of date.
 const BEGIN: &str = "BEGIN; SET LOCAL idle_in_transaction_session_timeout = '30s';
     SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off;
     SET LOCAL enable_sort = off; SET LOCAL jit = off; SET LOCAL plan_cache_mode = force_generic_plan;
     SET LOCAL lock_timeout = '200ms'";
-/// The upkeep's lock.
+/// Advisory lock of the upkeep.
 const LOCK: i32 = 3;
 
-/// When this process last looked after the lanes, and how far it came.
+/// Times of this process's last upkeep, and its position in the lanes.
 #[derive(Default)]
 pub(super) struct Upkeep(Mutex<Turn>);
 
@@ -41,7 +43,7 @@ struct Turn {
     after: (i64, i16),
 }
 
-/// What is due.
+/// Upkeep that is due.
 enum Due {
     Nothing,
     Advance { after: (i64, i16) },
@@ -71,8 +73,8 @@ impl Upkeep {
 }
 
 impl Store {
-    /// Does what is due, mostly nothing. Claims go on without it: floors that stay behind cost time, never a build. So
-    /// it comes after a claim, and no build waits for it.
+    /// Does the upkeep that is due, which is mostly none. Claims work without it: a floor that lags costs
+    /// time, never a build. It therefore runs after a claim, and no build waits for it.
     pub async fn keep_lanes(&self) {
         let done = match self.lanes.due() {
             Due::Nothing => Ok(()),
@@ -84,12 +86,12 @@ impl Store {
         }
     }
 
-    /// Raises the floors of the lanes after this one, marks those without a queued build, removes those that have
-    /// been marked for a minute.
+    /// Raises the floors of the lanes after this one, marks the lanes without a queued build, and removes
+    /// those that have been marked for a minute.
     async fn advance_lanes(&self, after: (i64, i16)) -> Result<(), StoreError> {
         let mut db = begin::begin_locked(&self.pool, BEGIN, LOCK).await?;
-        // Creations clear the mark of a lane that they use. One that does not see the mark began before it was set,
-        // and no statement lives for a minute.
+        // A creation clears the mark of its lane. A creation that does not see the mark began before it was
+        // set, and no statement takes a minute.
         let seen = sqlx::query!(
             r#"
             WITH lane AS MATERIALIZED (
@@ -142,7 +144,8 @@ impl Store {
         Ok(())
     }
 
-    /// Looks at the whole queue, floors aside: sets back those above a queued build, adds the lanes that are missing.
+    /// Scans the whole queue without floors: lowers floors that are above a queued build, and adds missing
+    /// lanes.
     async fn sweep_lanes(&self) -> Result<(), StoreError> {
         let mut db = begin::begin_locked(&self.pool, BEGIN, LOCK).await?;
         sqlx::query!(
@@ -171,7 +174,7 @@ impl Store {
         Ok(())
     }
 
-    /// The build's lane, for tests that break it.
+    /// Runs the upkeep at once, for tests: a sweep, or an advance of all lanes.
     #[cfg(test)]
     pub(super) async fn look_after_lanes(&self, sweep: bool) -> Result<(), StoreError> {
         if sweep {
@@ -182,8 +185,9 @@ impl Store {
     }
 }
 
-/// Slots are counted from the first build that holds one. Nothing below it ever will again: a build has its number from
-/// the claim that gave it its slot, and numbers grow from claim to claim.
+/// Raises the floor from which held slots are counted to the first build that holds one. No build below it
+/// can hold a slot again, because each claim numbers its builds (`turn`) and the numbers increase from claim
+/// to claim.
 async fn raise_held_floor(db: &mut PgConnection) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "
@@ -198,8 +202,8 @@ async fn raise_held_floor(db: &mut PgConnection) -> Result<(), sqlx::Error> {
     Ok(())
 }
 
-/// Sets the floor back to what holds a slot below it, which a restored backup may: its sequences are newer than its
-/// rows.
+/// Lowers the floor to a slot held below it. Such a slot can exist after the restore of a backup, whose
+/// sequences are newer than its rows.
 async fn sweep_held_floor(db: &mut PgConnection) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "

@@ -1,4 +1,4 @@
-//! From launching to running, or back: what the holder of a claim records.
+//! Transitions that the holder of a claim records: from launching to running, back to queued, or to failed.
 
 use std::{sync::Arc, time::Duration};
 
@@ -13,7 +13,7 @@ use super::{
 };
 use crate::domain::{BuildId, Failure};
 
-/// A launch that came about.
+/// Successful launch, to be recorded.
 pub(super) struct Launch {
     id: BuildId,
     token: ClaimToken,
@@ -31,7 +31,7 @@ impl Write for Launch {
         let external_ids: Vec<String> = launches.iter().map(|one| one.external_id.clone()).collect();
         let mut connection = store.launching.take().await?;
         let mut db = connection.begin_with(claim::BEGIN).await?;
-        // A build that is being cancelled learns its Job, and stays what it is.
+        // A cancelling build gets its Job recorded and stays cancelling.
         let changed = sqlx::query_scalar!(
             r#"
             WITH input AS MATERIALIZED (
@@ -67,8 +67,8 @@ impl Write for Launch {
 }
 
 impl Store {
-    /// The Job exists: launching to running. False when the token no longer holds, and for a build that was cancelled
-    /// meanwhile: its Job must go, and nothing more will come of this launch.
+    /// Records that the Job exists: launching to running. Returns false if the token is no longer valid, or
+    /// if the build was cancelled meanwhile: the Job must then be removed, and this launch is over.
     pub async fn launched(
         &self,
         id: BuildId,
@@ -83,8 +83,8 @@ impl Store {
         self.write(launch).await
     }
 
-    /// Whether a launch of a cancelling build that had begun before the cancel may still make its Job. `None`: it is not
-    /// cancelling.
+    /// Returns true if a launch of a cancelling build that began before the cancellation may still create its
+    /// Job. Returns `None` if the build is not cancelling.
     pub async fn launch_goes_on(&self, id: BuildId) -> Result<Option<bool>, StoreError> {
         let goes_on = sqlx::query_scalar!(
             r#"
@@ -98,7 +98,8 @@ impl Store {
         Ok(goes_on)
     }
 
-    /// The launch could not be tried to its end: back to the queue, not before `delay` has passed.
+    /// Puts a build whose launch could not be completed back into the queue, not to be claimed before `delay`
+    /// has passed. Returns false if the token is no longer valid.
     pub async fn release(&self, id: BuildId, token: ClaimToken, delay: Duration) -> Result<bool, StoreError> {
         let changed = sqlx::query_scalar!(
             "
@@ -135,8 +136,8 @@ impl Store {
         Ok(changed.is_some())
     }
 
-    /// The launch will never succeed: launching to failed. For a build that was cancelled meanwhile, nothing more will
-    /// come of this launch.
+    /// Records that the launch can never succeed: launching to failed. If the build was cancelled meanwhile,
+    /// records only that this launch is over, and returns false.
     pub async fn launch_failed(
         &self,
         id: BuildId,
@@ -177,8 +178,8 @@ impl Store {
         Ok(changed.is_some())
     }
 
-    /// A running build whose Job vanished: running to launching again, as a claim of the caller's. `None` when it is
-    /// no longer running, or by another Job.
+    /// Moves a running build whose Job is gone back to launching, as a claim of the caller. Returns `None` if
+    /// the build is no longer running or has another Job.
     pub async fn relaunch(
         &self,
         of: impl Into<OfJob<'_>>,

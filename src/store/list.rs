@@ -7,27 +7,27 @@ use uuid::Uuid;
 use super::{Store, StoreError, rows::column};
 use crate::domain::{Build, BuildId, ProjectName, State, TriggerId};
 
-/// Which builds a list shows. An absent field does not filter.
+/// Filter of a list of builds. An absent field does not filter.
 #[derive(Debug, Clone, Default)]
 pub struct BuildFilter {
-    /// Of this project.
+    /// Only builds of this project.
     pub project: Option<ProjectName>,
-    /// Whose first destination is in this repository (`host/path`).
+    /// Only builds whose first destination is in this repository (`host/path`).
     pub repository: Option<String>,
-    /// In one of these states; empty for all.
+    /// Only builds in one of these states; empty for all.
     pub states: Vec<State>,
-    /// Of this git ref, as the request wrote it.
+    /// Only builds of this git ref, as written in the request.
     pub git_ref: Option<String>,
-    /// Of this trigger.
+    /// Only builds of this trigger.
     pub trigger: Option<TriggerId>,
-    /// Accepted at or after this moment.
+    /// Only builds accepted at or after this time.
     pub created_from: Option<Timestamp>,
-    /// Accepted before this moment.
+    /// Only builds accepted before this time.
     pub created_before: Option<Timestamp>,
 }
 
 impl Store {
-    /// Builds from the newest to the oldest, those older than `before` only; at most `limit`.
+    /// Returns builds, newest first, only those older than `before`, at most `limit`.
     pub async fn builds(
         &self,
         filter: &BuildFilter,
@@ -43,8 +43,8 @@ impl Store {
         self.builds_of(&ids).await
     }
 
-    /// Read from the specs, whose indexes are in the order of ids. Planned anew for each set of filters: a plan that
-    /// fits all would fit none.
+    /// Reads a page from the specs, whose indexes are in the order of ids. The query is planned anew for each
+    /// set of filters, because no single plan suits all of them.
     async fn page(&self, page: &Page<'_>) -> Result<Vec<Uuid>, sqlx::Error> {
         sqlx::query_scalar!(
             r#"
@@ -77,7 +77,7 @@ impl Store {
         .await
     }
 
-    /// Read from the few builds that hold slots, which may be anywhere in a long list.
+    /// Reads a page from the few builds that hold slots, which may be anywhere in a long list.
     async fn active_page(&self, page: &Page<'_>) -> Result<Vec<Uuid>, sqlx::Error> {
         sqlx::query_scalar!(
             r#"
@@ -114,7 +114,7 @@ impl Store {
     }
 }
 
-/// A filter as the queries take it.
+/// Filter in the form that the queries take.
 struct Page<'a> {
     project: Option<&'a str>,
     repository: Option<&'a str>,
@@ -148,8 +148,9 @@ impl<'a> Page<'a> {
     }
 }
 
-/// The id of a build made `days` from `at`. Ids bear their maker's clock, the filter asks for the database's: within a
-/// day the two are taken to agree, so that a page of last year's builds need not be read past this year's.
+/// Returns the first id of builds created at `at` plus `days`. Ids contain their creator's clock, while the
+/// filter uses the database's. The two are assumed to differ by less than a day, so that a page of last
+/// year's builds does not read through this year's.
 fn id_at(at: Timestamp, days: i64) -> Uuid {
     let millis = at
         .checked_add((24 * days).hours())

@@ -1,4 +1,5 @@
-//! Roles that one replica has at a time: session advisory locks, each on a connection of its own.
+//! Leader election: roles that one replica has at a time. Each is a session advisory lock on a pinned
+//! connection.
 
 use std::time::Duration;
 
@@ -6,40 +7,40 @@ use sqlx::{Connection, PgConnection};
 
 use super::{Store, StoreError};
 
-/// How long the database may take to say that the lock is still held.
+/// Upper bound of the time in which the database must confirm that the lock is still held.
 const PING: Duration = Duration::from_secs(5);
-/// How long it may take to get the lock, or to be told that another has it.
+/// Upper bound of the time in which the database must grant or refuse the lock.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// What only one replica does at a time. The numbers name the locks.
+/// Role of one replica at a time. The numbers are the keys of the locks.
 #[derive(Debug, Clone, Copy)]
 enum Role {
     Observer = 2,
     Sweeper = 5,
 }
 
-/// A role, as long as this is held and [`RoleLock::held`] says so.
+/// Role of this process, for as long as this value exists and [`RoleLock::held`] returns true.
 ///
-/// Ask at least every ten seconds: the database takes the role away from a holder that is silent for thirty, so that
-/// one that was stopped, or cut off, does not keep it.
+/// Call `held` at least every 10 s: the database ends a session that is idle for 30 s, so that a process that
+/// is stopped or cut off loses its role.
 pub struct RoleLock {
     connection: PgConnection,
 }
 
 impl Store {
-    /// Becomes the one observer among all replicas, if there is none. Dropping it, or losing the connection, gives the
-    /// role up.
+    /// Becomes the only observer among all replicas. Returns `None` if there is one already. To give up the
+    /// role, drop the value; a lost connection also ends it.
     pub async fn become_observer(&self) -> Result<Option<RoleLock>, StoreError> {
         self.take(Role::Observer).await
     }
 
-    /// Becomes the one among all replicas that removes what is old, likewise.
+    /// Becomes the only replica that does retention, in the same way as [`Store::become_observer`].
     pub async fn become_sweeper(&self) -> Result<Option<RoleLock>, StoreError> {
         self.take(Role::Sweeper).await
     }
 
     async fn take(&self, role: Role) -> Result<Option<RoleLock>, StoreError> {
-        // A connection may have been dead for long without anybody having been told.
+        // A connection may have been dead for a long time without an error.
         match tokio::time::timeout(PATIENCE, self.ask_for_role(role)).await {
             Ok(answer) => answer,
             Err(_) => Err(StoreError::unavailable("no answer about the lock of a role")),
@@ -47,9 +48,11 @@ impl Store {
     }
 
     async fn ask_for_role(&self, role: Role) -> Result<Option<RoleLock>, StoreError> {
-        // Of no pool from here on: dropping it, even within this call, is what gives the lock back.
+        // From here on the connection belongs to no pool: dropping it, even within this call, releases the
+        // lock.
         let mut connection = self.direct.acquire().await?.detach();
-        // First: whoever is stopped right after it got the lock must lose it, too.
+        // Set before the lock is taken: a process that is stopped right after it got the lock must lose it,
+        // too.
         sqlx::query!(
             r#"
             SELECT set_config('idle_session_timeout', '30s', false) AS silent,
@@ -75,7 +78,7 @@ impl Store {
 }
 
 impl RoleLock {
-    /// Asks the database whether the lock's connection still lives.
+    /// Returns true if the lock's connection is still alive, by asking the database.
     pub async fn held(&mut self) -> bool {
         matches!(
             tokio::time::timeout(PING, self.connection.ping()).await,

@@ -1,4 +1,4 @@
-//! Logs as they grow: chunk by chunk, each together with how far the container's own log has come.
+//! Appends to logs in chunks, each stored with the position in the container's own log.
 
 use super::{
     Store, StoreError,
@@ -10,17 +10,17 @@ use crate::domain::{
     log_chunk::{CHUNK, pack},
 };
 
-/// Where a stored log ends.
+/// End of a stored log.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct LogEnd {
-    /// Bytes stored.
+    /// Number of bytes stored.
     pub bytes: u64,
-    /// How far the container's log is in them.
+    /// Position in the container's log up to which they were made.
     pub source: SourceMark,
 }
 
 impl Store {
-    /// Where an attempt's log ends.
+    /// Returns the end of an attempt's log.
     pub async fn log_end(&self, id: BuildId, attempt: &str) -> Result<LogEnd, StoreError> {
         let row = sqlx::query!(
             "SELECT bytes, source_bytes, source_cut, source_key FROM logs WHERE build_id = $1 AND attempt = $2",
@@ -39,8 +39,9 @@ impl Store {
         }))
     }
 
-    /// Adds a chunk, made of the container's log up to `source`, if the log ends just there. The log's row is locked
-    /// meanwhile: of two writers one is late, finds another end, and nothing of its own is stored (false).
+    /// Appends a chunk, made of the container's log up to `source`, if the stored log ends exactly at `end`.
+    /// The log's row is locked meanwhile: of two writers the later one finds another end, and stores nothing
+    /// (false).
     pub async fn append_kept(
         &self,
         id: BuildId,
@@ -87,8 +88,8 @@ impl Store {
         Ok(added)
     }
 
-    /// Appends to an attempt's log at `offset` what is kept as it came. What is stored already is not stored again; a
-    /// gap is refused (false).
+    /// Appends bytes at `offset` to an attempt's log that is stored without filtering. Skips bytes that are
+    /// stored already; refuses a gap (false).
     pub async fn append_log(
         &self,
         id: BuildId,
@@ -113,7 +114,7 @@ impl Store {
                 rest = after;
                 continue;
             }
-            // Somebody was here before, or something is missing.
+            // Another writer has stored these bytes, or earlier bytes are missing.
             let stored = self.log_length(id, attempt).await?;
             if stored <= offset {
                 return Ok(false);
@@ -125,7 +126,7 @@ impl Store {
         Ok(true)
     }
 
-    /// Says that an attempt's log is whole.
+    /// Marks an attempt's log as complete.
     pub async fn complete_log(&self, id: BuildId, attempt: &str) -> Result<(), StoreError> {
         sqlx::query!(
             "INSERT INTO logs (build_id, attempt, complete) VALUES ($1, $2, true)
@@ -139,7 +140,7 @@ impl Store {
         Ok(())
     }
 
-    /// Says that all logs of a build are as whole as they will be: nothing is left of its pods.
+    /// Marks all logs of a build as complete: nothing is left of its pods, so nothing can be added.
     pub async fn complete_logs(&self, id: BuildId) -> Result<(), StoreError> {
         let completed = sqlx::query!(
             "INSERT INTO logs (build_id, attempt, complete)

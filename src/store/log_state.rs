@@ -1,4 +1,5 @@
-//! A log as those read it who follow it: from a byte on, with all that tells whether more may come.
+//! Reads of a log by clients that follow it: bytes from an offset on, and the state that shows if more may
+//! come.
 
 use super::{
     Store, StoreError,
@@ -6,47 +7,47 @@ use super::{
 };
 use crate::domain::{BuildId, State};
 
-/// How often a log is looked for that moves meanwhile, which it does once.
+/// Number of tries to find a log that is moved during the read, which happens at most once.
 const TRIES: usize = 3;
 
-/// How far a log has come.
+/// Length of a log, and the state that decides if it can grow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LogState {
-    /// Bytes stored so far.
+    /// Number of bytes stored so far.
     pub total: u64,
-    /// Whether nothing will be added any more.
+    /// `true` if nothing more will be added.
     pub complete: bool,
-    /// Where the build stands.
+    /// State of the build.
     pub build: State,
-    /// The number of its latest attempt.
+    /// Number of the build's latest attempt.
     pub latest: u32,
 }
 
-/// A stretch of a log, wherever it is.
+/// Range of a log, with its location.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LogBytes {
-    /// It was in the database.
+    /// The bytes, from the database.
     Here(Vec<u8>),
-    /// It is in the archive.
+    /// The range is in the archive.
     Archived(ArchivedStretch),
-    /// It is nowhere: its time was over.
+    /// The log was removed after its retention time.
     Removed,
 }
 
-/// What finds a stretch of a log in the archive.
+/// Location of a range of a log in the archive.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ArchivedStretch {
     /// The attempt's name.
     pub attempt: String,
-    /// Where the object's chunks end.
+    /// Offsets at which the chunks end in the object.
     pub ends: Vec<u64>,
-    /// The first byte of the stretch.
+    /// Offset of the first byte of the range.
     pub from: u64,
-    /// The byte after it.
+    /// Offset of the byte after the range.
     pub to: u64,
 }
 
-/// Where a log is.
+/// Location of a log.
 struct Place {
     attempt: String,
     archive_ends: Option<Vec<i64>>,
@@ -54,8 +55,8 @@ struct Place {
 }
 
 impl Store {
-    /// How far an attempt's log has come (attempts counted from 1), and its bytes from `offset` on, at most `limit` of
-    /// them. `None`: no such build or attempt.
+    /// Returns the state of an attempt's log (attempts are counted from 1), and its bytes from `offset` on,
+    /// at most `limit` of them. Returns `None` if there is no such build or attempt.
     pub async fn log_from(
         &self,
         id: BuildId,
@@ -81,7 +82,7 @@ impl Store {
                 return Ok(Some((state, LogBytes::Archived(stretch))));
             }
             let bytes = self.log_bytes(id, &place.attempt, offset, to).await?;
-            // Else it was moved or removed since its row was read.
+            // Otherwise the log was moved or removed after its row was read.
             if bytes.len() as u64 == to.saturating_sub(offset) {
                 return Ok(Some((state, LogBytes::Here(bytes))));
             }
@@ -89,7 +90,7 @@ impl Store {
         Err(StoreError::unavailable("the log is being moved"))
     }
 
-    /// Where an attempt's log is, and how far it has come.
+    /// Returns the location and the state of an attempt's log.
     async fn log_place(&self, id: BuildId, attempt: u32) -> Result<Option<(Place, LogState)>, StoreError> {
         let row = sqlx::query!(
             r#"

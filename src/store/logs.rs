@@ -1,4 +1,4 @@
-//! Logs of attempts as they are read: compressed chunks that follow one another without a gap.
+//! Reads of attempts' logs, which are stored as compressed chunks without gaps.
 
 use super::{
     Store, StoreError,
@@ -7,7 +7,7 @@ use super::{
 use crate::domain::{BuildId, log_chunk::unpack};
 
 impl Store {
-    /// Bytes of an attempt's log that are stored.
+    /// Returns the number of stored bytes of an attempt's log.
     pub async fn log_length(&self, id: BuildId, attempt: &str) -> Result<u64, StoreError> {
         let bytes = sqlx::query_scalar!(
             "SELECT bytes FROM logs WHERE build_id = $1 AND attempt = $2",
@@ -19,7 +19,7 @@ impl Store {
         Ok(bytes.map_or(0, length))
     }
 
-    /// The bytes from `offset` up to `end`, as far as they are in the database.
+    /// Returns the bytes from `offset` up to `end`, as far as they are in the database.
     pub(super) async fn log_bytes(
         &self,
         id: BuildId,

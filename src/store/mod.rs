@@ -1,6 +1,7 @@
-//! Everything that is kept: the only SQL of the service.
+//! Storage of the service: the only SQL.
 //!
-//! Every write names the state that it expects and says whether it took place. Time is the database's.
+//! Every write names the state that it expects and reports if it took place. All times come from the
+//! database's clock.
 
 mod admission;
 mod attempts;
@@ -85,23 +86,24 @@ pub use triggers::{SealedSecret, TriggerChange};
 pub use wakeups::{Topic, Wakeup};
 pub use watches::BuildWatch;
 
-/// The database. Cheap to clone.
+/// Handle of the database. Cheap to clone.
 #[derive(Clone)]
 pub struct Store {
-    /// May go through a pooler that hands out connections by the transaction.
+    /// Connections that may go through a pooler in transaction mode.
     pool: sqlx::PgPool,
-    /// The batcher's own connection, so that creation waits for nobody's reading.
+    /// Pinned connection of the batcher, so that a creation does not wait for readers.
     creating: own::Own,
-    /// Those of the dispatcher's statements that each build needs.
+    /// Pinned connections for the dispatcher's statements that every build needs.
     claiming: own::Own,
     launching: own::Own,
     ending: own::Own,
-    /// Deliveries that are stored at once: copies of one wait for each other, and must not do so on every connection.
+    /// Limits the deliveries that are stored at the same time: copies of one delivery wait for each other,
+    /// and must not occupy every connection.
     delivering: Arc<tokio::sync::Semaphore>,
-    /// Straight to the database: for what lives as long as a session.
+    /// Direct connections to the database, for what lasts as long as a session.
     direct: sqlx::PgPool,
     wakeups: Arc<wakeups::Wakeups>,
-    /// Launches and ends that are to be recorded.
+    /// Launches and ends that wait for their group commit.
     launches: Arc<together::Waiting<launch::Launch>>,
     ends: Arc<together::Waiting<finish::End>>,
     lanes: Arc<lanes::Upkeep>,

@@ -1,4 +1,4 @@
-//! Notifications between processes: what was signalled in one wakes the others.
+//! Wake-ups between processes: a signal in one process wakes the others through LISTEN and NOTIFY.
 
 use std::time::Duration;
 
@@ -7,15 +7,16 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Store, wakeups::jittered};
 
-/// Where wake-ups of all kinds are notified.
+/// Channel of wake-ups of all kinds.
 const CHANNEL: &str = "slipway";
-/// What is signalled within this time of a notification is notified together.
+/// Time for which signals are collected after a NOTIFY, to be sent together.
 const COALESCE: Duration = Duration::from_millis(50);
-/// A listening connection that is silent this long is asked whether it lives, and has this long to answer.
+/// Time of silence after which a listening connection is probed, and time that it has to answer.
 const PROBE: Duration = Duration::from_secs(5);
 
 impl Store {
-    /// Listens and notifies until `stop`. Runs as a task of the service; without it only this process is woken.
+    /// Listens and notifies until `stop`. Runs as a task of the service; without it, signals wake only this
+    /// process.
     pub async fn run_wakeups(&self, stop: CancellationToken) {
         if self.wakeups.notify {
             stop.run_until_cancelled(async { tokio::join!(self.listen(), self.tell()) })
@@ -25,13 +26,13 @@ impl Store {
         }
     }
 
-    /// Tells other processes what was signalled here: at once where nothing was for a while. A notification that cannot
-    /// be sent is dropped: they poll.
+    /// Sends the signals of this process to the others: at once if none was sent recently. A NOTIFY that
+    /// fails is dropped, because the others also poll.
     async fn tell(&self) {
         loop {
             self.wakeups.outgoing.notified().await;
             let payloads = self.wakeups.to_tell();
-            // A notification outlives no crash in any case: its commit is not to take turns with theirs at the disk.
+            // A NOTIFY does not survive a crash in any case, so its commit need not wait for the disk.
             let told = sqlx::query!(
                 "SELECT pg_notify($1, payload)
                 FROM unnest($2::text[]) payload, set_config('synchronous_commit', 'off', true)",
@@ -50,12 +51,12 @@ impl Store {
         }
     }
 
-    /// Hears what is signalled elsewhere, over one connection after the other.
+    /// Receives the signals of other processes, and reconnects when the connection is lost.
     async fn listen(&self) {
         let mut pause = Duration::from_millis(100);
         loop {
             match self.listen_once().await {
-                // It had worked: try again at once, then ever slower.
+                // The connection worked: retry soon, then with a growing backoff.
                 Ok(()) => pause = Duration::from_millis(100),
                 Err(error) => tracing::debug!(%error, "cannot listen for notifications; polling goes on"),
             }
@@ -74,7 +75,7 @@ impl Store {
         };
         let connected = tokio::time::timeout(PROBE, connect).await;
         let mut listener = connected.map_err(|_| sqlx::Error::PoolTimedOut)??;
-        // What was signalled while nobody listened is lost: look once.
+        // Signals that were sent without a listener are lost, so all waiters check once.
         self.wakeups.everything();
         loop {
             match tokio::time::timeout(PROBE, listener.try_recv()).await {

@@ -1,4 +1,4 @@
-//! What the observer records of builds that hold slots.
+//! Records observations of builds that hold slots.
 
 use std::time::Duration;
 
@@ -12,48 +12,49 @@ use super::{
 };
 use crate::domain::{Attempt, AttemptSeen, AttemptState, BuildId, Outcome, Phase, Reason, State};
 
-/// A build that holds a slot, as the observer compares it with the cluster.
+/// Build that holds a slot, as the observer compares it with the cluster.
 #[derive(Debug, Clone)]
 pub struct Live {
-    /// Which build.
+    /// The build's identifier.
     pub id: BuildId,
     /// `launching`, `running` or `cancelling`.
     pub state: State,
-    /// The Job's uid, once it was recorded.
+    /// Uid of the Job, once recorded.
     pub external_id: Option<String>,
-    /// How often its Job was made again after it was lost.
+    /// Number of times its Job was created again after it was lost.
     pub relaunches: u32,
 }
 
-/// Where a build stands that may hold no slot.
+/// State of a build that may hold no slot.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Standing {
-    /// Which build.
+    /// The build's identifier.
     pub id: BuildId,
     /// Its state.
     pub state: State,
-    /// How long ago it ended, by the database's clock.
+    /// Time since its end, by the database's clock; `None` if it has not ended.
     pub ended_for: Option<Duration>,
 }
 
-/// What came of recording a sighting of a running build.
+/// Result of recording an observation of a running build.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Recorded {
-    /// It is recorded; for a build that waits, with how long it has waited.
+    /// The observation is recorded.
     Yes {
-        /// How long it has been waiting without a container, by the database's clock.
+        /// Time for which the build has waited without a container, by the database's clock; `None` if it
+        /// does not wait.
         waiting_for: Option<Duration>,
     },
-    /// The build is no longer running, or by another Job: nothing was written.
+    /// Nothing was written: the build is no longer running or cancelling, or has another Job.
     Stale,
 }
 
-/// What a sighting may change of a build.
+/// Columns of a build that an observation may change.
 #[derive(Debug, Clone, PartialEq)]
 struct Progress {
     phase: Option<Phase>,
     waiting: bool,
-    /// The wait begins anew.
+    /// `true` if the wait begins anew.
     anew: bool,
     reason: Option<Reason>,
     message: Option<String>,
@@ -62,7 +63,7 @@ struct Progress {
 }
 
 impl Store {
-    /// Builds that hold a slot, in the order of their ids, after `after`.
+    /// Returns builds that hold a slot, in the order of their ids, after `after`.
     pub async fn live(&self, after: Option<BuildId>, limit: u32) -> Result<Vec<Live>, StoreError> {
         let rows = sqlx::query!(
             r#"
@@ -88,7 +89,7 @@ impl Store {
             .collect())
     }
 
-    /// Builds that are cancelling, in the order of their ids, after `after`.
+    /// Returns builds that are cancelling, in the order of their ids, after `after`.
     pub async fn cancelling(&self, after: Option<BuildId>, limit: u32) -> Result<Vec<BuildId>, StoreError> {
         let ids = sqlx::query_scalar!(
             r#"
@@ -102,7 +103,7 @@ impl Store {
         Ok(ids.into_iter().map(BuildId).collect())
     }
 
-    /// Where these builds stand (for Jobs whose builds may not be live).
+    /// Returns the states of these builds, for Jobs whose builds may hold no slot.
     pub async fn standings(&self, ids: &[BuildId]) -> Result<Vec<Standing>, StoreError> {
         let ids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
         let rows = sqlx::query!(
@@ -127,8 +128,8 @@ impl Store {
             .collect())
     }
 
-    /// Records attempts, retries and a non-terminal outcome of a running (or cancelling) build. What is known already
-    /// is not written again.
+    /// Records attempts, retries and a non-terminal outcome of a running (or cancelling) build. Writes only
+    /// changes.
     pub async fn observe(
         &self,
         of: impl Into<OfJob<'_>>,
@@ -146,7 +147,7 @@ impl Store {
         if changed.is_empty() && old.after(outcome, &known, &known, retries) == old {
             return Ok(Recorded::Yes { waiting_for });
         }
-        // Once more, with the row locked: somebody else may have written in between.
+        // Reads again with the row locked: another process may have written in between.
         let mut db = begin::begin(&self.pool).await?;
         if !lock(&mut db, of).await? {
             return Ok(Recorded::Stale);
@@ -170,7 +171,7 @@ impl Store {
 }
 
 impl Progress {
-    /// How far the build is by this outcome. A phase never goes back within an attempt.
+    /// Returns the progress after this outcome. A phase never goes back within an attempt.
     fn after(&self, outcome: &Outcome, before: &[Attempt], attempts: &[Attempt], retries: u32) -> Self {
         let same_attempt = before.len() == attempts.len();
         let running = attempts
@@ -178,11 +179,11 @@ impl Progress {
             .is_some_and(|last| last.state == AttemptState::Running);
         let mut new = self.clone();
         new.retries = self.retries.max(retries);
-        // The wait of an attempt is not that of the one before, nor the time between them.
+        // The wait of an attempt includes neither that of the previous attempt nor the time between the two.
         new.anew = !same_attempt && !before.is_empty();
         match outcome {
             Outcome::Waiting { reason, message } => {
-                // Between the containers of one pod none runs, and still the attempt goes on.
+                // Between two containers of one pod none runs, but the attempt continues.
                 if !(same_attempt && running) {
                     new.phase = Some(Phase::Pending);
                 }
@@ -215,7 +216,7 @@ async fn lock(db: &mut Transaction<'_, Postgres>, of: OfJob<'_>) -> Result<bool,
     Ok(row.is_some())
 }
 
-/// What is recorded of a running or cancelling build, and for how long it has waited.
+/// Returns the recorded progress of a running or cancelling build, and the time for which it has waited.
 async fn progress(
     db: impl PgExecutor<'_>,
     of: OfJob<'_>,
@@ -247,7 +248,7 @@ async fn progress(
     }))
 }
 
-/// Writes the progress of a locked build; answers for how long it has waited.
+/// Writes the progress of a locked build. Returns the time for which it has waited.
 async fn write(
     db: &mut Transaction<'_, Postgres>,
     id: BuildId,
@@ -277,7 +278,7 @@ async fn write(
     Ok(waiting.map(seconds))
 }
 
-/// A span that was measured by the database, whose clock may have been set back meanwhile.
+/// Converts a span measured by the database, whose clock may have been set back meanwhile.
 fn seconds(span: f64) -> Duration {
     Duration::try_from_secs_f64(span).unwrap_or_default()
 }

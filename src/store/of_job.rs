@@ -1,20 +1,20 @@
-//! Which Job a write is about.
+//! Target of a write: a build, and one of its Jobs.
 
 use uuid::Uuid;
 
 use crate::domain::{BuildId, Sighting};
 
-/// A build, and the Job that it is written about. What was seen of a Job says nothing of the one that was made after it
-/// was deleted, however late whoever saw it comes to write that down.
+/// Build, and the Job that a write refers to. An observation of a Job says nothing about a Job that was
+/// created after its deletion, so a late write about the old Job must not change the build.
 #[derive(Debug, Clone, Copy)]
 pub struct OfJob<'a> {
     pub(super) build: BuildId,
-    /// `None`: whichever it is.
+    /// Uid of the Job; `None` for any Job.
     pub(super) job: Option<&'a str>,
 }
 
 impl<'a> OfJob<'a> {
-    /// The Job that was seen, where what was seen names one.
+    /// Refers to the observed Job, if the observation names one.
     pub fn seen(build: BuildId, sighting: &'a Sighting) -> Self {
         Self {
             build,
@@ -22,7 +22,7 @@ impl<'a> OfJob<'a> {
         }
     }
 
-    /// The Job that was recorded, if one was.
+    /// Refers to the recorded Job, if there is one.
     pub fn recorded(build: BuildId, external_id: Option<&'a str>) -> Self {
         Self {
             build,
@@ -36,7 +36,7 @@ impl<'a> OfJob<'a> {
 }
 
 impl From<BuildId> for OfJob<'_> {
-    /// Whichever Job the build has.
+    /// Refers to any Job of the build.
     fn from(build: BuildId) -> Self {
         Self { build, job: None }
     }

@@ -1,9 +1,9 @@
-//! Connections of one's own: each kind of statement that is made all the time has one that it holds from one to the next.
+//! Pinned connections: each frequent kind of statement keeps its connection from one execution to the next.
 //!
-//! A pool hands out its connections in turn. So each of twenty sessions reads, compiles and plans each statement, and none
-//! has in the processor's caches what the next statement needs: of claims and what follows from them, a tenth of the
-//! throughput. And sqlx asks a connection that is given back whether it is well: with one client that creates builds, a
-//! round trip for each.
+//! A pool hands out its connections in turn. Each of twenty sessions then reads, compiles and plans every
+//! statement, and the processor's caches of none contain what the next statement needs: this costs claims and
+//! the statements that follow them a tenth of the throughput. sqlx also pings a connection that is returned
+//! to a pool: with one client that creates builds, this costs a round trip per build.
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -12,16 +12,16 @@ use std::{
 
 use sqlx::{PgPool, Postgres, pool::PoolConnection};
 
-/// A connection that was held for longer, unused, is asked by its pool whether it is well.
+/// Time without use after which the connection goes back to its pool, which pings it.
 const UNASKED: Duration = Duration::from_secs(1);
-/// One that was held for so long in all goes back to its pool, which closes it when it is too old.
+/// Total time after which the connection goes back to its pool, which closes it when it is too old.
 const HELD: Duration = Duration::from_secs(60);
 
-/// A pool, and the connection of it that is held. Cheap to clone.
+/// Pool and its pinned connection. Cheap to clone.
 #[derive(Clone)]
 pub(super) struct Own {
     pool: PgPool,
-    /// Nobody else takes connections from the pool.
+    /// `true` if nothing else takes connections from the pool.
     alone: bool,
     state: Arc<Mutex<State>>,
 }
@@ -29,7 +29,7 @@ pub(super) struct Own {
 #[derive(Default)]
 struct State {
     held: Option<Held>,
-    /// When the pool gave the last connection.
+    /// Time at which the pool handed out the last connection.
     given: Option<Instant>,
 }
 
@@ -39,7 +39,7 @@ struct Held {
 }
 
 impl Own {
-    /// From a pool that is there for nothing else.
+    /// Pins a connection of a pool that has no other user.
     pub(super) fn alone(pool: PgPool) -> Self {
         Self {
             pool,
@@ -48,7 +48,7 @@ impl Own {
         }
     }
 
-    /// From a pool that others use, too.
+    /// Pins a connection of a pool that has other users.
     pub(super) fn shared(pool: PgPool) -> Self {
         Self {
             alone: false,
@@ -56,8 +56,9 @@ impl Own {
         }
     }
 
-    /// The connection, for one statement or transaction: to be [held](Self::hold) or [kept](Self::keep) again when that
-    /// went well. One that is dropped instead is asked by the pool whether it is well.
+    /// Returns the connection for one statement or transaction. The caller must [hold](Self::hold) or
+    /// [keep](Self::keep) it again after a success; a connection that is dropped instead is pinged by the
+    /// pool.
     pub(super) async fn take(&self) -> Result<PoolConnection<Postgres>, sqlx::Error> {
         let held = self.state().held.take();
         match held {
@@ -71,7 +72,8 @@ impl Own {
         }
     }
 
-    /// Holds the connection until it is taken or [released](Self::released), which is up to the caller.
+    /// Holds the connection until it is taken or [released](Self::released); the caller must ensure one of
+    /// the two.
     pub(super) fn hold(&self, connection: PoolConnection<Postgres>) {
         let used = Instant::now();
         let mut state = self.state();
@@ -80,14 +82,14 @@ impl Own {
         }
     }
 
-    /// Holds the connection for as long as nobody takes it, unless others might need it.
+    /// Holds the connection until it is taken, unless the pool has other users.
     pub(super) fn keep(&self, connection: PoolConnection<Postgres>) {
         if self.alone {
             self.hold(connection);
         }
     }
 
-    /// The pool, with the held connection given back to it: it may be the only one.
+    /// Returns the pool after giving the held connection back to it, which may be its only one.
     pub(super) fn released(&self) -> &PgPool {
         drop(self.state().held.take());
         &self.pool
@@ -98,7 +100,7 @@ impl Own {
         self.pool.num_idle()
     }
 
-    /// As if the held connection had been used that much earlier.
+    /// Pretends that the held connection was used that much earlier.
     #[cfg(test)]
     pub(super) fn unused_for(&self, time: Duration) {
         let mut state = self.state();
@@ -106,7 +108,7 @@ impl Own {
         held.used = held.used.checked_sub(time).expect("this machine was up by then");
     }
 
-    /// As if the pool had given the connection that much earlier.
+    /// Pretends that the pool handed out the connection that much earlier.
     #[cfg(test)]
     pub(super) fn held_for(&self, time: Duration) {
         let given = self.state().given.expect("one was given");

@@ -1,4 +1,4 @@
-//! Connecting, migrating, and whether both went well.
+//! Connections to the database, migrations, and the readiness check.
 
 use std::{sync::Arc, time::Duration};
 
@@ -15,37 +15,38 @@ use crate::domain::quota::Quotas;
 
 use super::{Store, StoreError, counts::Folding, lanes::Upkeep, own::Own, wakeups::Wakeups};
 
-/// Every migration that this binary knows.
+/// All migrations that this binary contains.
 static MIGRATIONS: Migrator = {
     let mut migrations = sqlx::migrate!();
-    // A newer replica may have migrated further: migrations expand first, so that older binaries go on.
+    // A newer replica may have migrated further. Migrations expand first, so older binaries still work.
     migrations.ignore_missing = true;
     migrations
 };
 
-/// Connections of their own: listener, notifier, observer's lock, migrations, and one to spare.
+/// Upper bound of direct connections: listener, notifier, the observer's lock, migrations, and one to spare.
 const DIRECT_CONNECTIONS: u32 = 5;
 
-/// How long a connection may lie idle and still be used unasked.
+/// Idle time after which a connection is pinged before use.
 const IDLE: Duration = Duration::from_secs(1);
 
-/// How to reach the database.
+/// Options of the connection to the database.
 #[derive(Debug, Clone)]
 pub struct StoreOptions {
-    /// `postgres://…`; may go through a pooler in transaction mode.
+    /// Address, `postgres://…`; may go through a pooler in transaction mode.
     pub url: SecretString,
-    /// The same database without a pooler, for LISTEN and session locks; `url` when absent.
+    /// Address of the same database without a pooler, for LISTEN and session locks; `url` when absent.
     pub direct_url: Option<SecretString>,
-    /// Connections in the pool.
+    /// Upper bound of connections in the pool.
     pub max_connections: u32,
-    /// How long a request waits for a free connection before the database counts as unavailable.
+    /// Time that a request waits for a free connection before the database counts as unavailable.
     pub acquire_timeout: Duration,
-    /// Whether to LISTEN and NOTIFY, or to poll only.
+    /// `true` to use LISTEN and NOTIFY, `false` to poll only.
     pub notify: bool,
 }
 
 impl Store {
-    /// Connects lazily: succeeds without a database, so that the service starts while Postgres is away.
+    /// Connects lazily: succeeds without a database, so that the service starts while Postgres is
+    /// unavailable.
     pub fn connect(options: &StoreOptions) -> Result<Self, StoreError> {
         let url = parse(&options.url)?;
         let (url, direct, creating) = match &options.direct_url {
@@ -61,8 +62,8 @@ impl Store {
             PgPoolOptions::new()
                 .max_connections(connections)
                 .acquire_timeout(options.acquire_timeout)
-                // Asking each time costs a tenth of the throughput. Under load a dead connection is found out by its
-                // use; one that lay idle is asked, so that no request pays for a restart.
+                // A ping before each use costs a tenth of the throughput. Under load, a dead connection is
+                // detected by its use; an idle one is pinged, so that no request fails because of a restart.
                 .test_before_acquire(false)
                 .before_acquire(|connection, meta| {
                     Box::pin(async move {
@@ -87,7 +88,7 @@ impl Store {
         Ok(store)
     }
 
-    /// A store over these pools.
+    /// Creates a store that uses these pools.
     pub(super) fn over(pool: PgPool, direct: PgPool, notify: bool) -> Self {
         Self {
             creating: Own::shared(pool.clone()),
@@ -111,12 +112,12 @@ impl Store {
         }
     }
 
-    /// Applies the migrations; of two replicas that do so at once, one waits.
+    /// Applies the migrations. If two replicas do so at once, one waits for the other.
     pub async fn migrate(&self) -> Result<(), StoreError> {
         Ok(MIGRATIONS.run(&self.direct).await?)
     }
 
-    /// Whether the database answers and has every migration that this binary knows.
+    /// Checks that the database answers and has every migration of this binary.
     pub async fn ready(&self) -> Result<(), StoreError> {
         let applied = sqlx::query!("SELECT version, checksum FROM _sqlx_migrations WHERE success")
             .fetch_all(&self.pool)
@@ -136,7 +137,7 @@ impl Store {
     }
 }
 
-/// The schema is not ours yet; somebody may be migrating it right now.
+/// Returns the error of a schema without our migrations; another process may be migrating it.
 fn unmigrated(error: MigrateError) -> StoreError {
     StoreError::Unavailable(sqlx::Error::Migrate(Box::new(error)))
 }
@@ -146,18 +147,18 @@ fn parse(url: &SecretString) -> Result<PgConnectOptions, StoreError> {
     Ok(options.application_name("slipway"))
 }
 
-/// Bounds what a statement and a forgotten transaction may hold up.
+/// Limits the time that a statement or a forgotten transaction can block others.
 fn bounded(options: PgConnectOptions) -> PgConnectOptions {
     options.options([
         ("statement_timeout", "30s"),
         ("idle_in_transaction_session_timeout", "30s"),
-        // Our queries are short: compiling one costs more than running it.
+        // These queries are short: compiling one costs more than running it.
         ("jit", "off"),
     ])
 }
 
-/// Spares creation, which is one statement, that it be planned each time: for a single build that takes longer than
-/// storing it.
+/// Plans the creating statement once instead of at each execution, because planning it takes longer than
+/// storing a single build.
 fn planned_once(options: PgConnectOptions) -> PgConnectOptions {
     options.options([("plan_cache_mode", "force_generic_plan")])
 }

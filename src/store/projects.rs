@@ -1,4 +1,4 @@
-//! Projects: what administrators settle for them.
+//! Projects, with the limits and settings that administrators choose.
 
 use jiff::Timestamp;
 use jiff_sqlx::Timestamp as Column;
@@ -11,31 +11,31 @@ use super::{
 };
 use crate::domain::{Actor, Change, ProjectName, ProjectSettings, ProjectTerms};
 
-/// A project as it is settled.
+/// Stored project.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Project {
     /// Its name.
     pub name: ProjectName,
-    /// What is settled.
+    /// Its limits and settings.
     pub terms: ProjectTerms,
-    /// When it came into being.
+    /// Time of creation.
     pub created_at: Timestamp,
-    /// When its terms were changed last.
+    /// Time of the last change of its limits or settings.
     pub updated_at: Timestamp,
-    /// Grows with every change of its terms.
+    /// Version, which increases with every change of its limits or settings.
     pub version: i64,
 }
 
-/// What came of a change.
+/// Result of a change of a project.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Settled {
-    /// It is settled.
+    /// The change was made.
     Done(Box<Project>),
     /// There is no such project.
     Missing,
-    /// Its terms are others by now than those that the caller knows.
+    /// The limits and settings have changed since the version that the caller knows.
     Changed,
-    /// It has builds that have not ended.
+    /// The project has builds that have not ended.
     Busy,
 }
 
@@ -71,7 +71,7 @@ impl From<ProjectRow> for Project {
 }
 
 impl Store {
-    /// A project, unless it was removed.
+    /// Returns a project, unless it was removed.
     pub async fn project(&self, name: &ProjectName) -> Result<Option<Project>, StoreError> {
         let row = sqlx::query_as!(
             ProjectRow,
@@ -88,7 +88,7 @@ impl Store {
         Ok(row.map(Project::from))
     }
 
-    /// Projects in the order of their names, those after `after` only, at most `limit`.
+    /// Returns projects in the order of their names, only those after `after`, at most `limit`.
     pub async fn projects(
         &self,
         after: Option<&ProjectName>,
@@ -110,7 +110,7 @@ impl Store {
         Ok(rows.into_iter().map(Project::from).collect())
     }
 
-    /// Makes a project, or makes one again that was removed. `None`: it is there already.
+    /// Creates a project, or recreates one that was removed. Returns `None` if it exists already.
     pub async fn add_project(
         &self,
         name: &ProjectName,
@@ -148,7 +148,8 @@ impl Store {
         Ok(Some(project))
     }
 
-    /// Changes a project's terms, if they are still of the `version` that the caller knows, or of any where it is absent.
+    /// Changes a project's limits and settings, if their version is still `version`; any version if that is
+    /// absent.
     pub async fn change_project(
         &self,
         name: &ProjectName,
@@ -195,8 +196,8 @@ impl Store {
         Ok(Settled::Done(Box::new(row.into())))
     }
 
-    /// Removes a project that has no unfinished builds: its terms are forgotten and its tokens revoked. Its finished
-    /// builds stay for their time.
+    /// Removes a project that has no unfinished builds: deletes its limits and settings and revokes its
+    /// tokens. Its finished builds stay until their retention time is over.
     pub async fn remove_project(
         &self,
         name: &ProjectName,
@@ -243,7 +244,7 @@ impl Store {
     }
 }
 
-/// The project, locked for a change; or why it is not to be changed.
+/// Locks a project for a change and returns it, or the reason why it must not be changed.
 async fn locked(
     db: &mut PgConnection,
     name: &ProjectName,
@@ -290,7 +291,7 @@ fn limit(limit: Option<u32>) -> Option<i32> {
     limit.map(column)
 }
 
-/// Terms as the audit log has them: they name Secrets, and hold none.
+/// Returns limits and settings for the audit log: they name Secrets, and contain none.
 fn shown(terms: &ProjectTerms) -> Value {
     serde_json::to_value(terms).unwrap_or_default()
 }

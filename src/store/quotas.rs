@@ -1,4 +1,4 @@
-//! Limits of what a project may ask for, and what it uses of them.
+//! Limits of the builds that a project may request, and their current use.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -15,17 +15,17 @@ use crate::domain::{
     quota::{QuotaExceeded, QuotaLimit, Quotas},
 };
 
-/// The span that `max_per_hour` is about.
+/// Span that `max_per_hour` refers to.
 const HOUR: SignedDuration = SignedDuration::from_hours(1);
-/// When another try makes sense where nothing is known of how long it takes: in seconds.
+/// Delay before another try if the wait cannot be estimated, in seconds.
 const UNKNOWN: f64 = 10.0;
-/// Nobody is sent away for longer, nor for less than a second.
+/// Upper bound of the delay before another try, in seconds; the lower bound is 1 s.
 const LONGEST: f64 = 3600.0;
-/// Projects with limits that a process remembers.
+/// Upper bound of the projects with limits that a process remembers.
 const REMEMBERED: usize = 10_000;
 
-/// Projects that are known to have limits: their creations go through the lock at once. What is not known here is found
-/// out by the statement that stores, so this saves time and decides nothing.
+/// Projects known to have limits: their creations take the locks at once. The storing statement detects the
+/// limits of other projects, so this cache saves time and decides nothing.
 #[derive(Default)]
 pub(super) struct Limited(Mutex<HashSet<ProjectName>>);
 
@@ -48,21 +48,22 @@ impl Limited {
 }
 
 impl Store {
-    /// The same store, which holds projects without limits of their own to these.
+    /// Applies these limits to projects that have none of their own.
     #[must_use]
     pub fn with_quotas(mut self, quotas: Quotas) -> Self {
         self.quotas = quotas;
         self
     }
 
-    /// Whether a creation must go through locks: its project has limits, as far as is known, or it is of a group.
+    /// Returns true if a creation must take locks: its project has limits, as far as known, or it belongs to
+    /// a group.
     pub(super) fn needs_locks(&self, build: &NewBuild) -> bool {
         build.spec.concurrency.is_some()
             || self.quotas.any()
             || self.limited.lock().contains(&build.spec.project)
     }
 
-    /// What these builds' projects may still ask for. Their locks must be held.
+    /// Reads what these builds' projects may still request. The caller must hold the projects' locks.
     pub(super) async fn rooms(
         &self,
         db: &mut PgConnection,
@@ -99,34 +100,35 @@ impl Store {
     }
 }
 
-/// What a project may ask for, and what it uses of that.
+/// Limits of a project, and their current use.
 #[derive(Debug, Clone)]
 pub(super) struct Room {
     max_queued: Option<u64>,
     max_per_hour: Option<u64>,
     queued: u64,
     accepted: u64,
-    /// When the oldest of those was accepted that count against `max_per_hour`.
+    /// Time at which the oldest build that counts against `max_per_hour` was accepted.
     oldest: Option<Timestamp>,
     now: Timestamp,
-    /// Seconds until its queue moves, about.
+    /// Estimated number of seconds until its queue moves.
     next_in: Option<f64>,
 }
 
 impl Room {
-    /// Builds that may still be stored.
+    /// Returns the number of builds that may still be stored.
     pub(super) fn left(&self) -> u64 {
         let left = |max: Option<u64>, used: u64| max.map_or(u64::MAX, |max| max.saturating_sub(used));
         left(self.max_queued, self.queued).min(left(self.max_per_hour, self.accepted))
     }
 
-    /// One was stored.
+    /// Counts a stored build.
     pub(super) fn take(&mut self) {
         self.queued += 1;
         self.accepted += 1;
     }
 
-    /// Why no more are stored. Of two limits the hour's is named: the queue moves sooner.
+    /// Returns the refusal of further builds. If both limits are reached it names the hourly one, because the
+    /// queue moves sooner.
     pub(super) fn refusal(&self, project: &ProjectName) -> QuotaExceeded {
         let hourly = self.max_per_hour.filter(|max| self.accepted >= *max);
         let (limit, max, used) = match hourly {
@@ -137,7 +139,7 @@ impl Room {
                 self.queued,
             ),
         };
-        // Where nothing is allowed, nothing frees it.
+        // A limit of 0 never frees a place.
         let frees_at = hourly
             .filter(|max| *max > 0)
             .map(|_| self.oldest.unwrap_or(self.now) + HOUR);

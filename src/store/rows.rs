@@ -1,4 +1,4 @@
-//! Rows as sqlx reads them, and the domain's values that they become.
+//! Rows as sqlx reads them, and their conversion to values of the domain.
 
 use std::str::FromStr;
 
@@ -16,7 +16,7 @@ use crate::domain::{
     Failure, Invalid, Phase, Reason, State, TriggerId, build::TriggeredBy,
 };
 
-/// A column of text, or of an enum type, that holds a value of the domain by its name.
+/// Column of text or of an enum type that holds a value of the domain by its name.
 #[derive(Debug, Clone)]
 pub(super) struct Named<T>(pub T);
 
@@ -26,7 +26,7 @@ impl<T> Type<Postgres> for Named<T> {
     }
 
     fn compatible(_: &PgTypeInfo) -> bool {
-        // The labels of enum types arrive as text does; what is no name of a value is refused in decoding.
+        // Labels of enum types arrive as text. Decoding refuses a text that names no value.
         true
     }
 }
@@ -38,7 +38,7 @@ impl<T: FromStr<Err = Invalid>> Decode<'_, Postgres> for Named<T> {
     }
 }
 
-/// Everything of a build but its attempts, events and logs.
+/// All of a build except its attempts, events and logs.
 pub(super) struct BuildRow {
     pub id: Uuid,
     pub state: Named<State>,
@@ -92,7 +92,7 @@ impl From<BuildRow> for Build {
     }
 }
 
-/// One pod's run.
+/// Attempt of a build.
 pub(super) struct AttemptRow {
     pub build_id: Uuid,
     pub number: i32,
@@ -125,12 +125,12 @@ impl From<AttemptRow> for Attempt {
     }
 }
 
-/// An attempt's state, by its name in the database.
+/// State of an attempt, by its name in the database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct StoredAttemptState(pub AttemptState);
 
 impl StoredAttemptState {
-    /// The name in the database.
+    /// Returns the name in the database.
     pub(super) const fn as_str(self) -> &'static str {
         match self.0 {
             AttemptState::Pending => "pending",
@@ -158,7 +158,7 @@ impl FromStr for StoredAttemptState {
     }
 }
 
-/// One change of a build's state.
+/// Change of a build's state.
 pub(super) struct EventRow {
     pub id: i64,
     pub build_id: Uuid,
@@ -198,24 +198,24 @@ fn failure(
     })
 }
 
-/// A count, which the schema keeps from being negative.
+/// Converts a count, which the schema keeps from being negative.
 pub(super) fn count(number: i32) -> u32 {
     u32::try_from(number).unwrap_or_default()
 }
 
-/// A length in bytes, which the schema keeps from being negative.
+/// Converts a length in bytes, which the schema keeps from being negative.
 pub(super) fn length(bytes: i64) -> u64 {
     u64::try_from(bytes).unwrap_or_default()
 }
 
-/// A number for a column that is narrower than any value that occurs.
+/// Converts a number to the type of a column; a number that does not fit becomes the maximum.
 pub(super) fn column<T, C: TryFrom<T> + Bounded>(number: T) -> C {
     C::try_from(number).unwrap_or(C::MAX)
 }
 
-/// Integers of columns.
+/// Integer types of columns.
 pub(super) trait Bounded {
-    /// The greatest one.
+    /// Greatest value.
     const MAX: Self;
 }
 

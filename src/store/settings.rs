@@ -1,4 +1,4 @@
-//! What is settled for projects, as builds are created and launched: read once for all that come within a moment.
+//! Cache of the projects' settings, for the creation and launch of builds.
 
 use std::{
     collections::HashMap,
@@ -11,17 +11,17 @@ use sqlx::types::Json;
 use super::{Store, StoreError};
 use crate::domain::{ProjectName, ProjectSettings};
 
-/// How long what was read serves: so long a change on another replica is not seen.
+/// Time for which cached settings are used; a change on another replica takes effect after that time.
 const FRESH: Duration = Duration::from_secs(2);
-/// Projects that are kept before those out of date are thrown away.
+/// Number of cached projects at which the stale ones are dropped.
 const MANY: usize = 1024;
 
-/// A project's settings.
+/// Settings of a project.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Settings {
-    /// What its builds may do. Of a project that does not exist: nothing is settled.
+    /// Settings of its builds; the defaults if the project does not exist.
     pub settings: Arc<ProjectSettings>,
-    /// Whether it was removed, so that it takes no builds.
+    /// `true` if the project was removed and takes no builds.
     pub removed: bool,
 }
 
@@ -31,12 +31,12 @@ pub(super) struct Projects(Mutex<Known>);
 #[derive(Default)]
 struct Known {
     settings: HashMap<ProjectName, (Instant, Settings)>,
-    /// Grows with every change here: what was read before it is not kept.
+    /// Increases with every change by this process: settings read before a change are not cached.
     changes: u64,
 }
 
 impl Projects {
-    /// Something was changed here: it counts at once.
+    /// Drops all cached settings, so that a change by this process takes effect at once.
     pub(super) fn forget(&self) {
         let mut known = self.lock();
         known.settings.clear();
@@ -49,7 +49,7 @@ impl Projects {
 }
 
 impl Store {
-    /// What is settled for a project, at most two seconds ago.
+    /// Returns the settings of a project, at most two seconds old.
     pub async fn project_settings(&self, name: &ProjectName) -> Result<Settings, StoreError> {
         let changes = {
             let known = self.projects.lock();

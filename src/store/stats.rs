@@ -1,38 +1,39 @@
-//! Figures for /metrics: cheap, whatever the backlog.
+//! Numbers for /metrics, cheap whatever the length of the queue.
 
 use super::{Store, StoreError, rows::length};
 
-/// How many builds wait and run.
+/// Numbers of builds that are queued or hold a slot.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct QueueDepth {
-    /// Queued builds: exact up to [`QueueDepth::COUNTED`], beyond that by the planner's estimate, never below it.
+    /// Queued builds: exact up to [`QueueDepth::COUNTED`], above that the planner's estimate, but at least
+    /// that many.
     pub queued: u64,
-    /// Being launched.
+    /// Builds that are being launched.
     pub launching: u64,
-    /// Running.
+    /// Running builds.
     pub running: u64,
-    /// Being cancelled.
+    /// Builds that are being cancelled.
     pub cancelling: u64,
 }
 
 impl QueueDepth {
-    /// Queued builds that are counted one by one.
+    /// Upper bound of queued builds that are counted one by one.
     pub const COUNTED: u64 = 10_000;
 }
 
-/// How the connections are used.
+/// Use of the connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PoolStatus {
-    /// Open connections.
+    /// Number of open connections.
     pub size: u32,
-    /// Of these, unused.
+    /// Number of these that are idle.
     pub idle: u32,
-    /// As many as there may be.
+    /// Upper bound of connections.
     pub max: u32,
 }
 
 impl Store {
-    /// How many builds wait and run.
+    /// Counts the builds that are queued or hold a slot.
     pub async fn queue_depth(&self) -> Result<QueueDepth, StoreError> {
         let held = sqlx::query!(
             r#"
@@ -71,7 +72,7 @@ impl Store {
         })
     }
 
-    /// How the pool's connections are used.
+    /// Returns the use of the pool's connections.
     pub fn pool_status(&self) -> PoolStatus {
         PoolStatus {
             size: self.pool.size(),

@@ -1,4 +1,4 @@
-//! Steps of attempts, as their logs announce them.
+//! Steps of attempts, recorded from their logs.
 
 use jiff_sqlx::Timestamp;
 
@@ -9,9 +9,9 @@ use super::{
 use crate::domain::{BuildId, Phase, StepRun, kaniko_log::Step};
 
 impl Store {
-    /// Records steps that an attempt's log announces, in their order: each ends where the next begins. Those that are
-    /// known stay as they are. Of a log that is read long after it was written (`live` false), nobody knows how long
-    /// its steps took: they are recorded without an end.
+    /// Records the steps that an attempt's log announces, in their order: each ends when the next begins.
+    /// Known steps stay as they are. If the log is read long after it was written (`live` is false), the
+    /// durations are unknown, and the steps are recorded without an end.
     pub async fn begin_steps(
         &self,
         id: BuildId,
@@ -52,8 +52,8 @@ impl Store {
         Ok(())
     }
 
-    /// The step that an attempt was at has ended: it pushes, or its log is over. Only the last one: where later ones
-    /// were not read in time, nobody knows when an earlier one ended.
+    /// Records the end of an attempt's current step: the attempt pushes, or its log is complete. Ends only
+    /// the last step: if later steps were not read in time, the end of an earlier one is unknown.
     pub async fn end_steps(&self, id: BuildId, attempt: &str) -> Result<(), StoreError> {
         let recorded = sqlx::query!(
             "UPDATE steps SET finished_at = greatest(now(), started_at)
@@ -70,7 +70,8 @@ impl Store {
         Ok(())
     }
 
-    /// The log of a running build's latest attempt shows this phase. A phase never goes back within an attempt.
+    /// Records the phase that the log of a running build's latest attempt shows. A phase never goes back
+    /// within an attempt.
     pub async fn reach_phase(&self, id: BuildId, attempt: &str, phase: Phase) -> Result<(), StoreError> {
         let recorded = sqlx::query!(
             "
@@ -91,7 +92,7 @@ impl Store {
         Ok(())
     }
 
-    /// What is stored of an attempt's log (by its name) from a byte on.
+    /// Returns what is stored of an attempt's log (by its name) from `offset` on, at most `limit` bytes.
     pub async fn stored_log(
         &self,
         id: BuildId,
@@ -104,7 +105,7 @@ impl Store {
         self.log_bytes(id, attempt, offset, end).await
     }
 
-    /// The steps of an attempt, by its name, in their order.
+    /// Returns the steps of an attempt, by its name, in their order.
     pub async fn steps(&self, id: BuildId, attempt: &str) -> Result<Vec<StepRun>, StoreError> {
         let rows = sqlx::query!(
             r#"

@@ -1,4 +1,4 @@
-//! The newest of a group takes the place of the older ones.
+//! Concurrency groups: a newer build supersedes the older ones.
 
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -6,18 +6,18 @@ use uuid::Uuid;
 use super::{Store, StoreError, rows::Named};
 use crate::domain::{BuildId, State};
 
-/// A build whose place a newer one takes.
+/// Build that a newer one supersedes.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Superseded {
-    /// Which build.
+    /// The build's identifier.
     pub(super) id: BuildId,
     /// `superseded`, or `cancelling` until its pod is gone.
     pub(super) state: State,
 }
 
 impl Store {
-    /// Puts an end to what these new builds supersede, or are superseded by. Their groups' locks must be held, so that
-    /// nobody adds to a group meanwhile.
+    /// Ends the builds that these new builds supersede, and the new builds that are superseded already. The
+    /// caller must hold the locks of their groups, so that no build is added to a group meanwhile.
     pub(super) async fn supersede(
         &self,
         db: &mut PgConnection,
@@ -27,7 +27,8 @@ impl Store {
             return Ok(Vec::new());
         }
         let new: Vec<Uuid> = new.iter().map(|id| id.0).collect();
-        // Locked first, judged by the next statement: what it sees of them is what they are.
+        // The first statement locks the builds, and the next one decides: what it reads cannot change any
+        // more.
         let members = sqlx::query_file_scalar!("src/store/group_members.sql", &new)
             .fetch_all(&mut *db)
             .await?;

@@ -1,5 +1,5 @@
-//! Writes that go together: what waits while a statement is under way goes into the next one, and each is answered
-//! after its commit. One commit serves all, without a timer: alone, a write goes at once.
+//! Group commit: writes that arrive while a statement runs go into the next one, and each is answered after
+//! its commit. One commit serves all of them, without a timer: a single write is made at once.
 
 use std::{
     future::Future,
@@ -10,25 +10,27 @@ use tokio::sync::oneshot;
 
 use super::{Store, StoreError};
 
-/// Writes that one statement makes at most: more brings little, and makes everybody wait for the slowest.
+/// Upper bound of writes that one statement makes: more gains little and delays all of them until the slowest
+/// is made.
 pub(super) const MOST: usize = 128;
 
-/// A write of a kind that can be made together with others of its kind.
+/// Write that can share a statement and a commit with others of its kind.
 pub(super) trait Write: Send + Sync + Sized + 'static {
-    /// Those of this kind that wait.
+    /// Returns the pending writes of this kind.
     fn waiting(store: &Store) -> &Arc<Waiting<Self>>;
 
-    /// Makes all of them in one transaction; says of each, in their order, whether it took place. Runs in a task of its own,
-    /// to its end: so that a connection that is [kept](super::own::Own::keep) is never left within a transaction.
+    /// Makes all of them in one transaction. Returns for each, in their order, true if it took place. Runs to
+    /// its end in a task of its own, so that a connection that is [kept](super::own::Own::keep) is never left
+    /// within a transaction.
     fn make(store: &Store, writes: &[Self]) -> impl Future<Output = Result<Vec<bool>, StoreError>> + Send;
 }
 
-/// Writes of one kind.
+/// Pending writes of one kind.
 pub(super) struct Waiting<W>(Mutex<Line<W>>);
 
 struct Line<W> {
     writes: Vec<One<W>>,
-    /// Somebody makes them, and looks again before he ends.
+    /// `true` while a task makes writes; it checks for more before it ends.
     being_made: bool,
 }
 
@@ -51,8 +53,8 @@ impl<W> Waiting<W> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Lets everybody who is ready add his write: builds that were claimed together come in one after the other, and the
-    /// first must not go alone. Where nobody is, this is over at once.
+    /// Yields until no new write arrives, so that writers woken together share one commit: builds that were
+    /// claimed together arrive one after the other. Returns at once if there are no further writers.
     async fn gather(&self) {
         let mut many = 0;
         while (many + 1..MOST).contains(&self.line().writes.len()) {
@@ -61,7 +63,7 @@ impl<W> Waiting<W> {
         }
     }
 
-    /// Those that come first; when there are none, nobody makes them any more.
+    /// Takes the first writes. If there are none, marks that no task makes writes any more.
     fn next(&self) -> Vec<One<W>> {
         let mut line = self.line();
         let many = line.writes.len().min(MOST);
@@ -70,7 +72,7 @@ impl<W> Waiting<W> {
     }
 }
 
-/// Which of `many` writes took place, by the numbers that the database gave those that did, counted from 1.
+/// Returns for each of `many` writes true if the database returned its number, counted from 1.
 pub(super) fn took_place(many: usize, numbers: &[i64]) -> Vec<bool> {
     let mut made = vec![false; many];
     for number in numbers {
@@ -82,7 +84,8 @@ pub(super) fn took_place(many: usize, numbers: &[i64]) -> Vec<bool> {
     made
 }
 
-/// While somebody makes writes: should he panic, those who wait are told, and the next write begins anew.
+/// Guard of the task that makes writes: if it panics, the waiting writers get an error, and the next write
+/// starts a new task.
 struct Turn<W: Write>(Arc<Waiting<W>>);
 
 impl<W: Write> Drop for Turn<W> {
@@ -90,16 +93,16 @@ impl<W: Write> Drop for Turn<W> {
         if std::thread::panicking() {
             let mut line = self.0.line();
             line.being_made = false;
-            // Dropping what would answer them tells them.
+            // Dropping the channels of their answers makes the writers return an error.
             line.writes.clear();
         }
     }
 }
 
 impl Store {
-    /// Makes a write, together with those that wait; answers after its commit whether it took place.
+    /// Makes a write together with the pending ones. Returns true after the commit if it took place.
     ///
-    /// It is made also when whoever wanted it goes away meanwhile, as a commit whose answer is lost.
+    /// The write is also made if its caller is dropped meanwhile, like a commit whose answer is lost.
     pub(super) async fn write<W: Write>(&self, write: W) -> Result<bool, StoreError> {
         let (answer, answered) = oneshot::channel();
         let begins = {
@@ -128,13 +131,14 @@ impl Store {
                 ones.into_iter().map(|one| (one.write, one.answer)).unzip();
             let made = self.make_some(&writes).await;
             for (answer, made) in answers.into_iter().zip(made) {
-                // Whoever wanted it may have gone away.
+                // The caller may have been dropped.
                 let _ = answer.send(made);
             }
         }
     }
 
-    /// All at once; where that fails one by one, so that a bad one hurts only itself, as long as the database is there.
+    /// Makes all writes at once; if that fails, one by one, so that a bad write affects only itself, as long
+    /// as the database is available.
     async fn make_some<W: Write>(&self, writes: &[W]) -> Vec<Result<bool, StoreError>> {
         let error = match W::make(self, writes).await {
             Ok(made) => return made.into_iter().map(Ok).collect(),

@@ -1,4 +1,4 @@
-//! Tokens: made, looked up, listed and revoked.
+//! Tokens: creation, lookup, lists and revocation.
 
 use std::time::Duration;
 
@@ -9,24 +9,24 @@ use uuid::Uuid;
 use super::{Store, StoreError, audit, begin, rows::Named};
 use crate::domain::{Actor, Change, Invalid, NewToken, ProjectName, Scope, Token, TokenId, TokenName};
 
-/// A token that opens something now.
+/// Token that is valid now.
 #[derive(Debug, Clone)]
 pub struct LiveToken {
     /// The token.
     pub token: Token,
-    /// For how long it will.
+    /// Time until it expires; `None` if it does not.
     pub expires_in: Option<Duration>,
-    /// Whether its last use, as it is recorded, is more than a minute ago.
+    /// `true` if its last recorded use is more than a minute ago.
     pub use_is_news: bool,
 }
 
-/// Why a token was not made.
+/// Reason why a token was not created.
 #[derive(Debug, thiserror::Error)]
 pub enum TokenError {
     /// There is no such project.
     #[error("there is no such project")]
     NoSuchProject,
-    /// The database.
+    /// The database failed.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -62,7 +62,7 @@ impl TryFrom<TokenRow> for Token {
 }
 
 impl Store {
-    /// The token whose text has this SHA-256, if it opens anything now.
+    /// Returns the token whose text has this SHA-256, if it is valid now.
     pub async fn live_token(&self, sha256: [u8; 32]) -> Result<Option<LiveToken>, StoreError> {
         let row = sqlx::query!(
             r#"
@@ -99,7 +99,7 @@ impl Store {
         .transpose()
     }
 
-    /// Records that a token is being used, unless that was recorded within the last minute.
+    /// Records the use of a token, unless one was recorded within the last minute.
     pub async fn token_used(&self, id: TokenId) -> Result<(), StoreError> {
         sqlx::query!(
             "UPDATE tokens SET last_used_at = now()
@@ -111,10 +111,10 @@ impl Store {
         Ok(())
     }
 
-    /// Makes a token whose text has this SHA-256; it expires when `latest` does, if not before.
+    /// Creates a token whose text has this SHA-256. It expires at `latest` or before.
     ///
     /// # Errors
-    /// When its project does not exist, or the database fails.
+    /// Fails if its project does not exist, or if the database fails.
     pub async fn add_token(
         &self,
         new: &NewToken,
@@ -126,7 +126,7 @@ impl Store {
         let project = new.project();
         let scopes: Vec<String> = new.scopes().iter().map(ToString::to_string).collect();
         let mut db = begin::begin(&self.pool).await.map_err(StoreError::from)?;
-        // The project is locked, so that it is not removed before its tokens can be seen.
+        // The project is locked, so that it is not removed before its new token is visible.
         let row = sqlx::query!(
             r#"
             WITH project AS (
@@ -173,8 +173,8 @@ impl Store {
         Ok(token)
     }
 
-    /// The tokens of a project, or those of administrators: the newest first, those older than `before` only, at most
-    /// `limit`; also those that open nothing any more.
+    /// Returns the tokens of a project, or those of administrators, newest first, only those older than
+    /// `before`, at most `limit`. Includes tokens that are no longer valid.
     pub async fn tokens(
         &self,
         project: Option<&ProjectName>,
@@ -200,8 +200,8 @@ impl Store {
         rows.into_iter().map(Token::try_from).collect()
     }
 
-    /// Revokes a token of the project, or of administrators; doing so again changes nothing. `None`: there is no such
-    /// token there.
+    /// Revokes a token of the project, or of administrators; a repetition changes nothing. Returns `None` if
+    /// there is no such token.
     pub async fn revoke_token(
         &self,
         project: Option<&ProjectName>,
@@ -250,7 +250,7 @@ impl Store {
         Ok(Some(token))
     }
 
-    /// Whether there is any token that opens something now.
+    /// Returns true if any token is valid now.
     pub async fn has_tokens(&self) -> Result<bool, StoreError> {
         Ok(sqlx::query_scalar!(
             r#"SELECT EXISTS (
@@ -262,7 +262,7 @@ impl Store {
     }
 }
 
-/// A token as the audit log has it.
+/// Returns a token for the audit log.
 fn shown(token: &Token) -> Value {
     json!({
         "name": token.name, "scopes": token.scopes, "expires_at": token.expires_at, "revoked_at": token.revoked_at,

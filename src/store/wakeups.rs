@@ -1,4 +1,4 @@
-//! Wake-ups by topic: a signal within the process, notifications between processes, and a poll beside both.
+//! Wake-ups by topic: a signal within the process, NOTIFY between processes, and a poll in addition to both.
 
 use std::{
     sync::{
@@ -18,15 +18,15 @@ use super::{
 };
 use crate::domain::BuildId;
 
-/// A waiter looks by itself after half this time to all of it.
+/// Upper bound of the poll interval; each interval is random, from half of it to all of it.
 const POLL: Duration = Duration::from_secs(1);
 
-/// What may have changed.
+/// Kind of change that wakes waiters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Topic {
     /// A build was queued, or a slot became free.
     Queue,
-    /// Somebody asked for a cancel.
+    /// A cancellation was requested.
     Cancel,
 }
 
@@ -41,44 +41,45 @@ impl Topic {
     }
 }
 
-/// Interest in a topic, from the moment it was taken.
+/// Registration for a topic, from its creation on.
 pub struct Wakeup {
     signal: watch::Receiver<()>,
 }
 
 impl Wakeup {
-    /// Interest in a signal.
+    /// Registers for a signal.
     pub(super) fn of(signal: &watch::Sender<()>) -> Self {
         Self {
             signal: signal.subscribe(),
         }
     }
 
-    /// Waits until the topic may have changed since the last wait (or since this was taken).
+    /// Waits until the topic may have changed since the last wait (or since the registration).
     pub async fn wait(&mut self) {
         let poll = jittered(POLL);
-        // Elapsed, or the store is gone: either way it is time to look.
+        // Returns after a time-out, so that the caller checks. If the store is gone, the sleep keeps the
+        // caller from spinning.
         if let Ok(Err(_)) = tokio::time::timeout(poll, self.signal.changed()).await {
             tokio::time::sleep(poll).await;
         }
     }
 }
 
-/// From half of it to all of it, so that replicas do not keep step.
+/// Returns a random span from half of `span` to all of it, so that replicas do not act in step.
 pub(super) fn jittered(span: Duration) -> Duration {
     rand::rng().random_range(span / 2..=span)
 }
 
-/// The signals of one process.
+/// Signals of one process.
 pub(super) struct Wakeups {
     queue: Signal,
     cancel: Signal,
-    /// Some build, whichever, was created or changed.
+    /// Signals that any build was created or changed.
     builds: watch::Sender<()>,
     watches: Arc<Watches>,
-    /// Something is to be told to other processes.
+    /// Signals that there is something to send to other processes.
     pub(super) outgoing: Notify,
-    /// Tells our own notifications from others'.
+    /// Distinguishes this process's own NOTIFY payloads from those of others.
     own: Uuid,
     pub(super) notify: bool,
 }
@@ -121,22 +122,22 @@ impl Wakeups {
         &self.watches
     }
 
-    /// Wakes those who wait in this process.
+    /// Wakes the waiters in this process.
     fn here(&self, topic: Topic) {
         self.signal(topic).here.send_replace(());
-        // Builds are created and end with this: whoever waits for any build need not be told apart.
+        // Builds are created and end with this topic; those who wait for any build need no distinction.
         if topic == Topic::Queue {
             self.builds.send_replace(());
         }
     }
 
-    /// Wakes everybody in this process: what happened meanwhile is not known.
+    /// Wakes all waiters in this process, because it is unknown what happened meanwhile.
     pub(super) fn everything(&self) {
         Topic::ALL.into_iter().for_each(|topic| self.here(topic));
         self.watches.all_changed();
     }
 
-    /// Wakes those in this process who wait for one of these builds, and has others told.
+    /// Wakes those in this process who wait for one of these builds, and notifies the other processes.
     fn builds(&self, ids: &[BuildId], aspect: Aspect) {
         if ids.is_empty() {
             return;
@@ -151,7 +152,8 @@ impl Wakeups {
         }
     }
 
-    /// What other processes are to be told: a payload names the topic, who says it, and for builds which.
+    /// Takes the payloads to send to other processes: each names the topic, the sender and, for builds, their
+    /// ids.
     pub(super) fn to_tell(&self) -> Vec<String> {
         let own = self.own;
         let topics = Topic::ALL.into_iter().filter_map(|topic| {
@@ -165,7 +167,7 @@ impl Wakeups {
         topics.chain(builds).collect()
     }
 
-    /// Wakes this process by a notification, unless it is our own.
+    /// Wakes this process by a payload, unless it is its own.
     pub(super) fn heard(&self, payload: &str) {
         let mut words = payload.split(' ');
         let (topic, from) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
@@ -185,18 +187,19 @@ impl Wakeups {
 }
 
 impl Store {
-    /// Resolves when `topic` may have changed: signalled in this process, notified by another, or after the jittered
-    /// poll interval. Register before looking: take the `Wakeup` first, look, then wait on it.
+    /// Registers for `topic`: the wait ends when it may have changed, by a signal of this process, by NOTIFY
+    /// from another, or after the jittered poll interval. Register before looking: take the `Wakeup` first,
+    /// look, then wait on it.
     pub fn wakeup(&self, topic: Topic) -> Wakeup {
         Wakeup::of(&self.wakeups.signal(topic).here)
     }
 
-    /// Resolves likewise when a build, whichever, may have been created or have changed its state.
+    /// Registers for the creation and the state changes of all builds, as [`Store::wakeup`] does for a topic.
     pub fn watch_builds(&self) -> Wakeup {
         Wakeup::of(&self.wakeups.builds)
     }
 
-    /// Wakes those who wait for the topic, here at once and elsewhere through a coalesced NOTIFY.
+    /// Wakes those who wait for the topic: in this process at once, in others through a coalesced NOTIFY.
     pub fn wake(&self, topic: Topic) {
         self.wakeups.here(topic);
         if self.wakeups.notify {
@@ -208,7 +211,8 @@ impl Store {
         }
     }
 
-    /// Wakes those who watch the build, likewise. Called by every writer after its commit.
+    /// Wakes those who watch the build, in this process and in others. Every writer calls it after its
+    /// commit.
     pub fn build_changed(&self, id: BuildId) {
         self.wakeups.builds(&[id], Aspect::State);
     }

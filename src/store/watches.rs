@@ -1,4 +1,4 @@
-//! Watching one build: who waits for it is woken when it, or its log, may have changed.
+//! Watches of single builds: a watcher is woken when the build, or its log, may have changed.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -10,17 +10,18 @@ use tokio::sync::watch;
 use super::{Store, wakeups::Wakeup};
 use crate::domain::BuildId;
 
-/// Builds that one notification names; when it were more, it says that any may have changed. Postgres takes 8000 bytes.
+/// Upper bound of builds that one NOTIFY names; beyond it, the payload means that any build may have changed.
+/// Postgres limits a payload to 8000 bytes.
 const NAMED: usize = 200;
-/// Stands for every build.
+/// Payload that means all builds.
 const ANY: &str = "*";
 
-/// What of a build may have changed.
+/// Part of a build that may have changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Aspect {
-    /// The build itself or an attempt. Who follows a log must know of these, too.
+    /// The build itself or an attempt. Watchers of a log are woken for these, too.
     State,
-    /// Only that a log has grown.
+    /// Only the log: it has grown.
     Log,
 }
 
@@ -34,7 +35,7 @@ impl Aspect {
         }
     }
 
-    /// Whose watchers are woken.
+    /// Returns the kinds of watchers that are woken.
     const fn wakes(self) -> &'static [Self] {
         match self {
             Self::State => &[Self::State, Self::Log],
@@ -43,7 +44,7 @@ impl Aspect {
     }
 }
 
-/// Who watches which build in this process, and what other processes are yet to be told.
+/// Watchers of builds in this process, and changes that are still to be sent to other processes.
 #[derive(Default)]
 pub(super) struct Watches {
     watched: Mutex<HashMap<(BuildId, Aspect), Watched>>,
@@ -94,7 +95,7 @@ impl Watches {
         }
     }
 
-    /// Wakes everybody.
+    /// Wakes all watchers.
     pub(super) fn all_changed(&self) {
         for entry in locked(&self.watched).values() {
             entry.signal.send_replace(());
@@ -108,7 +109,7 @@ impl Watches {
         }
     }
 
-    /// Has other processes told of these builds.
+    /// Queues these builds to be sent to other processes.
     pub(super) fn tell(&self, ids: &[BuildId], aspect: Aspect) {
         let mut outgoing = locked(self.outgoing(aspect));
         if !outgoing.any {
@@ -117,7 +118,7 @@ impl Watches {
         }
     }
 
-    /// What other processes are to be told, once.
+    /// Takes the payload for other processes; `None` if there is nothing to send.
     pub(super) fn to_tell(&self, aspect: Aspect) -> Option<String> {
         let Outgoing { builds, any } = std::mem::take(&mut *locked(self.outgoing(aspect)));
         if any {
@@ -127,7 +128,7 @@ impl Watches {
         (!names.is_empty()).then(|| names.join(","))
     }
 
-    /// Wakes those who watch what another process names.
+    /// Wakes those who watch the builds that another process names.
     pub(super) fn heard(&self, names: &str, aspect: Aspect) {
         if names == ANY {
             return self.all_changed();
@@ -140,7 +141,7 @@ impl Watches {
     }
 }
 
-/// Interest in one build, from the moment it was taken until it is dropped.
+/// Registration for one build, from its creation until it is dropped.
 pub struct BuildWatch {
     wakeup: Wakeup,
     key: (BuildId, Aspect),
@@ -148,8 +149,8 @@ pub struct BuildWatch {
 }
 
 impl BuildWatch {
-    /// Waits until the build may have changed since the last wait (or since this was taken): signalled in this
-    /// process, notified by another, or after the jittered poll interval.
+    /// Waits until the build may have changed since the last wait (or since the registration): by a signal of
+    /// this process, by NOTIFY from another, or after the jittered poll interval.
     pub async fn changed(&mut self) {
         self.wakeup.wait().await;
     }
@@ -168,7 +169,8 @@ impl Drop for BuildWatch {
 }
 
 impl Store {
-    /// Watches the build's state and attempts. Register before looking: take the watch first, look, then wait on it.
+    /// Watches the build's state and attempts. Register before looking: take the watch first, look, then wait
+    /// on it.
     pub fn watch_build(&self, id: BuildId) -> BuildWatch {
         self.wakeups.watches().watch(id, Aspect::State)
     }
@@ -178,13 +180,13 @@ impl Store {
         self.wakeups.watches().watch(id, Aspect::Log)
     }
 
-    /// Builds that are being watched, for tests that look for leaks.
+    /// Counts the builds that are watched, for tests that look for leaks.
     #[cfg(test)]
     pub(super) fn watched(&self) -> usize {
         locked(&self.wakeups.watches().watched).len()
     }
 
-    /// What other processes would be told of states now, and then are not, as when a notification is lost.
+    /// Takes the payload of changed states without sending it, as if a NOTIFY were lost.
     #[cfg(test)]
     pub(super) fn untold(&self) -> Option<String> {
         self.wakeups.watches().to_tell(Aspect::State)

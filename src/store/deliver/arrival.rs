@@ -1,4 +1,4 @@
-//! What a delivery comes to: which of its builds there were before, and what is written of it.
+//! Evaluation of a delivery in the database: finds the builds that exist already, and records the results.
 
 use sha2::{Digest, Sha256};
 use sqlx::{PgConnection, types::Json};
@@ -15,10 +15,10 @@ use crate::{
     store::StoreError,
 };
 
-/// Why a build is not made that was made before.
+/// Reason for not creating a build that exists already.
 const BEFORE: &str = "this commit is being built, or was built, by this rule";
 
-/// A build on its way into the database.
+/// Build to store, with the rule, ref and commit that it comes from.
 pub(super) struct Triggered<'a> {
     pub(super) build: NewBuild,
     pub(super) status: Option<&'a StatusTarget>,
@@ -28,7 +28,7 @@ pub(super) struct Triggered<'a> {
 }
 
 impl<'a> Triggered<'a> {
-    /// The build that is intended, if one is.
+    /// Returns the planned build, if the intent is one.
     fn of(intent: &'a Intent) -> Option<Self> {
         let Intent::Build {
             rule,
@@ -56,7 +56,7 @@ impl<'a> Triggered<'a> {
 }
 
 impl Arrival {
-    /// The host's id, where it counts: what is refused or replayed on request takes none.
+    /// Returns the host's id if it identifies duplicates: not for a refused delivery or a requested replay.
     fn counted_id(&self) -> Option<&str> {
         let refused = matches!(self.without, Some((Verdict::Refused, _)));
         self.host_id
@@ -64,7 +64,8 @@ impl Arrival {
             .filter(|_| !refused && self.replay_of.is_none())
     }
 
-    /// Names of what must not happen twice at a time, as numbers in one order for all.
+    /// Returns the keys of the locks that prevent duplicates, sorted, so that all transactions take them in
+    /// the same order.
     pub(super) fn locks(&self) -> Vec<i64> {
         let id = self.counted_id().map(|id| key(self.trigger, &["id", id]));
         let builds = self.intents.iter().filter_map(|intent| match intent {
@@ -85,7 +86,7 @@ impl Arrival {
         keys
     }
 
-    /// The delivery by the same host's id that came before.
+    /// Returns the earlier delivery with the same host's id.
     pub(super) async fn first(&self, db: &mut PgConnection) -> Result<Option<DeliveryId>, sqlx::Error> {
         let Some(id) = self.counted_id() else {
             return Ok(None);
@@ -101,7 +102,7 @@ impl Arrival {
         Ok(first.map(DeliveryId))
     }
 
-    /// What comes of each intent, and the builds to make.
+    /// Returns the result of each intent, and the builds to create.
     pub(super) async fn consequences(
         &self,
         db: &mut PgConnection,
@@ -148,8 +149,8 @@ impl Arrival {
         }
     }
 
-    /// The build that was made before of the same rule, ref and commit, by another delivery or by this one, which may
-    /// name a ref twice.
+    /// Returns an earlier build of the same rule, ref and commit, created by another delivery or by this one,
+    /// which may name a ref twice.
     async fn earlier(
         &self,
         db: &mut PgConnection,
@@ -169,7 +170,7 @@ impl Arrival {
         }
     }
 
-    /// The build of a rule, ref and commit that lives or has succeeded.
+    /// Returns the build of a rule, ref and commit that has not ended, or has succeeded.
     async fn built(
         &self,
         db: &mut PgConnection,
@@ -192,7 +193,7 @@ impl Arrival {
         Ok(built.map(BuildId))
     }
 
-    /// Records the delivery, and says of its builds what they came of.
+    /// Records the delivery, and the origin of each of its builds.
     pub(super) async fn record(
         &self,
         db: &mut PgConnection,
@@ -238,7 +239,7 @@ impl Arrival {
     }
 }
 
-/// A number for these words: two that fall together only wait for each other.
+/// Hashes these words to a lock key. A collision only makes two transactions wait for each other.
 fn key(trigger: TriggerId, words: &[&str]) -> i64 {
     let mut hash = Sha256::new();
     hash.update(trigger.0);

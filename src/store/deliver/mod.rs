@@ -1,8 +1,9 @@
-//! A delivery and the builds that it makes: one transaction, so that there is never one without the other.
+//! Stores a delivery and the builds that it creates in one transaction, so that one never exists without the
+//! other.
 //!
-//! What counts once is looked up under advisory transaction locks on the values that must not come twice: the host's id
-//! of the delivery, and each rule, ref and commit. So copies of one delivery wait for each other, wherever they arrive,
-//! and others do not.
+//! Duplicates are looked up under advisory transaction locks on the values that must be unique: the host's id
+//! of the delivery, and each rule, ref and commit. Copies of one delivery therefore wait for each other, on
+//! whichever replica they arrive, and other deliveries do not.
 
 mod arrival;
 
@@ -23,70 +24,70 @@ use crate::domain::{
     trigger::RuleName,
 };
 
-/// How often a delivery is tried whose project turned out to have limits.
+/// Number of tries for a delivery whose project turns out to have limits.
 const TRIES: usize = 5;
 
-/// What a delivery may lead to, by one ref and one rule.
+/// Planned result of a delivery for one ref and one rule.
 #[derive(Debug, Clone)]
 pub enum Intent {
-    /// A build, unless this rule built this commit of this ref before.
+    /// A build, unless this rule has already built this commit of this ref.
     Build {
         /// The rule.
         rule: RuleName,
         /// The ref's full name.
         git_ref: String,
-        /// What to build.
+        /// Build request.
         spec: Box<BuildSpec>,
-        /// Where its status is shown, if it is.
+        /// Target of the commit status, if one is reported.
         status: Option<Box<StatusTarget>>,
-        /// What is recorded of it; the build is filled in.
+        /// Result to record; the build's id is added later.
         consequence: Consequence,
     },
-    /// Nothing, and why.
+    /// No build, with the reason.
     Nothing(Consequence),
 }
 
-/// A delivery that is to be recorded.
+/// Delivery to record.
 #[derive(Debug, Clone)]
 pub struct Arrival {
     /// Its identifier.
     pub id: DeliveryId,
-    /// What was called.
+    /// The trigger that was called.
     pub trigger: TriggerId,
-    /// The host's own id of it.
+    /// The delivery's id on the host.
     pub host_id: Option<String>,
-    /// The event as the host calls it.
+    /// The host's name of the event.
     pub event: String,
-    /// What arrived.
+    /// Content that arrived.
     pub arrived: Arrived,
-    /// What it may lead to.
+    /// Planned builds, and refs that lead to none.
     pub intents: Vec<Intent>,
-    /// Why nothing at all comes of it, if nothing does: the verdict that it has then, and the reason.
+    /// Verdict and reason if no build is created.
     pub without: Option<(Verdict, String)>,
-    /// The delivery that it repeats on request.
+    /// The earlier delivery, if this one is a requested replay of it.
     pub replay_of: Option<DeliveryId>,
-    /// Whether builds are made although the same were made before.
+    /// `true` if builds are created even if the same ones exist already.
     pub again: bool,
 }
 
-/// What came of it.
+/// Result of a recorded delivery.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Delivered {
-    /// As a whole.
+    /// Verdict on the whole delivery.
     pub verdict: Verdict,
-    /// Why, where there is a reason.
+    /// Reason for the verdict, if there is one.
     pub reason: Option<String>,
-    /// Ref by ref, rule by rule.
+    /// Results, one for each ref and rule.
     pub consequences: Vec<Consequence>,
 }
 
-/// Why a delivery could not be taken.
+/// Reason why a delivery was not accepted.
 #[derive(Debug, thiserror::Error)]
 pub enum DeliverError {
-    /// Its project has as many builds as it may have; that is recorded, and nothing else.
+    /// The project has reached a limit of its builds; the delivery is recorded as refused, without builds.
     #[error("the project has as many builds as it may have")]
     QuotaExceeded(Box<QuotaExceeded>),
-    /// The database. Nothing is recorded.
+    /// The database failed. Nothing is recorded.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -97,19 +98,21 @@ impl From<sqlx::Error> for DeliverError {
     }
 }
 
-/// What the builds of one transaction came to.
+/// Result of storing the builds of one transaction.
 enum Stored {
     All(Admitted),
-    /// Their project has limits, which was not known.
+    /// The project has limits that this process did not know of, or is just being created or removed: try
+    /// again.
     Limited,
     OverQuota(Box<QuotaExceeded>),
 }
 
 impl Store {
-    /// Records a delivery and makes its builds, all of it or nothing.
+    /// Records a delivery and creates its builds, all or nothing.
     ///
     /// # Errors
-    /// When the project may have no more builds: what arrived is recorded then, as refused, and can be replayed.
+    /// Fails if the project may have no more builds: the delivery is then recorded as refused and can be
+    /// replayed.
     pub async fn deliver(&self, arrival: &Arrival) -> Result<Delivered, DeliverError> {
         for _ in 0..TRIES {
             match self.deliver_once(arrival).await? {
@@ -121,7 +124,7 @@ impl Store {
                         without: Some((Verdict::Refused, full(&quota))),
                         ..arrival.clone()
                     };
-                    // Nothing is made of it, so that no limit can be in the way.
+                    // The refused delivery creates no build, so no limit applies to it.
                     let _ = self.deliver_once(&refused).await?;
                     return Err(DeliverError::QuotaExceeded(quota));
                 }
@@ -130,14 +133,15 @@ impl Store {
         Err(StoreError::unavailable("the delivery's project is being changed").into())
     }
 
-    /// One transaction. An error in the answer means that it was given up: because of a quota, or to be tried again.
+    /// Makes one try in one transaction. An inner error means that the transaction was rolled back: because
+    /// of a quota (`Some`), or to try again (`None`).
     async fn deliver_once(
         &self,
         arrival: &Arrival,
     ) -> Result<Result<Delivered, Option<Box<QuotaExceeded>>>, StoreError> {
-        // It is never closed.
+        // The semaphore is never closed.
         let _turn = self.delivering.acquire().await;
-        // By the indexes, as claims: statistics of a queue are always out of date.
+        // Uses the indexes, as claims do: the statistics of a queue are always out of date.
         let mut db = begin::begin_with(&self.pool, claim::BEGIN).await?;
         lock(&mut db, &arrival.locks()).await?;
         let first = arrival.first(&mut db).await?;
@@ -147,7 +151,7 @@ impl Store {
         };
         let mut admitted = Admitted::default();
         if !builds.is_empty() {
-            // Before the builds, so that none of their states is left out.
+            // Stored before the builds, so that no state of theirs is missed.
             let statuses = builds.iter().filter_map(|one| Some((one.build.id, one.status?)));
             commit_statuses::insert(&mut db, &statuses.collect::<Vec<_>>()).await?;
             match self.store_triggered(&mut db, &builds).await? {
@@ -185,7 +189,7 @@ impl Store {
                     return Ok(Stored::Limited);
                 }
                 Inserted::OverQuota(quota) => return Ok(Stored::OverQuota(quota)),
-                // A source of git needs no context, and the project is being made or removed.
+                // A git source needs no context, so the project is just being created or removed.
                 Inserted::NoSuchContext | Inserted::NotYet => return Ok(Stored::Limited),
             }
         }
@@ -193,7 +197,7 @@ impl Store {
     }
 }
 
-/// Why a project takes no more builds, for the record.
+/// Describes the exceeded limit, for the recorded delivery.
 fn full(quota: &QuotaExceeded) -> String {
     let limit = match quota.limit {
         QuotaLimit::MaxQueued => "queued",
@@ -215,7 +219,7 @@ impl Delivered {
     }
 }
 
-/// Waits for whoever does the same just now. The locks are taken in their order.
+/// Waits for transactions that handle the same values. Takes the locks in sorted order.
 async fn lock(db: &mut PgConnection, keys: &[i64]) -> Result<(), sqlx::Error> {
     if keys.is_empty() {
         return Ok(());

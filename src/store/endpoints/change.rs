@@ -1,4 +1,4 @@
-//! Endpoints are made, changed and removed.
+//! Creation, change and removal of webhook endpoints.
 
 use sqlx::PgConnection;
 
@@ -9,7 +9,7 @@ use crate::{
 };
 
 impl Store {
-    /// Stores an endpoint. False when its project has been removed.
+    /// Stores a webhook endpoint. Returns false if its project has been removed.
     pub async fn create_endpoint(&self, new: &NewEndpoint, actor: &Actor) -> Result<bool, StoreError> {
         let settings = &new.settings;
         let mut db = begin::begin(&self.pool).await?;
@@ -41,9 +41,9 @@ impl Store {
         Ok(true)
     }
 
-    /// Changes an endpoint whose owner settled what is in `before`. One that is enabled counts as healthy again, and
-    /// what still waits for it is tried at once. False when it is no more as it was: somebody else changed or removed
-    /// it, or the service disabled it.
+    /// Changes a webhook endpoint whose settings are still those of `before`. A change of `enabled` clears
+    /// its failures; if it is enabled, its waiting notifications become due at once. Returns false if its
+    /// settings differ from `before`: another caller changed or removed it, or the service disabled it.
     pub async fn change_endpoint(
         &self,
         before: &Endpoint,
@@ -88,7 +88,8 @@ impl Store {
         Ok(true)
     }
 
-    /// Gives an endpoint a new secret; the present one counts for `overlap` seconds more. False when there is none.
+    /// Gives a webhook endpoint a new secret; the current one stays valid for `overlap` seconds. Returns
+    /// false if there is no such webhook endpoint.
     pub async fn rotate_endpoint_secret(
         &self,
         id: EndpointId,
@@ -117,8 +118,8 @@ impl Store {
         Ok(true)
     }
 
-    /// Removes an endpoint. What was to be sent to it is not sent any more; the record of it goes with its time. False
-    /// when there was none.
+    /// Removes a webhook endpoint. Its pending notifications are not sent; retention removes their rows.
+    /// Returns false if there is no such webhook endpoint.
     pub async fn remove_endpoint(&self, id: EndpointId, actor: &Actor) -> Result<bool, StoreError> {
         let mut db = begin::begin(&self.pool).await?;
         let Some(endpoint) = locked(&mut db, id).await? else {
@@ -133,7 +134,7 @@ impl Store {
     }
 }
 
-/// The endpoint, locked for a change.
+/// Locks a webhook endpoint for a change and returns it.
 async fn locked(db: &mut PgConnection, id: EndpointId) -> Result<Option<Endpoint>, StoreError> {
     sqlx::query("SELECT id FROM endpoints WHERE id = $1 FOR UPDATE")
         .bind(id.0)

@@ -1,4 +1,4 @@
-//! Endpoints: who is told of builds. Their changes are in the audit log.
+//! Webhook endpoints: receivers of notifications. Their changes are in the audit log.
 
 mod change;
 mod record;
@@ -18,58 +18,58 @@ use crate::domain::{
     endpoint::{CallbackUrl, EventType, Format},
 };
 
-/// An endpoint as it is stored, less its secrets.
+/// Stored webhook endpoint, without its secrets.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Endpoint {
     /// Its identifier.
     pub id: EndpointId,
-    /// Whose builds it is told of.
+    /// Project whose builds it receives notifications of.
     pub project: ProjectName,
-    /// What is called.
+    /// Address that is called.
     pub url: CallbackUrl,
-    /// The owner's words.
+    /// The owner's description.
     pub description: Option<String>,
-    /// What it is told of.
+    /// Event types that it receives.
     pub events: Vec<EventType>,
-    /// How bodies are written.
+    /// Format of the bodies.
     pub format: Format,
-    /// Whether it is told of anything.
+    /// `true` if notifications are sent.
     pub enabled: bool,
-    /// Why the service disabled it.
+    /// Reason why the service disabled it.
     pub disabled_reason: Option<String>,
-    /// Since when no notification was taken.
+    /// Time since which no notification has been accepted.
     pub failing_since: Option<Timestamp>,
-    /// Until when notifications are signed with the secret before the present one, too.
+    /// Time until which notifications are also signed with the previous secret.
     pub old_secret_until: Option<Timestamp>,
-    /// When it was made.
+    /// Time of creation.
     pub created_at: Timestamp,
 }
 
-/// An endpoint that is about to be stored.
+/// New webhook endpoint, not stored yet.
 #[derive(Debug, Clone)]
 pub struct NewEndpoint {
-    /// Its identifier, which its secret is sealed for.
+    /// Its identifier, to which the sealed secret is bound.
     pub id: EndpointId,
-    /// Whose builds it is told of; comes into being with it.
+    /// Project whose builds it receives notifications of; created if it does not exist.
     pub project: ProjectName,
     /// The sealed secret.
     pub secret: Vec<u8>,
-    /// The rest.
+    /// The other settings.
     pub settings: EndpointSettings,
 }
 
-/// What its owner settles.
+/// Settings that the owner chooses.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EndpointSettings {
-    /// What is called.
+    /// Address that is called.
     pub url: CallbackUrl,
-    /// The owner's words.
+    /// The owner's description.
     pub description: Option<String>,
-    /// What it is told of.
+    /// Event types that it receives.
     pub events: Vec<EventType>,
-    /// How bodies are written.
+    /// Format of the bodies.
     pub format: Format,
-    /// Whether it is told of anything.
+    /// `true` if notifications are sent.
     pub enabled: bool,
 }
 
@@ -108,7 +108,7 @@ impl TryFrom<Row> for Endpoint {
 }
 
 impl Endpoint {
-    /// What its owner settled.
+    /// Returns the settings that the owner chose.
     pub fn settings(&self) -> EndpointSettings {
         EndpointSettings {
             url: self.url.clone(),
@@ -125,12 +125,12 @@ fn names(events: &[EventType]) -> Vec<&'static str> {
 }
 
 impl Store {
-    /// An endpoint.
+    /// Returns a webhook endpoint.
     pub async fn endpoint(&self, id: EndpointId) -> Result<Option<Endpoint>, StoreError> {
         one(&mut *self.pool.acquire().await?, id).await
     }
 
-    /// A project's endpoints after this one, oldest first, at most `limit`.
+    /// Returns a project's webhook endpoints after `after`, oldest first, at most `limit`.
     pub async fn endpoints(
         &self,
         project: &ProjectName,
@@ -157,7 +157,7 @@ impl Store {
         rows.into_iter().map(Endpoint::try_from).collect()
     }
 
-    /// How many endpoints a project has.
+    /// Counts the webhook endpoints of a project.
     pub async fn count_endpoints(&self, project: &ProjectName) -> Result<u64, StoreError> {
         let count = sqlx::query_scalar!(
             r#"SELECT count(*) AS "count!" FROM endpoints WHERE project_id = (SELECT id FROM projects WHERE name = $1)"#,

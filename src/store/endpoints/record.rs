@@ -1,4 +1,4 @@
-//! Endpoints as the audit log has them: without their secrets.
+//! Audit log entries of webhook endpoints, without their secrets.
 
 use serde_json::{Value, json};
 use sqlx::PgConnection;
@@ -51,7 +51,7 @@ pub(super) async fn removed(
     record(db, actor, "endpoint.removed", of, (before, None)).await
 }
 
-/// The service itself disabled an endpoint.
+/// Records that the service itself disabled a webhook endpoint.
 pub(in crate::store) async fn disabled(
     db: &mut PgConnection,
     id: EndpointId,
@@ -98,7 +98,8 @@ fn shown(settings: &EndpointSettings) -> Value {
     })
 }
 
-/// The address without its query: some services take their tokens there, and this log is kept for ever.
+/// Returns the address without its query: some services expect their tokens there, and the audit log is kept
+/// for ever.
 fn address(url: &CallbackUrl) -> String {
     let (before, query) = match url.as_str().split_once('?') {
         Some((before, _)) => (before, "?…"),

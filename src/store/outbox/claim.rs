@@ -1,31 +1,32 @@
-//! Which notifications are tried next.
+//! Claims of notifications that are due.
 
 use std::time::Duration;
 
 use super::{Due, load::load_due};
 use crate::store::{Store, StoreError, begin};
 
-/// The advisory lock of claims: one at a time, so that the bound on each target holds over all replicas.
+/// Advisory lock of these claims: one runs at a time, so that the bound per target holds over all replicas.
 const LOCK: i32 = 90;
 
-/// By the indexes, whatever the statistics say.
+/// Makes the planner use the indexes, whatever its statistics say.
 pub(in crate::store) const BEGIN: &str =
     "BEGIN; SET LOCAL enable_seqscan = off; SET LOCAL enable_hashjoin = off;
     SET LOCAL enable_mergejoin = off; SET LOCAL enable_bitmapscan = off; SET LOCAL jit = off";
 
-/// What a claim may take.
+/// Upper bounds of a claim.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ClaimLimits {
-    /// Tries of one target at once, over all replicas.
+    /// Delivery attempts to one target in flight at once, over all replicas.
     pub per_target: u32,
-    /// Notifications now.
+    /// Notifications that this claim may take.
     pub most: u32,
-    /// After which time another may try what was claimed: longer than a try may take.
+    /// Time after which another process may claim the same notifications; longer than a delivery attempt can
+    /// take.
     pub lease: Duration,
 }
 
 impl Store {
-    /// Claims notifications that are due, and answers them with all that is needed to send them.
+    /// Claims due notifications and returns them with everything that is needed to send them.
     pub async fn claim_notifications(&self, limits: ClaimLimits) -> Result<Vec<Due>, StoreError> {
         let any = sqlx::query_scalar!("SELECT id FROM notifications WHERE state = 'waiting' LIMIT 1")
             .fetch_optional(&self.pool)
@@ -44,8 +45,9 @@ impl Store {
         .await?;
         let ids: Vec<i64> = claimed.iter().map(|row| row.id).collect();
         let claims = claimed.into_iter().map(|row| (row.id, row.claim)).collect();
-        // Read before the commit: a claim that is kept though its notification cannot be read would delay it by the
-        // whole lease. A row that nothing can read keeps its claim, so that it does not stop all others each time.
+        // Read before the commit: if the claim were committed and the notification could not be read, it
+        // would be delayed by the whole lease. A row that can never be read keeps its claim, so that it does
+        // not block the others each time.
         let due = load_due(&mut db, &ids, claims).await;
         if matches!(due, Err(StoreError::Unavailable(_))) {
             return due;

@@ -1,4 +1,4 @@
-//! What an endpoint was told, and what came of it.
+//! Notifications of a webhook endpoint and their delivery attempts.
 
 use std::str::FromStr;
 
@@ -12,14 +12,14 @@ use crate::{
     },
 };
 
-/// How a notification stands.
+/// State of a notification.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NotificationState {
-    /// It is to be tried, or to be tried again.
+    /// The notification waits for its first or its next delivery attempt.
     Waiting,
-    /// It was taken.
+    /// The receiver accepted it.
     Delivered,
-    /// It was given up.
+    /// The notification was given up.
     Failed,
 }
 
@@ -36,46 +36,47 @@ impl FromStr for NotificationState {
     }
 }
 
-/// One message to an endpoint.
+/// Message to a webhook endpoint.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Notification {
     /// Its number.
     pub id: i64,
-    /// What it tells of.
+    /// Event that it reports.
     pub kind: EventType,
-    /// Which build; `None` for a test.
+    /// The build; `None` for a test.
     pub build: Option<BuildId>,
-    /// When what it tells of happened.
+    /// Time of the event.
     pub at: Timestamp,
-    /// How it stands.
+    /// Its state.
     pub state: NotificationState,
-    /// When it is tried next, at the earliest.
+    /// Earliest time of the next delivery attempt.
     pub next_try_at: Option<Timestamp>,
-    /// When it was taken or given up.
+    /// Time at which it was accepted or given up.
     pub finished_at: Option<Timestamp>,
-    /// Every try, oldest first.
+    /// All delivery attempts, oldest first.
     pub tries: Vec<Try>,
 }
 
-/// One try.
+/// Delivery attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Try {
-    /// Counted from 1.
+    /// Its number, counted from 1.
     pub number: u32,
-    /// When it had ended.
+    /// Time of its end.
     pub at: Timestamp,
-    /// How long it took, in milliseconds.
+    /// Its duration in milliseconds.
     pub duration_ms: u32,
-    /// HTTP's status, where there was an answer.
+    /// HTTP status, if there was an answer.
     pub status: Option<u16>,
-    /// Why it does not count as taken.
+    /// Reason why it does not count as accepted.
     pub error: Option<String>,
-    /// The first bytes of the answer's body.
+    /// First bytes of the answer's body.
     pub answer: Option<String>,
 }
 
 impl Store {
-    /// What an endpoint was told, newest first, those before the number only; at most `limit`.
+    /// Returns the notifications of a webhook endpoint, newest first, only those with a number below
+    /// `before`, at most `limit`.
     pub async fn notifications(
         &self,
         endpoint: EndpointId,
@@ -113,7 +114,7 @@ impl Store {
         Ok(all)
     }
 
-    /// One of them.
+    /// Returns one notification of a webhook endpoint.
     pub async fn notification(
         &self,
         endpoint: EndpointId,

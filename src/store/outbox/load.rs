@@ -1,4 +1,4 @@
-//! All that is needed to send a notification.
+//! Reads everything that is needed to send a notification.
 
 use std::collections::HashMap;
 
@@ -19,46 +19,46 @@ use crate::{
     },
 };
 
-/// A notification that was claimed.
+/// Claimed notification.
 #[derive(Debug, Clone)]
 pub struct Due {
     /// Its number.
     pub id: i64,
-    /// Proof of the claim.
+    /// Fencing token of the claim.
     pub claim: Uuid,
-    /// Which try this is, counted from 1.
+    /// Number of this delivery attempt, counted from 1.
     pub number: u32,
-    /// Which try it is since somebody asked for it, counted from 1.
+    /// Number of this delivery attempt since the last request to redeliver, counted from 1.
     pub round: u32,
-    /// What it tells of.
+    /// Event that it reports.
     pub kind: EventType,
-    /// When that happened.
+    /// Time of the event.
     pub at: Timestamp,
-    /// Who is told; `None` where nobody wants to know any more.
+    /// Recipient; `None` if it does not exist any more.
     pub to: Option<Recipient>,
-    /// Which build it is about; `None` for a test, and for a build that has been removed.
+    /// The build; `None` for a test, and for a build that has been removed.
     pub build: Option<DueBuild>,
 }
 
-/// Who is told.
+/// Recipient of a notification.
 #[derive(Debug, Clone)]
 pub enum Recipient {
-    /// A project's endpoint.
+    /// Webhook endpoint of a project.
     Endpoint(ToEndpoint),
-    /// A git host.
+    /// Git host, which receives a commit status.
     Status(StatusTarget),
 }
 
-/// An endpoint, as far as it takes to send to it.
+/// Webhook endpoint, as far as it is needed to send to it.
 #[derive(Clone)]
 pub struct ToEndpoint {
-    /// Which one.
+    /// Its identifier.
     pub id: EndpointId,
-    /// What is called.
+    /// Address that is called.
     pub url: CallbackUrl,
-    /// How bodies are written.
+    /// Format of the bodies.
     pub format: Format,
-    /// Sealed secrets: the present one, and the one before it while it counts.
+    /// Sealed secrets: the current one, and the previous one while it is valid.
     pub secrets: Vec<Vec<u8>>,
 }
 
@@ -68,18 +68,18 @@ impl std::fmt::Debug for ToEndpoint {
     }
 }
 
-/// A build, as far as it is told: nothing of it changes once the event has happened.
+/// Build, as far as notifications report it. None of these values changes after the event.
 #[derive(Debug, Clone)]
 pub struct DueBuild {
-    /// Which one.
+    /// The build's identifier.
     pub id: BuildId,
-    /// What was asked for.
+    /// Build request.
     pub spec: BuildSpec,
-    /// When it was accepted.
+    /// Time at which the build was accepted.
     pub created_at: Timestamp,
-    /// The image's digest, of one that succeeded.
+    /// Digest of the image, if the build succeeded.
     pub digest: Option<Digest>,
-    /// Why it failed, of one that did.
+    /// Cause of the failure, if the build failed.
     pub failure: Option<Failure>,
 }
 
@@ -191,7 +191,8 @@ impl Row {
         })))
     }
 
-    /// What had come of the build when the event happened: later tries of an earlier event tell no more.
+    /// Returns the build as of the event: a late delivery attempt for an earlier event reports no later
+    /// result.
     fn build(self, kind: EventType) -> Option<DueBuild> {
         let failure = self.reason.map(|reason| Failure {
             reason: reason.0,

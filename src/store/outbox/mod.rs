@@ -1,9 +1,9 @@
-//! The outbox: what endpoints and git hosts are to be told. The database fills it in the transactions that change builds
-//! (`tell_of_builds`); here it is emptied.
+//! Outbox: notifications for webhook endpoints and commit statuses for git hosts. The database fills it in
+//! the transactions that change builds (`tell_of_builds`); this module empties it.
 //!
-//! A claim is a `next_try_at` in the future and a token: whoever claimed and died is followed by another when that time
-//! has come, and whoever comes late has no token that counts. Of one build and target, a later notification waits for
-//! the earlier one.
+//! A claim is a fencing token and a `next_try_at` in the future. If the claiming process dies, another one
+//! claims after that time, and a late write has no valid token. For the same build and target, a later
+//! notification waits for the earlier one.
 
 pub(super) mod claim;
 mod list;

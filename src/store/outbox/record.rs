@@ -1,4 +1,4 @@
-//! What came of a try.
+//! Records the results of delivery attempts.
 
 use std::time::Duration;
 
@@ -13,38 +13,39 @@ use crate::{
     },
 };
 
-/// What is to follow from a try.
+/// Consequence of a delivery attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TryOutcome {
-    /// It was taken.
+    /// The notification was accepted.
     Delivered,
-    /// It was not, and is tried again after this time.
+    /// The notification was not accepted; the next delivery attempt follows after this time.
     Again(Duration),
-    /// It was not, and never will be.
+    /// The notification was not accepted and is given up.
     GivenUp,
-    /// The endpoint asked for no more (410).
+    /// The webhook endpoint answered 410: it accepts no more notifications.
     Unwanted,
 }
 
-/// What was seen of a try.
+/// Observed result of a delivery attempt.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TrySeen {
-    /// How long it took.
+    /// Its duration.
     pub duration: Duration,
-    /// HTTP's status, where there was an answer.
+    /// HTTP status, if there was an answer.
     pub status: Option<u16>,
-    /// Why it does not count as taken.
+    /// Reason why it does not count as accepted.
     pub error: Option<String>,
-    /// The first bytes of the answer's body.
+    /// First bytes of the answer's body.
     pub answer: Option<String>,
 }
 
-/// Why an endpoint that answers 410 is disabled.
+/// Reason for disabling a webhook endpoint that answers 410.
 const UNWANTED: &str = "it answered 410 Gone";
 
 impl Store {
-    /// Records what came of a try, and lets the build's next notification to the same target go. An endpoint that took
-    /// nothing for `patience` is disabled. False when the claim has passed on to another.
+    /// Records the result of a delivery attempt. If the notification is finished, the build's next one to the
+    /// same target becomes due. Disables a webhook endpoint that accepted nothing for `patience`. Returns
+    /// false if the claim has passed to another process.
     pub async fn record_try(
         &self,
         due: &Due,
@@ -88,7 +89,8 @@ impl Store {
         )
         .execute(&mut *db)
         .await?;
-        // In this order: a change of the endpoint locks it before it wakes what waits for it.
+        // This order prevents a deadlock: a change of the webhook endpoint also locks it before its
+        // notifications.
         if let Some(endpoint) = done.endpoint_id {
             judge(&mut db, EndpointId(endpoint), outcome, patience).await?;
         }
@@ -110,7 +112,8 @@ impl Store {
     }
 }
 
-/// What a try says of its endpoint: since when it takes nothing, and whether that is enough.
+/// Updates the time since which the webhook endpoint has failed. Disables it if that is too long ago, or if
+/// it answered 410.
 async fn judge(
     db: &mut PgConnection,
     id: EndpointId,

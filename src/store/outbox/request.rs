@@ -1,4 +1,4 @@
-//! Notifications that somebody asks for.
+//! Notifications that a caller requests: tests and redeliveries.
 
 use crate::{
     domain::EndpointId,
@@ -6,8 +6,8 @@ use crate::{
 };
 
 impl Store {
-    /// Tells an endpoint of nothing, to try it: the notification's number. `None` when there is no such endpoint, or it
-    /// is disabled.
+    /// Creates a test notification for a webhook endpoint and returns its number. Returns `None` if there is
+    /// no such webhook endpoint or it is disabled.
     pub async fn test_endpoint(&self, id: EndpointId) -> Result<Option<i64>, StoreError> {
         let made = sqlx::query_scalar!(
             "
@@ -21,8 +21,8 @@ impl Store {
         Ok(made)
     }
 
-    /// Sends a notification once more, at once, and if need be as often as a new one. One that is being sent just now
-    /// stays as it is. False when there is none.
+    /// Sends a notification again, at once, with as many delivery attempts as a new one. A notification in
+    /// flight is not changed. Returns false if there is no such notification.
     pub async fn redeliver(&self, endpoint: EndpointId, id: i64) -> Result<bool, StoreError> {
         let found = sqlx::query_scalar!(
             "

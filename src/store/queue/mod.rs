@@ -1,4 +1,4 @@
-//! The queue as a whole: sums and heads of lanes, never a walk.
+//! The queue as a whole, read from sums and from the heads of lanes, never by a scan.
 
 mod place;
 mod rank;
@@ -16,58 +16,62 @@ use super::{
 };
 use crate::domain::{ProjectName, quota::Quotas};
 
-/// One snapshot for all that is read; by the indexes, since statistics of a queue are always out of date.
+/// Reads everything from one snapshot, and makes the planner use the indexes, because statistics of a queue
+/// are always out of date.
 pub(super) const BEGIN: &str =
     "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL enable_seqscan = off;
     SET LOCAL enable_bitmapscan = off; SET LOCAL jit = off; SET LOCAL plan_cache_mode = force_generic_plan";
 
-/// Projects that are shown at most.
+/// Upper bound of projects in a view.
 const PROJECTS: i64 = 1000;
-/// Lanes that are looked at to find the oldest build of all: those that have it, by what is known of them.
+/// Number of lanes read to find the oldest queued build: the lanes with the lowest floors contain it.
 const LANES: i64 = 256;
 
 /// The queue at one moment.
 #[derive(Debug, Clone, PartialEq)]
 pub struct QueueView {
-    /// Queued builds.
+    /// Number of queued builds.
     pub queued: u64,
-    /// Slots in use.
+    /// Number of slots in use.
     pub running: u64,
-    /// Slots in all; unknown while no dispatcher is there.
+    /// Total number of slots; unknown while no dispatcher is alive.
     pub slots: Option<u64>,
-    /// How long the oldest queued build could have been started.
+    /// Time for which the oldest queued build could have been started.
     pub oldest: Option<Duration>,
-    /// Its projects, the longest queues first.
+    /// Its projects, longest queues first.
     pub projects: Vec<ProjectQueue>,
-    /// Whether there are more projects than are shown.
+    /// `true` if there are more projects than are shown.
     pub more_projects: bool,
 }
 
 /// A project's part of the queue.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ProjectQueue {
-    /// Which project.
+    /// The project's name.
     pub project: ProjectName,
-    /// Queued builds.
+    /// Number of queued builds.
     pub queued: u64,
-    /// Slots in use.
+    /// Number of slots in use.
     pub running: u64,
-    /// Slots that it may use; unknown while no dispatcher is there, unless it has a limit of its own.
+    /// Number of slots that it may use; unknown while no dispatcher is alive, unless it has a limit of its
+    /// own.
     pub slots: Option<u64>,
-    /// Its weight in the sharing of slots.
+    /// Its weight in the fair share of slots.
     pub weight: u64,
-    /// Builds that it may have queued, where that is limited.
+    /// Upper bound of its queued builds, if there is one.
     pub max_queued: Option<u64>,
-    /// Builds that it may create within an hour, where that is limited.
+    /// Upper bound of builds that it may create within an hour, if there is one.
     pub max_per_hour: Option<u64>,
-    /// Those that it created within the last hour; known where they are limited, and counted up to the limit.
+    /// Number of builds that it created within the last hour, counted up to that bound; unknown without a
+    /// bound.
     pub last_hour: Option<u64>,
-    /// How long its oldest queued build could have been started.
+    /// Time for which its oldest queued build could have been started.
     pub oldest: Option<Duration>,
 }
 
 impl Store {
-    /// The queue as it is now: all projects that have builds in it or hold slots, or only the one that is named.
+    /// Returns the queue as it is now: all projects that have queued builds or hold slots, or only the named
+    /// one.
     pub async fn queue(&self, project: Option<&ProjectName>) -> Result<QueueView, StoreError> {
         let mut db = begin::begin_with(&self.pool, BEGIN).await?;
         let service = dispatchers::service(&mut *db).await?;
@@ -120,7 +124,7 @@ async fn projects(
         .collect())
 }
 
-/// Queued builds, slots in use, and the age of the oldest queued build.
+/// Returns the number of queued builds, the slots in use, and the age of the oldest queued build.
 async fn sums(db: &mut PgConnection) -> Result<(u64, u64, Option<Duration>), sqlx::Error> {
     let row = sqlx::query_file!("src/store/queue/sums.sql", LANES)
         .fetch_one(db)
@@ -128,7 +132,8 @@ async fn sums(db: &mut PgConnection) -> Result<(u64, u64, Option<Duration>), sql
     Ok((length(row.queued), length(row.held), row.oldest.map(age)))
 }
 
-/// Since when a build could be started, by the database's clock; not before that for one that is put off.
+/// Converts the seconds for which a build could have been started, by the database's clock. They are negative
+/// for a deferred build, whose age is zero.
 fn age(seconds: f64) -> Duration {
     Duration::try_from_secs_f64(seconds).unwrap_or_default()
 }

@@ -1,4 +1,4 @@
-//! Where a queued build stands. No part of this walks through the queue, whatever its length.
+//! Position of a queued build. No part of this scans the queue, so the cost does not grow with its length.
 
 use jiff_sqlx::Timestamp;
 use sqlx::{PgConnection, types::Uuid};
@@ -16,16 +16,16 @@ use crate::{
     store::{Store, StoreError, begin, dispatchers, rows::length},
 };
 
-/// Builds that are counted one by one; a longer queue is estimated.
+/// Upper bound of builds counted one by one; the position in a longer queue is an estimate.
 const COUNTED: i64 = 1000;
-/// Projects of the very same share as the build's that are looked at to tell who is first.
+/// Upper bound of projects with exactly the build's share that are read to decide which goes first.
 const TIES: usize = 64;
-/// Builds of these that are passed over to find those that count, in all.
+/// Upper bound of builds skipped in these projects, in total, to find the ones that decide.
 const SKIPPED: u64 = 4000;
-/// Ended builds of a project that are looked at to tell how long the next will take.
+/// Number of ended builds of a project from which the duration of the next is estimated.
 const HISTORY: i64 = 500;
 
-/// The build, as far as its turn depends on it.
+/// The build's values that determine its turn.
 struct Own {
     id: Uuid,
     project_id: i64,
@@ -37,7 +37,7 @@ struct Own {
 }
 
 impl Store {
-    /// Where a queued build stands; `None` for one that is not queued.
+    /// Returns the position of a queued build; `None` if the build is not queued.
     pub async fn place(&self, id: BuildId) -> Result<Option<Place>, StoreError> {
         let mut db = begin::begin_with(&self.pool, BEGIN).await?;
         let Some(build) = own(&mut db, id.0).await? else {
@@ -75,7 +75,8 @@ impl Store {
     }
 }
 
-/// The build's place in its lane: counted from the lane's head or, for one near the end of a long lane, from its end.
+/// Reads the build's position in its lane, counted from the lane's head or, near the end of a long lane, from
+/// its end.
 async fn own(db: &mut PgConnection, id: Uuid) -> Result<Option<Own>, sqlx::Error> {
     let row = sqlx::query_file!("src/store/queue/place.sql", id, COUNTED)
         .fetch_optional(db)
@@ -98,7 +99,7 @@ async fn own(db: &mut PgConnection, id: Uuid) -> Result<Option<Own>, sqlx::Error
     }))
 }
 
-/// Builds of all projects that go first, and whether that is certain.
+/// Returns the number of builds of all projects that go first, and true if that number is certain.
 async fn ahead(
     db: &mut PgConnection,
     build: &Own,
@@ -130,8 +131,8 @@ async fn ahead(
     Ok((first, told))
 }
 
-/// How many of these projects' next builds, each after so many others of its own, go before the build by priority, age
-/// and id.
+/// Counts the projects whose next build, after the given number of skipped ones, goes before the build by
+/// priority, age and id.
 async fn ties(
     db: &mut PgConnection,
     build: &Own,
@@ -151,7 +152,7 @@ async fn ties(
     Ok(length(first))
 }
 
-/// How long the project's latest successful builds held their slots.
+/// Reads for how long the project's latest successful builds held their slots.
 async fn history(db: &mut PgConnection, build: &Own) -> Result<History, sqlx::Error> {
     let rows = sqlx::query_file!(
         "src/store/queue/history.sql",

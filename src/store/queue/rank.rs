@@ -1,29 +1,30 @@
-//! A build's place in its project's queue, from a bounded count.
+//! Position of a build in its project's queue, computed from a bounded count.
 
-/// What is known of a build's place.
+/// Numbers that determine a build's position.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Rank {
-    /// Builds that are counted one by one, at most.
+    /// Upper bound of builds counted in each direction.
     pub(super) counted: u64,
-    /// Builds of its project of higher priority.
+    /// Number of its project's builds of higher priority.
     pub(super) above: u64,
-    /// Builds of its project and priority, itself included.
+    /// Number of its project's builds of the same priority, itself included.
     pub(super) lane: u64,
-    /// Of these, counted before it.
+    /// Number of builds counted before it in its lane.
     pub(super) before: u64,
-    /// And behind it; counted only where those before it are too many.
+    /// Number of builds counted behind it in its lane; counted only if `before` reaches the bound.
     pub(super) behind: u64,
-    /// Where both are too many: how far it is from the last that was counted to the end of the lane, in time.
+    /// If both counts reach the bound: its position in time between the last build counted before it (0) and
+    /// the end of the lane (1).
     pub(super) share_of_rest: Option<f64>,
 }
 
 impl Rank {
-    /// From 1.
+    /// Returns the position, counted from 1.
     pub(super) fn position(&self) -> u64 {
         self.above + self.before_it() + 1
     }
 
-    /// Whether nobody counted.
+    /// Returns true if the position is an estimate, because both counts reach the bound.
     pub(super) fn is_estimate(&self) -> bool {
         self.before >= self.counted && self.behind >= self.counted
     }
@@ -37,7 +38,7 @@ impl Rank {
         if self.behind < self.counted {
             return most;
         }
-        // As if builds had come in evenly.
+        // Assumes that builds arrived evenly over time.
         let share = self.share_of_rest.unwrap_or(0.5).clamp(0.0, 1.0);
         #[expect(
             clippy::cast_possible_truncation,

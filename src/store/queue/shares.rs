@@ -1,4 +1,4 @@
-//! The projects' shares of the queue.
+//! Fair shares of the projects in the queue.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -12,18 +12,18 @@ use crate::{
     store::{Store, rows::length},
 };
 
-/// From so many projects on, their shares are read once for all who ask within [`FRESH`].
+/// Number of projects from which on their shares are cached for [`FRESH`].
 const MANY: usize = 256;
-/// How long they serve.
+/// Time for which cached shares are used.
 const FRESH: Duration = Duration::from_secs(1);
 
-/// A project as the database has it.
+/// Project with its share, as stored.
 pub(super) struct ProjectShare {
     pub(super) project_id: i64,
     pub(super) share: Share,
 }
 
-/// The shares of many projects, since when they were read.
+/// Cached shares of many projects, with the time at which they were read.
 #[derive(Default)]
 pub(in crate::store) struct Shares(Mutex<Option<(Instant, Arc<[ProjectShare]>)>>);
 
@@ -43,7 +43,8 @@ impl Shares {
 }
 
 impl Store {
-    /// Every project that has queued builds or holds slots.
+    /// Returns the share of every project that has queued builds or holds slots, from the cache if it is
+    /// fresh.
     pub(super) async fn known_shares(
         &self,
         db: &mut PgConnection,
@@ -58,7 +59,7 @@ impl Store {
     }
 }
 
-/// A project of which nothing else is known.
+/// Returns the share of a project that is not among the known ones: no slot held, one build queued.
 pub(super) fn alone(service: Option<&Service>) -> Share {
     Share {
         weight: 1,
@@ -68,7 +69,7 @@ pub(super) fn alone(service: Option<&Service>) -> Share {
     }
 }
 
-/// Every project that has queued builds or holds slots.
+/// Reads the share of every project that has queued builds or holds slots.
 async fn shares(db: &mut PgConnection, service: Option<&Service>) -> Result<Vec<ProjectShare>, sqlx::Error> {
     let per_project = service.map_or(u64::MAX, |service| service.per_project);
     let rows = sqlx::query_file!("src/store/queue/shares.sql")

@@ -1,4 +1,4 @@
-//! Logs on their way into the archive: the object is written between the two writes here.
+//! Moves logs to the archive. The caller writes the object between the two writes of this module.
 
 use std::time::Duration;
 
@@ -12,8 +12,8 @@ use crate::{
 };
 
 impl Store {
-    /// Whole logs of builds that ended longer ago than `age` and that are not in the archive, among the next after
-    /// this one; and where to go on.
+    /// Returns the logs to archive in the batch after `after`: complete, of builds that ended longer ago than
+    /// `age`, and not in the archive. Also returns the start of the next batch.
     pub async fn unarchived_logs(
         &self,
         age: Duration,
@@ -45,8 +45,8 @@ impl Store {
         Ok((due.collect(), last))
     }
 
-    /// Says that there may be an object of this log from now on; answers the log's length. `None`: it is not to be
-    /// archived any more.
+    /// Records that an object of this log may exist from now on, and returns the log's length. Returns `None`
+    /// if the log must not be archived any more.
     pub async fn begin_archive(&self, log: &LogKey) -> Result<Option<u64>, StoreError> {
         let bytes = sqlx::query_scalar!(
             "
@@ -62,7 +62,7 @@ impl Store {
         Ok(bytes.map(length))
     }
 
-    /// A piece of a log that is here. An error when it is not, or not whole.
+    /// Returns a range of a log from the database. Fails if it is not completely there.
     pub async fn log_piece(&self, log: &LogKey, from: u64, to: u64) -> Result<Vec<u8>, StoreError> {
         let bytes = self.log_bytes(log.build, &log.attempt, from, to).await?;
         if bytes.len() as u64 == to - from {
@@ -74,8 +74,8 @@ impl Store {
         }
     }
 
-    /// Records that the whole log, of this length, is an object whose chunks end at `ends`, and removes the chunks
-    /// here. False when it has changed, or was archived or removed, meanwhile.
+    /// Records that the whole log, of this length, is an object whose chunks end at `ends`, and removes its
+    /// chunks from the database. Returns false if the log was changed, archived or removed meanwhile.
     pub async fn end_archive(&self, log: &LogKey, bytes: u64, ends: &[u64]) -> Result<bool, StoreError> {
         let ends: Vec<i64> = ends.iter().map(|end| column(*end)).collect();
         let mut db = begin::begin(&self.pool).await?;

@@ -1,4 +1,4 @@
-//! Finished builds, with all that is kept of them.
+//! Retention of finished builds, with all related rows.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::store::{
 };
 
 impl Store {
-    /// Removes builds that ended longer ago than `age` and have no log any more: the next of them after this one.
+    /// Removes builds that ended longer ago than `age` and have no log left, in the batch after `after`.
     pub async fn remove_old_builds(&self, age: Duration, after: Uuid) -> Result<Batch<Uuid>, StoreError> {
         let mut db = self.begin_batch().await?;
         let seen = sqlx::query_file!("src/store/retention/builds_due.sql", after, age.as_secs_f64())

@@ -1,4 +1,5 @@
-//! Uploaded contexts: the row goes first, then the bytes, which until then count as loose.
+//! Retention of uploaded contexts: the row is removed first, then the bytes, which are a loose object until
+//! then.
 
 use std::time::Duration;
 
@@ -15,7 +16,8 @@ use crate::{
 };
 
 impl Store {
-    /// Says that a context is about to be uploaded. Unless it is added within a day its bytes are removed.
+    /// Records that a context is about to be uploaded. If it is not added within a day, its bytes are
+    /// removed.
     pub async fn begin_context(&self, id: ContextId) -> Result<(), StoreError> {
         sqlx::query!(
             "INSERT INTO loose_objects (context_id, due_at) VALUES ($1, now() + interval '24 h')",
@@ -26,8 +28,8 @@ impl Store {
         Ok(())
     }
 
-    /// Makes contexts loose that were uploaded longer ago than `age` and that no build needs which lives, or ended
-    /// less than `age` ago: the next of them after this one.
+    /// Turns contexts into loose objects, in the batch after `after`, if they were uploaded longer ago than
+    /// `age` and are used by no build that is unfinished or ended less than `age` ago.
     pub async fn remove_old_contexts(&self, age: Duration, after: Uuid) -> Result<Batch<Uuid>, StoreError> {
         let mut db = self.begin_batch().await?;
         let seen = sqlx::query_file!("src/store/retention/contexts_due.sql", after, age.as_secs_f64())
@@ -52,11 +54,12 @@ impl Store {
     }
 
     async fn loosen(&self, due: &[Uuid], age: Duration) -> Result<u64, StoreError> {
-        // Of builds that have ended: they open nothing any more.
+        // Grants of builds that have ended give no access any more.
         while self.remove_grants(due).await? == BATCH {}
         let mut db = self.begin_batch().await?;
         let locked = lock(&mut db, due).await?;
-        // The lock keeps new builds away, and only what is read after it sees those that came before.
+        // The lock keeps new builds from using the contexts. Only a statement after it sees the builds that
+        // came before.
         let removed = sqlx::query_scalar!(
             r#"
             WITH gone AS (
@@ -103,7 +106,7 @@ impl Store {
         Ok(column(removed.rows_affected()))
     }
 
-    /// Loose bytes that are to be removed now, after this one, at most `limit`.
+    /// Returns loose objects that are due for removal, after this one, at most `limit`.
     pub async fn loose_objects(&self, after: Uuid, limit: u32) -> Result<Vec<ContextId>, StoreError> {
         let ids = sqlx::query_scalar!(
             "
@@ -118,7 +121,7 @@ impl Store {
         Ok(ids.into_iter().map(ContextId).collect())
     }
 
-    /// Forgets loose bytes, which are removed.
+    /// Removes the records of loose objects whose bytes are removed.
     pub async fn forget_objects(&self, ids: &[ContextId]) -> Result<(), StoreError> {
         let ids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
         sqlx::query!("DELETE FROM loose_objects WHERE context_id = ANY($1)", &ids)
@@ -128,7 +131,7 @@ impl Store {
     }
 }
 
-/// Locks contexts against new builds. One that is being used right now is left for the next sweep.
+/// Locks contexts against new builds. A context in use right now is left for the next sweep.
 async fn lock(db: &mut Transaction<'_, Postgres>, ids: &[Uuid]) -> Result<Vec<Uuid>, sqlx::Error> {
     sqlx::query_scalar!(
         "SELECT id FROM contexts WHERE id = ANY($1) FOR UPDATE SKIP LOCKED",

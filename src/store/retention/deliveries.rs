@@ -1,4 +1,4 @@
-//! Deliveries to triggers: rows that nothing belongs to.
+//! Retention of deliveries to triggers; no other rows belong to them.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use super::{BATCH, Batch};
 use crate::store::{Store, StoreError, rows::length};
 
 impl Store {
-    /// Removes deliveries that arrived longer ago than `age`: the next of them after this one.
+    /// Removes deliveries that arrived longer ago than `age`, in the batch after `after`.
     pub async fn remove_old_deliveries(&self, age: Duration, after: Uuid) -> Result<Batch<Uuid>, StoreError> {
         let mut db = self.begin_batch().await?;
         let row = sqlx::query_file!("src/store/retention/deliveries.sql", after, age.as_secs_f64())

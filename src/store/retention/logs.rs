@@ -1,4 +1,5 @@
-//! Old logs: found, marked as removed, and removed bit by bit. Objects in the archive are the caller's to remove.
+//! Retention of logs: they are found, marked as removed, and removed chunk by chunk. The caller removes
+//! objects in the archive.
 
 use std::time::Duration;
 
@@ -10,17 +11,17 @@ use crate::{
     store::{Store, StoreError, rows::column},
 };
 
-/// Which attempt's log.
+/// Key of an attempt's log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogKey {
-    /// Of which build.
+    /// The build's identifier.
     pub build: BuildId,
     /// The attempt's name.
     pub attempt: String,
 }
 
 impl LogKey {
-    /// Comes before every log.
+    /// Returns the key that precedes every log.
     pub fn first() -> Self {
         Self {
             build: BuildId(Uuid::nil()),
@@ -29,22 +30,23 @@ impl LogKey {
     }
 }
 
-/// A log whose time is over.
+/// Log whose retention time is over.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OldLog {
-    /// Which one.
+    /// Key of the log.
     pub key: LogKey,
-    /// There may be an object of it in the archive.
+    /// `true` if the archive may contain an object of it.
     pub archived: bool,
 }
 
-/// Logs column by column, as statements take them.
+/// Splits log keys into columns, the form that the statements take.
 fn columns(logs: &[LogKey]) -> (Vec<Uuid>, Vec<String>) {
     logs.iter().map(|log| (log.build.0, log.attempt.clone())).unzip()
 }
 
 impl Store {
-    /// Logs of builds that ended longer ago than `age`, among the next after this one; and where to go on.
+    /// Returns the logs to remove in the batch after `after`: of builds that ended longer ago than `age` or
+    /// are gone. Also returns the start of the next batch.
     pub async fn old_logs(
         &self,
         age: Duration,
@@ -77,7 +79,7 @@ impl Store {
         Ok((due.collect(), last))
     }
 
-    /// Says that these logs are removed, which from then on they are for every reader.
+    /// Marks these logs as removed; from then on readers see them as removed.
     pub async fn mark_logs_removed(&self, logs: &[LogKey]) -> Result<(), StoreError> {
         let (builds, attempts) = columns(logs);
         let mut db = self.begin_batch().await?;
@@ -101,7 +103,8 @@ impl Store {
         Ok(())
     }
 
-    /// Removes chunks of logs that count as removed, a bounded number: whether there may be more.
+    /// Removes a bounded number of chunks of logs that are marked as removed. Returns true if there may be
+    /// more.
     pub async fn remove_chunks(&self, logs: &[LogKey]) -> Result<bool, StoreError> {
         let (builds, attempts) = columns(logs);
         let mut db = self.begin_batch().await?;
@@ -126,7 +129,8 @@ impl Store {
         Ok(column::<_, i64>(removed.rows_affected()) == BATCH)
     }
 
-    /// Forgets logs that count as removed and of which nothing is left, here or in the archive.
+    /// Removes the rows of logs that are marked as removed and have nothing left, in the database or in the
+    /// archive.
     pub async fn forget_logs(&self, logs: &[LogKey]) -> Result<u64, StoreError> {
         let (builds, attempts) = columns(logs);
         let mut db = self.begin_batch().await?;

@@ -1,8 +1,8 @@
-//! What is removed after its time, batch by batch.
+//! Retention: removal of rows after their retention time, batch by batch.
 //!
-//! Every batch reads at most [`BATCH`] entries of a primary key, in the order of ids, which is that of age, and is a
-//! short transaction of its own. What is old is told by the database's clock. Killing the process between two batches,
-//! or within one, leaves nothing that a later sweep does not find.
+//! Every batch reads at most [`BATCH`] entries of a primary key in the order of ids, which is the order of
+//! age, in a short transaction of its own. The database's clock decides what is old. If the process is killed
+//! between two batches, or within one, a later sweep finds everything that is left.
 
 mod archive;
 mod builds;
@@ -20,20 +20,21 @@ pub use self::{
 };
 use super::{Store, begin};
 
-/// Entries that one batch reads at most. The statements have it as a literal, which the planner knows.
+/// Upper bound of entries that one batch reads. The statements contain it as a literal, so that the planner
+/// knows it.
 const BATCH: i64 = 500;
 
-/// The planner is told to follow the indexes whatever its statistics say, and nobody is waited for for long.
+/// Makes the planner use the indexes whatever its statistics say, and limits the wait for locks.
 pub(super) const BEGIN: &str = "BEGIN; SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off;
     SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off; SET LOCAL jit = off;
     SET LOCAL lock_timeout = '5s'";
 
-/// What came of one batch.
+/// Result of one batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Batch<C> {
-    /// Rows of the kind that was asked for; what belongs to them is not counted.
+    /// Number of removed rows of the requested kind, without the rows that belong to them.
     pub removed: u64,
-    /// Where the next batch begins; `None` when there is none.
+    /// Start of the next batch; `None` if there is none.
     pub next: Option<C>,
 }
 

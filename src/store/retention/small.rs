@@ -1,4 +1,4 @@
-//! Idempotency keys and events: rows that nothing belongs to.
+//! Retention of idempotency keys and events; no other rows belong to them.
 
 use std::time::Duration;
 
@@ -7,11 +7,12 @@ use uuid::Uuid;
 use super::{BATCH, Batch};
 use crate::store::{Store, StoreError, rows::length};
 
-/// An event's place in the order of events by builds.
+/// Position of an event in the order of builds, then of events.
 pub type EventKey = (Uuid, i64);
 
 impl Store {
-    /// Removes idempotency keys that were used longer ago than `age`: the next of them after this build's.
+    /// Removes idempotency keys that were used longer ago than `age`, in the batch after the key of the build
+    /// `after`.
     pub async fn remove_old_keys(&self, age: Duration, after: Uuid) -> Result<Batch<Uuid>, StoreError> {
         let mut db = self.begin_batch().await?;
         let row = sqlx::query_file!("src/store/retention/keys.sql", after, age.as_secs_f64())
@@ -24,7 +25,7 @@ impl Store {
         })
     }
 
-    /// Removes events of builds that ended longer ago than `age`: the next of them after this one.
+    /// Removes events of builds that ended longer ago than `age`, in the batch after `after`.
     pub async fn remove_old_events(
         &self,
         age: Duration,

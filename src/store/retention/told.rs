@@ -1,4 +1,4 @@
-//! What was told of builds, and to whom.
+//! Retention of notifications, delivery attempts and commit status targets.
 
 use std::time::Duration;
 
@@ -8,7 +8,8 @@ use super::{BATCH, Batch};
 use crate::store::{Store, StoreError, rows::length};
 
 impl Store {
-    /// Removes notifications, with their tries, that were made longer ago than `age`: the next of them after this one.
+    /// Removes finished notifications that were created longer ago than `age`, with their delivery attempts,
+    /// in the batch after `after`. Unfinished ones stay for at least 14 days.
     pub async fn remove_old_notifications(
         &self,
         age: Duration,
@@ -21,12 +22,13 @@ impl Store {
         db.commit().await?;
         Ok(Batch {
             removed: length(row.removed),
-            // Beyond the first that is young enough, all are.
+            // After the first notification that is too young, all others are, too.
             next: row.last.filter(|_| row.seen == BATCH),
         })
     }
 
-    /// Forgets whose commits bore the status of builds that were made longer ago than `age`.
+    /// Removes the commit status targets of builds that have ended, or never existed, and are older than
+    /// `age` and 30 days, in the batch after `after`.
     pub async fn remove_old_commit_statuses(
         &self,
         age: Duration,

@@ -1,4 +1,4 @@
-//! Claims: who goes next, never too many, at a cost that does not grow.
+//! Claims: their order, their limits, and a cost that does not grow.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -25,7 +25,7 @@ async fn claimed(store: &Store, slots: Slots, limit: u32) -> Vec<BuildId> {
     claims.into_iter().map(|claim| claim.id).collect()
 }
 
-/// The floor of the only lane, in seconds before now.
+/// Returns the floor of the only lane, in seconds before now.
 async fn floor_age(pool: &PgPool) -> f64 {
     sqlx::query_scalar("SELECT extract(epoch FROM now() - floor)::float8 FROM lanes")
         .fetch_one(pool)
@@ -165,7 +165,7 @@ async fn a_creation_that_commits_below_the_floor_is_found_by_the_sweep(pool: PgP
     let store = store(&pool);
     queued(&store, "team", 0).await;
     let late = queued(&store, "team", 0).await;
-    // As if its transaction had begun an hour ago and had committed only now.
+    // Simulates a transaction that began an hour ago and has committed only now.
     sqlx::query("UPDATE builds SET run_at = now() - interval '1 h' WHERE id = $1")
         .bind(late.0)
         .execute(&pool)

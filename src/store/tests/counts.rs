@@ -1,4 +1,4 @@
-//! The counts of the queue against the queue.
+//! The counts of the queue, compared with the queue.
 
 use futures::future::join_all;
 use rand::{Rng, SeedableRng, rngs::StdRng, seq::IndexedRandom};
@@ -8,7 +8,7 @@ use crate::domain::{Failure, Reason};
 
 type Lanes = Vec<(i64, i16, i64)>;
 
-/// Queued builds by project and priority: as they are, and by the counts.
+/// Returns the queued builds by project and priority: counted in the table, and according to the counts.
 async fn both(pool: &PgPool) -> (Lanes, Lanes) {
     let lanes = async |sql: &'static str| sqlx::query_as(sql).fetch_all(pool).await.unwrap();
     let truth = "SELECT project_id, priority, count(*) FROM builds WHERE state = 'queued' GROUP BY 1, 2 ORDER BY 1, 2";
@@ -24,7 +24,7 @@ async fn rows(pool: &PgPool) -> i64 {
         .unwrap()
 }
 
-/// Does one thing of those that change the queue, or look after its counts.
+/// Makes one random change of the queue, or one upkeep of its counts.
 async fn act(store: &Store, creator: &Creator, random: &mut StdRng, known: &[BuildId]) {
     let failure = Failure::new(Reason::LaunchFailed, "no");
     let id = known.choose(random).copied().unwrap_or_else(BuildId::generate);
@@ -65,13 +65,13 @@ async fn the_counts_are_the_queue_whatever_is_done_at_once_and_cut_off(pool: PgP
         join_all(stores.iter().zip(0..).map(async |(store, nth)| {
             let mut random = StdRng::seed_from_u64(round * 100 + nth);
             for _ in 0..12 {
-                // Some are dropped in the middle, as by a crash.
+                // Some changes are dropped in the middle, as in a crash.
                 let patience = Duration::from_micros(random.random_range(200..40_000));
                 let _ = tokio::time::timeout(patience, act(store, &creator, &mut random, &known)).await;
             }
         }))
         .await;
-        // What was cut off may still be ending in the database.
+        // A dropped change may still be ending in the database.
         let deadline = std::time::Instant::now() + Duration::from_secs(20);
         loop {
             let (truth, counts) = both(&pool).await;
@@ -114,7 +114,7 @@ async fn what_an_older_release_did_not_count_is_put_right(pool: PgPool) {
         .unwrap();
     let (truth, counts) = both(&pool).await;
     assert_ne!(truth, counts);
-    // A creation that has not committed is in neither.
+    // A creation that has not committed is in neither of the two.
     let mut open = pool.begin().await.unwrap();
     sqlx::query("INSERT INTO lane_counts (project_id, priority, queued) VALUES (1, 0, 1)")
         .execute(&mut *open)

@@ -45,7 +45,7 @@ async fn an_answer_that_was_lost_is_given_again(pool: PgPool) {
     let creator = creator(&store);
     let first = keyed("team", "k", 1);
     let id = first.id;
-    // The request is handed over by the first poll; nobody waits for its answer.
+    // The first poll hands the request over; its answer is never awaited.
     assert!(futures::poll!(Box::pin(creator.create(first))).is_pending());
     let Created::Repeated(build) = creator.create(keyed("team", "k", 1)).await.unwrap() else {
         panic!("it was stored before");
@@ -118,7 +118,7 @@ async fn creation_wakes_whoever_waits_for_the_queue(pool: PgPool) {
 
 #[tokio::test]
 async fn without_a_database_everybody_who_waits_is_told_at_once() {
-    // A port that nobody listens on.
+    // A port without a listener.
     let port = std::net::TcpListener::bind("127.0.0.1:0")
         .unwrap()
         .local_addr()
@@ -148,7 +148,7 @@ async fn without_a_database_everybody_who_waits_is_told_at_once() {
     );
 }
 
-/// The way into the queue as the service has it, with one connection of its own.
+/// Returns a store as in the service, with a pool of one connection for creation.
 fn of_one_connection(pool: &PgPool) -> (Store, Creator) {
     use sqlx::ConnectOptions;
     let store = Store::connect(&StoreOptions {

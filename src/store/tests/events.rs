@@ -1,4 +1,4 @@
-//! Events: with their causes, and read on without a gap or a repeat whatever order transactions end in.
+//! Events: their causes, and reads without a gap or a repeat in whatever order transactions end.
 
 use std::time::Instant;
 
@@ -22,7 +22,7 @@ async fn causes(store: &Store, id: BuildId) -> Vec<(State, Option<Cause>)> {
     store.events(id).await.unwrap().iter().map(what).collect()
 }
 
-/// What a reader that has come so far can see now; it stands behind that then.
+/// Reads the events that are visible after the cursor, and moves the cursor behind them.
 async fn read_on(store: &Store, cursor: &mut EventCursor) -> Vec<i64> {
     let events = store.project_events(&team(), *cursor, 3).await.unwrap();
     if let Some((last, _)) = events.last() {
@@ -31,8 +31,7 @@ async fn read_on(store: &Store, cursor: &mut EventCursor) -> Vec<i64> {
     events.into_iter().map(|(_, event)| event.id).collect()
 }
 
-/// Reads on until so many events have come. The server's other databases have transactions, too, which end in their
-/// own time.
+/// Reads on until `count` events have come. Transactions of the server's other databases delay them, too.
 async fn read_until(store: &Store, cursor: &mut EventCursor, count: usize) -> Vec<i64> {
     let begun = Instant::now();
     let mut seen = Vec::new();
@@ -136,7 +135,7 @@ async fn what_commits_late_is_neither_skipped_nor_shown_twice(pool: PgPool) {
     let mut cursor = START;
     assert_eq!(read_until(&store, &mut cursor, 1).await.len(), 1);
 
-    // It has drawn its event's id, and takes its time to commit.
+    // It has drawn its event's id, and commits late.
     let mut late = pool.begin().await.unwrap();
     let drawn: i64 = sqlx::query_scalar(
         "INSERT INTO build_events (build_id, project_id, state, cause)

@@ -1,4 +1,4 @@
-//! Claims against a model of them: the next slot goes, one by one, to the project with the least share.
+//! Claims, compared with a model: each slot in turn goes to the project with the least share.
 
 use proptest::{
     collection::vec,
@@ -15,7 +15,7 @@ struct Project {
     weight: i32,
     max_running: Option<i32>,
     held: usize,
-    /// Priorities of queued builds, the oldest first.
+    /// Priorities of queued builds, oldest first.
     queued: Vec<i16>,
 }
 
@@ -44,8 +44,8 @@ fn cases() -> impl Strategy<Value = Case> {
     })
 }
 
-/// Stores the case; answers each project's queued builds as (priority, id), the oldest first. All of one age rank are
-/// younger than those of the rank before, over the projects.
+/// Stores the case. Returns each project's queued builds as (priority, id), oldest first. All builds of one
+/// age rank, over all projects, are younger than those of the rank before.
 async fn stored(pool: &PgPool, case: &Case) -> Vec<Vec<(i16, Uuid)>> {
     sqlx::query("TRUNCATE projects, builds, specs, lanes, build_events RESTART IDENTITY CASCADE")
         .execute(pool)
@@ -93,10 +93,10 @@ async fn stored(pool: &PgPool, case: &Case) -> Vec<Vec<(i16, Uuid)>> {
     queues
 }
 
-/// Who should be claimed, in order.
+/// Returns the builds that should be claimed, in order.
 fn model(case: &Case, queues: &[Vec<(i16, Uuid)>]) -> Vec<Uuid> {
     let mut held: Vec<usize> = case.projects.iter().map(|project| project.held).collect();
-    // Within a project by priority, then age; a rank's age counts before the project's number.
+    // Within a project by priority, then by age; the age of a rank precedes the project's number.
     let mut queues: Vec<Vec<(i16, usize, Uuid)>> = queues
         .iter()
         .map(|queue| {

@@ -1,4 +1,4 @@
-//! What comes late, from whoever stood still or was cut off, changes nothing.
+//! Late writes of processes that were stopped or cut off change nothing.
 
 use super::*;
 use crate::domain::{AttemptSeen, AttemptState, Cause, Failure, Reason, Sighting, State, outcome::Advice};

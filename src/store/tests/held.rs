@@ -1,8 +1,8 @@
-//! The floor above which slots are counted: all that are held, whatever it is.
+//! The floor from which held slots are counted: every held slot is counted, wherever the floor is.
 
 use super::*;
 
-/// So many slots there are, and all of them are held.
+/// Asserts that nothing is claimed with this number of slots, all of which are held.
 async fn nothing_is_claimed_of(store: &Store, slots: u32) {
     queued(store, "waiting", 0).await;
     let slots = Slots {
@@ -13,7 +13,7 @@ async fn nothing_is_claimed_of(store: &Store, slots: u32) {
     assert!(claims.is_empty(), "{claims:?}");
 }
 
-/// The floor under the slots that are held, and the number of a build.
+/// Returns the floor of the held slots, and the number of a build.
 async fn turns(pool: &PgPool, id: BuildId) -> (i64, Option<i64>) {
     sqlx::query_as("SELECT pg_sequence_last_value('held_floor'), turn FROM builds WHERE id = $1")
         .bind(id.0)
@@ -35,14 +35,14 @@ async fn slots_are_counted_from_the_oldest_claim_that_still_holds_one(pool: PgPo
         assert!(store.finish(id, &outcome, &[], 0).await.expect("it answers"));
         store.look_after_lanes(false).await.expect("it answers");
     };
-    // While the first one runs, the floor is below everything that does.
+    // While the first build runs, the floor is not above its number.
     ended(second).await;
     let (floor, of_first) = turns(&pool, first).await;
     assert_eq!(Some(floor), of_first);
     ended(first).await;
     let (floor, of_third) = turns(&pool, third).await;
     assert_eq!(Some(floor), of_third);
-    // Where nothing holds a slot, the next claim is above the floor all the same.
+    // If nothing holds a slot, the next claim is still above the floor.
     ended(third).await;
     let next = running(&store, "p").await;
     let (floor, of_next) = turns(&pool, next).await;
@@ -55,7 +55,7 @@ async fn whoever_comes_back_into_a_slot_is_counted_whatever_the_floor(pool: PgPo
     let store = store(&pool);
     let id = queued(&store, "p", 0).await;
     let claim = store.claim(PLENTY, LEASE, 1).await.expect("it answers").remove(0);
-    // A launch that was put off may have made a Job: its cancel holds a slot until that is known.
+    // A deferred launch may have created a Job: the cancelled build holds a slot until that is known.
     assert!(
         store
             .release(id, claim.token, Duration::ZERO)

@@ -1,4 +1,4 @@
-//! The way of a build, forwards, back, and to each of its ends.
+//! The life of a build: forwards, back, and to each of its ends.
 
 use super::{
     sightings::{BUILDING, seen},

@@ -1,4 +1,4 @@
-//! Logs, piece by piece, and whoever writes or reads them.
+//! Logs, piece by piece, with several writers and readers.
 
 use super::*;
 
@@ -18,7 +18,7 @@ async fn attempt(store: &Store, name: &str) -> BuildId {
     id
 }
 
-/// A log's state, and a stretch of it that is in the database.
+/// Returns a log's state, and a range of it from the database.
 async fn slice(
     store: &Store,
     id: BuildId,
@@ -119,7 +119,7 @@ async fn a_writer_that_is_out_of_step_stores_nothing(pool: PgPool) {
         source: after_one,
     };
     assert_eq!(store.log_end(id, "pod").await.unwrap(), one);
-    // The same length was stored, out of more or less of the container's log; or something else altogether.
+    // The same length was stored from more or less of the container's log, or something else was stored.
     for end in [
         begin,
         LogEnd { bytes: 4, ..begin },

@@ -1,4 +1,4 @@
-//! Every method, against a real Postgres.
+//! Tests of the store's methods against a real Postgres.
 
 mod claims;
 mod counts;
@@ -39,12 +39,12 @@ pub(super) const PLENTY: Slots = Slots {
     per_project: 1000,
 };
 
-/// A store over a test's own database.
+/// Returns a store that uses a test's own database.
 pub(super) fn store(pool: &PgPool) -> Store {
     Store::over(pool.clone(), pool.clone(), true)
 }
 
-/// A handle for creation whose batcher runs until the test ends.
+/// Returns a handle for creation whose batcher runs until the test ends.
 pub(super) fn creator(store: &Store) -> Creator {
     let (creator, batcher) = store.creator(1024);
     tokio::spawn(batcher);
@@ -79,7 +79,7 @@ pub(super) fn keyed(project: &str, key: &str, request: u8) -> NewBuild {
     }
 }
 
-/// Stores a build without waiting for others.
+/// Stores a build without a batch.
 pub(super) async fn created(store: &Store, build: NewBuild) -> Build {
     let (creator, batcher) = store.creator(1);
     let batcher = tokio::spawn(batcher);
@@ -97,7 +97,7 @@ pub(super) async fn queued(store: &Store, project: &str, priority: i64) -> Build
     created(store, build).await.id
 }
 
-/// A build that was created, claimed and launched.
+/// Creates, claims and launches a build.
 pub(super) async fn running(store: &Store, project: &str) -> BuildId {
     let id = queued(store, project, 0).await;
     let claim = store
@@ -111,7 +111,7 @@ pub(super) async fn running(store: &Store, project: &str) -> BuildId {
     id
 }
 
-/// A pod that runs, as a launcher sees it.
+/// Returns a running pod, as a launcher observes it.
 pub(super) fn running_pod(name: &str) -> AttemptSeen {
     AttemptSeen {
         name: name.to_owned(),
@@ -129,7 +129,7 @@ pub(super) async fn get(store: &Store, id: BuildId) -> Build {
     store.build(id).await.expect("readable").expect("there")
 }
 
-/// The states that a build went through.
+/// Returns the states that a build went through.
 pub(super) async fn history(store: &Store, id: BuildId) -> Vec<String> {
     let events = store.events(id).await.expect("readable");
     events

@@ -1,4 +1,4 @@
-//! The dispatcher's statements have a connection each, which they keep.
+//! The dispatcher's statements each keep a pinned connection.
 
 use sqlx::ConnectOptions;
 
@@ -7,7 +7,7 @@ use crate::store::{StoreOptions, own::Own};
 
 const SUCCEEDED: Outcome = Outcome::Succeeded { digest: None };
 
-/// A store as the service has it.
+/// Returns a store that is connected as in the service.
 fn connected(pool: &PgPool) -> Store {
     Store::connect(&StoreOptions {
         url: pool.connect_options().to_url_lossy().to_string().into(),
@@ -19,7 +19,7 @@ fn connected(pool: &PgPool) -> Store {
     .expect("the address is valid")
 }
 
-/// One build's way through all three statements.
+/// Takes one build through all three statements.
 async fn one_build(store: &Store) -> Result<(), StoreError> {
     creator(store)
         .create(new_build("team"))
@@ -32,7 +32,7 @@ async fn one_build(store: &Store) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// The session behind a connection.
+/// Returns the session of a pinned connection.
 async fn session(own: &Own) -> i32 {
     let mut connection = own.take().await.expect("there is one");
     let session = sqlx::query_scalar("SELECT pg_backend_pid()")
@@ -51,7 +51,7 @@ async fn sessions(store: &Store) -> [i32; 3] {
     ]
 }
 
-/// As a restart of the database, for these sessions.
+/// Ends these sessions, as a restart of the database does.
 async fn end(sessions: [i32; 3], pool: &PgPool) {
     let ended: Vec<bool> =
         sqlx::query_scalar("SELECT pg_terminate_backend(pid, 10000) FROM unnest($1::int[]) pid")

@@ -1,4 +1,4 @@
-//! Places in the queue: as claims order them, and told without a walk through it.
+//! Positions in the queue: in the order of claims, and found without a scan.
 
 use uuid::Uuid;
 
@@ -13,7 +13,7 @@ async fn place(store: &Store, id: BuildId) -> Place {
     store.place(id).await.unwrap().expect("it is queued")
 }
 
-/// A build that ended well, having held its slot for so long.
+/// Stores a build that succeeded after it held its slot for `seconds`.
 async fn ended(store: &Store, pool: &PgPool, repository: &str, seconds: f64) {
     let mut build = new_build("team");
     build.spec.destinations = serde_json::from_value(serde_json::json!([format!("{repository}:1")])).unwrap();
@@ -85,7 +85,7 @@ async fn a_build_says_what_it_waits_for(pool: PgPool) {
         .await
         .unwrap();
     assert!(matches!(waiting().await, WaitingFor::Retry { .. }));
-    // A dispatcher that stopped without a word is gone after a while.
+    // A dispatcher whose heartbeat stops counts as gone after a while.
     sqlx::query("UPDATE dispatchers SET seen_at = now() - interval '31 s'")
         .execute(&pool)
         .await

@@ -1,4 +1,5 @@
-//! Plans of statements: by the indexes, whatever the statistics say, and no dearer with a longer queue.
+//! Plans of statements: they use the indexes whatever the statistics say, and cost no more with a longer
+//! queue.
 
 mod changes;
 mod claims;
@@ -10,7 +11,7 @@ use sqlx::AssertSqlSafe;
 
 use super::*;
 
-/// Queued builds of four projects, an hour old, whose statistics say that the table is empty.
+/// Queues builds of four projects, an hour old, while the statistics say that the table is empty.
 async fn backlog(pool: &PgPool, builds: i32) {
     for statement in [
         "TRUNCATE projects, builds, specs, lanes, build_events RESTART IDENTITY CASCADE",
@@ -36,7 +37,7 @@ async fn backlog(pool: &PgPool, builds: i32) {
     .unwrap();
 }
 
-/// Tables that a plan reads from end to end.
+/// Returns the tables that a plan reads from end to end.
 fn walked(plan: &Value) -> Vec<String> {
     let mut walked = Vec::new();
     match plan {
@@ -61,7 +62,7 @@ fn explain(sql: &str) -> String {
     format!("EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {sql}")
 }
 
-/// The pages that it touched.
+/// Returns the number of pages that a plan touched.
 fn touched(plan: &Value) -> i64 {
     let pages = |key: &str| plan[0]["Plan"][key].as_i64().unwrap();
     pages("Shared Hit Blocks") + pages("Shared Read Blocks")

@@ -1,4 +1,4 @@
-//! Limits of what a project may ask for: exact, over replicas and batches.
+//! Limits of the builds that a project may request: exact over replicas and batches.
 
 use futures::future::join_all;
 
@@ -34,7 +34,7 @@ async fn creations_over_three_replicas_never_pass_a_limit_together(pool: PgPool)
         limited(&pool, &project, max_queued, max_per_hour).await;
         let stores = [store(&pool), store(&pool), store(&pool)];
         let creators: Vec<_> = stores.iter().map(creator).collect();
-        // Others, without limits, are in the same batches.
+        // Builds of a project without limits are in the same batches.
         let names = [project.as_str(), "free"];
         let answers =
             join_all((0..300).map(|n| creators[n % 3].create(new_build(names[usize::from(n % 4 == 0)]))))
@@ -97,7 +97,7 @@ async fn a_repeated_request_is_answered_by_a_full_project_and_counts_once(pool: 
     let store = store(&pool);
     limited(&pool, "team", Some(1), Some(1)).await;
     let creator = creator(&store);
-    // One batch: the second use of the key takes no room, and is no refusal either.
+    // In one batch, the second use of a key takes no room and is not refused.
     let (a, b, c) = tokio::join!(
         creator.create(keyed("team", "k", 1)),
         creator.create(keyed("team", "k", 1)),

@@ -1,4 +1,4 @@
-//! Lists, contexts, figures.
+//! Lists, contexts and metrics.
 
 use super::*;
 use crate::domain::{ContextId, Source, State};
@@ -104,7 +104,7 @@ async fn filters_narrow_a_list(pool: PgPool) {
     );
     for (states, expected) in [
         (vec![State::Running], vec![running]),
-        // The claim of the running build took the other one along.
+        // The claim of the running build also claimed the other one.
         (vec![State::Launching, State::Running], vec![running, other]),
         (vec![State::Queued, State::Running], vec![tagged.id, running]),
         (vec![State::Failed], vec![]),

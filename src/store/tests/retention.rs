@@ -1,4 +1,5 @@
-//! What retention costs, and what it does to those who work meanwhile. What it removes is tested with all its parts.
+//! The cost of retention, and its effect on concurrent work. Tests of the retention module cover what it
+//! removes.
 
 use std::time::Instant;
 
@@ -11,8 +12,8 @@ use crate::domain::{ContextId, State};
 
 const DAY: Duration = Duration::from_secs(86_400);
 
-/// Builds a hundred days old, a second apart, every tenth alive, with all that belongs to them; as far as the
-/// statistics say there are none.
+/// Stores builds a hundred days old, a second apart, every tenth unfinished, with all related rows, while the
+/// statistics say that there are none.
 async fn history(pool: &PgPool, builds: i32) {
     for statement in [
         "TRUNCATE projects, builds, specs, attempts, logs, log_chunks, build_events, contexts, context_grants,
@@ -56,7 +57,7 @@ async fn history(pool: &PgPool, builds: i32) {
     db.commit().await.unwrap();
 }
 
-/// A statement of retention with its parameters as literals.
+/// Returns the statements of retention with their parameters as literals.
 fn statements(ids: &str) -> Vec<(&'static str, String)> {
     let nil = "'00000000-0000-0000-0000-000000000000'::uuid";
     let week = "604800.0::float8";
@@ -96,7 +97,7 @@ fn statements(ids: &str) -> Vec<(&'static str, String)> {
     ]
 }
 
-/// Explains a statement and undoes it: the plan, and the pages that it touched.
+/// Explains a statement and undoes it. Returns the plan and the pages that it touched.
 async fn explained(pool: &PgPool, sql: &str) -> (String, i64) {
     let mut db = pool.begin_with(crate::store::retention::BEGIN).await.unwrap();
     let plan: Value = sqlx::query_scalar(AssertSqlSafe(format!(
@@ -113,7 +114,7 @@ async fn explained(pool: &PgPool, sql: &str) -> (String, i64) {
 #[sqlx::test]
 async fn a_batch_follows_the_indexes_and_does_not_grow_with_what_is_kept(pool: PgPool) {
     let mut touched: Vec<Vec<(&str, i64)>> = Vec::new();
-    // The last one with true statistics: autovacuum may come at any moment.
+    // The last case has true statistics, because autovacuum may run at any moment.
     for (builds, analyzed) in [(2_000, false), (40_000, false), (40_000, true)] {
         history(&pool, builds).await;
         if analyzed {
@@ -147,7 +148,7 @@ async fn a_batch_is_bounded_and_the_next_one_goes_on_after_it(pool: PgPool) {
     let store = store(&pool);
     history(&pool, 1_100).await;
     let first = store.remove_old_events(DAY, (Uuid::nil(), 0)).await.unwrap();
-    // Of 500 events every tenth build's three stay, or thereabouts.
+    // Of 500 events, about the three events of every tenth build stay.
     assert!((440..=460).contains(&first.removed), "{first:?}");
     let mut next = first.next;
     let mut removed = first.removed;
@@ -183,7 +184,7 @@ async fn a_context_that_is_being_built_from_is_not_removed(pool: PgPool) {
         .execute(&pool)
         .await
         .unwrap();
-    // What creation does until it commits.
+    // Creation holds this lock until it commits.
     let mut creating = pool.begin().await.unwrap();
     sqlx::query("SELECT FROM contexts FOR KEY SHARE")
         .execute(&mut *creating)
@@ -195,7 +196,7 @@ async fn a_context_that_is_being_built_from_is_not_removed(pool: PgPool) {
     };
     assert_eq!(removed().await, 0, "it is left for the next sweep");
     creating.rollback().await.unwrap();
-    // The other way round: a removal is under way, and creation waits to see what comes of it.
+    // The other way round: a removal is in progress, and creation waits until it ends.
     let mut removing = pool.begin().await.unwrap();
     sqlx::query("DELETE FROM contexts")
         .execute(&mut *removing)
@@ -245,7 +246,7 @@ async fn a_key_never_outlives_its_build(pool: PgPool) {
     assert_eq!(again.state, State::Queued);
 }
 
-/// Figures, on demand: claims while 200,000 old builds are removed.
+/// Measures, on demand, claims while 200,000 old builds are removed.
 #[sqlx::test]
 #[ignore = "takes minutes; prints figures"]
 async fn claims_during_a_sweep(pool: PgPool) {

@@ -1,4 +1,5 @@
-//! What lives as long as a session: migrations, the observer's lock, wake-ups. And races to the end of a build.
+//! State that lasts as long as a session: migrations, the observer's lock, wake-ups. And races to end a
+//! build.
 
 use std::time::Instant;
 
@@ -8,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use super::*;
 use crate::domain::{Failure, Reason, State};
 
-/// Asks again until it is so: for what another session does in its own time.
+/// Repeats the check until it is true, for an effect of another session.
 pub(super) async fn eventually(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
     let begun = Instant::now();
     while !is_so().await {
@@ -72,7 +73,7 @@ async fn one_replica_observes_and_another_takes_over(pool: PgPool) {
     .unwrap();
     let mut lock = lock.expect("it was taken");
     eventually("the loss is noticed", async || !lock.held().await).await;
-    // A session that is ended says so before it gives up its locks.
+    // A session that is ended reports it before it releases its locks.
     eventually("another takes over", async || {
         stores[0].become_observer().await.unwrap().is_some()
     })
@@ -192,7 +193,7 @@ async fn sessions_are_bounded_and_creation_is_planned_once(pool: PgPool) {
         "force_generic_plan"
     );
     assert_eq!(show(store.creating.released(), "statement_timeout").await, "30s");
-    // Through a pooler nothing is set: it would refuse the connection.
+    // Through a pooler nothing is set, because the pooler would refuse the connection.
     let store = Store::connect(&options(true)).unwrap();
     assert_eq!(show(store.creating.released(), "plan_cache_mode").await, "auto");
     assert_eq!(show(&store.pool, "statement_timeout").await, "0");

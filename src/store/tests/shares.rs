@@ -1,4 +1,4 @@
-//! Shares and limits over thousands of random turns, against a model that knows nothing of SQL.
+//! Shares and limits over thousands of random turns, compared with a model without SQL.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -10,7 +10,7 @@ use crate::domain::spec::Priority;
 
 const PROJECTS: usize = 5;
 
-/// A build that waits: its priority, and when it came into the queue.
+/// Queued build: its priority, the number of its arrival, and its id.
 type Waiting = (i64, u64, BuildId);
 
 #[derive(Default)]
@@ -22,7 +22,7 @@ struct Project {
 }
 
 impl Project {
-    /// Its next build: the highest priority, then the oldest.
+    /// Returns its next build: the highest priority, then the oldest.
     fn head(&self) -> Option<Waiting> {
         self.queued
             .iter()
@@ -66,7 +66,7 @@ impl World {
         format!("p{number}")
     }
 
-    /// Gives a project a weight and a limit.
+    /// Sets a project's weight and limit.
     async fn settle(&mut self, number: usize, weight: u32, max_running: Option<u32>) {
         sqlx::query(
             "INSERT INTO projects (name, weight, max_running) VALUES ($1, $2, $3)
@@ -94,7 +94,7 @@ impl World {
         self.projects[number].queued.push((priority, self.arrivals, id));
     }
 
-    /// One of a project's slots becomes free: its build ends, is cancelled, or goes back into the queue.
+    /// Frees one of a project's slots: its build ends, is cancelled, or goes back into the queue.
     async fn leave(&mut self, number: usize, nth: usize) {
         let claim = self.projects[number].held.swap_remove(nth);
         let store = self.stores.choose(&mut self.rng).unwrap().clone();
@@ -121,7 +121,7 @@ impl World {
         }
     }
 
-    /// Cancels one that waits. One that was launched before would hold a slot until its pod is gone.
+    /// Cancels a queued build. One that was launched before would hold a slot until its pod is gone.
     async fn give_up(&mut self, number: usize) {
         let Some(waiting) = self.projects[number].queued.choose(&mut self.rng).copied() else {
             return;
@@ -132,7 +132,8 @@ impl World {
         self.projects[number].queued.retain(|one| *one != waiting);
     }
 
-    /// Who should be claimed: one by one, whoever has the fewest slots for its weight. Compared crosswise: no division.
+    /// Returns the builds that should be claimed: each in turn from the project with the fewest slots for its
+    /// weight. Compares by cross-multiplication, without a division.
     fn expected(&self, most: usize) -> Vec<BuildId> {
         let mut held: Vec<u64> = self.projects.iter().map(|one| one.held.len() as u64).collect();
         let mut queues: Vec<Vec<Waiting>> = self.projects.iter().map(|one| one.queued.clone()).collect();
@@ -161,8 +162,8 @@ impl World {
         order
     }
 
-    /// Several replicas claim at once; together they get what the model says, and nothing twice. Answers it in the
-    /// model's order, by project.
+    /// Claims with several replicas at once: together they get what the model says, and nothing twice.
+    /// Returns the projects in the model's order.
     async fn claim(&mut self, limits: &[u32]) -> Vec<usize> {
         let expected = self.expected(limits.iter().sum::<u32>() as usize);
         let claims = limits
@@ -192,7 +193,7 @@ impl World {
         order
     }
 
-    /// Every slot in use, as (project, nth).
+    /// Returns every slot in use, as (project, nth).
     fn in_use(&self) -> Vec<(usize, usize)> {
         let of = |(n, project): (usize, &Project)| {
             (0..project.held.len())
@@ -202,7 +203,7 @@ impl World {
         self.projects.iter().enumerate().flat_map(of).collect()
     }
 
-    /// What the database says is held is what the model says.
+    /// Asserts that the held and queued builds in the database match the model.
     async fn agrees(&self) {
         let rows: Vec<(String, i64, i64)> = sqlx::query_as(
             "SELECT p.name, count(*) FILTER (WHERE b.state IN ('launching', 'running', 'cancelling')),
@@ -290,7 +291,7 @@ async fn shares_follow_weights_and_a_flood_delays_nobodys_first_build_by_more_th
             world.arrive(number, 0).await;
         }
     }
-    // The last project is idle but for a build now and then.
+    // The last project is idle except for an occasional build.
     let newcomer = PROJECTS - 1;
     world.claim(&[20]).await;
     let (mut turns, mut obtained, mut longest) = (0, BTreeMap::new(), 0);
@@ -313,7 +314,7 @@ async fn shares_follow_weights_and_a_flood_delays_nobodys_first_build_by_more_th
             if world.projects[number].queued.len() < 20 {
                 world.arrive(number, 0).await;
             }
-            // With twenty slots in all, each holds its weight's part of them, to within a slot.
+            // With twenty slots in total, each project holds its weight's part of them, to within a slot.
             let held: usize = world.projects[..weights.len()]
                 .iter()
                 .map(|one| one.held.len())

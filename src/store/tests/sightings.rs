@@ -1,9 +1,9 @@
-//! What is recorded of a build that goes on: its attempts, its phase, and how long it waits.
+//! Recorded observations of a running build: its attempts, its phase, and the time that it waits.
 
 use super::*;
 use crate::domain::{AttemptSeen, AttemptState, Failure, Reason};
 
-/// A pod whose container has not begun.
+/// Returns a pod whose container has not started.
 pub(super) fn seen(name: &str) -> AttemptSeen {
     AttemptSeen {
         running: false,

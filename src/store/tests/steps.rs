@@ -12,7 +12,7 @@ fn steps(numbers: std::ops::Range<u32>) -> Vec<Step> {
         .collect()
 }
 
-/// Which steps there are, and which of them have ended.
+/// Returns the numbers of the steps, each with true if it has ended.
 async fn known(store: &Store, id: BuildId, attempt: &str) -> Vec<(u32, bool)> {
     let steps = store.steps(id, attempt).await.unwrap();
     steps
@@ -47,7 +47,7 @@ async fn steps_that_are_read_again_stay_as_they_are(pool: PgPool) {
     let before = store.steps(id, "pod").await.unwrap();
     store.begin_steps(id, "pod", &steps(1..3), true).await.unwrap();
     assert_eq!(store.steps(id, "pod").await.unwrap(), before);
-    // One that was stored in the log and not recorded is added.
+    // A step that is in the stored log and was not recorded is added.
     store.begin_steps(id, "pod", &steps(1..4), true).await.unwrap();
     let after = store.steps(id, "pod").await.unwrap();
     assert_eq!((after.len(), &after[..1]), (3, &before[..1]));

@@ -1,4 +1,4 @@
-//! Groups: the newest of one takes the place of the older ones, whatever happens to them at the same time.
+//! Concurrency groups: the newest build supersedes the older ones, whatever happens to them at the same time.
 
 use futures::future::join_all;
 use rand::{Rng, SeedableRng, rngs::StdRng};
@@ -157,7 +157,8 @@ async fn of_those_created_at_once_over_two_replicas_the_newest_survives(pool: Pg
     assert_eq!(queued_in_counts(&pool).await, (40, 40));
 }
 
-/// One actor of a race: creates, claims and launches, moves phases on, finishes, or sees cancels through.
+/// Runs one actor of a race: it creates, claims and launches, moves phases on, finishes, or completes
+/// cancellations.
 async fn act(store: &Store, seed: u64) {
     let mut rng = StdRng::seed_from_u64(seed);
     let creator = creator(store);

@@ -1,4 +1,4 @@
-//! Writes that go together: each is answered for itself, whatever becomes of those beside it.
+//! Group commit: each write gets its own answer, whatever happens to the others of its batch.
 
 use std::time::Instant;
 
@@ -9,7 +9,7 @@ use crate::domain::{AttemptSeen, Failure, Reason, State};
 
 const SUCCEEDED: Outcome = Outcome::Succeeded { digest: None };
 
-/// So many builds that were claimed.
+/// Returns this many claimed builds.
 async fn claimed(store: &Store, many: usize) -> Vec<Claim> {
     let creator = creator(store);
     join_all((0..many).map(|_| creator.create(new_build("team")))).await;
@@ -18,7 +18,7 @@ async fn claimed(store: &Store, many: usize) -> Vec<Claim> {
     claims
 }
 
-/// So many builds that run.
+/// Returns this many running builds.
 async fn running(store: &Store, many: usize) -> Vec<BuildId> {
     let claims = claimed(store, many).await;
     let launched = join_all(
@@ -31,7 +31,7 @@ async fn running(store: &Store, many: usize) -> Vec<BuildId> {
     claims.iter().map(|claim| claim.id).collect()
 }
 
-/// How many transactions wrote the events of this state.
+/// Counts the transactions that wrote the events of this state.
 async fn transactions(pool: &PgPool, state: &str) -> i64 {
     sqlx::query_scalar("SELECT count(DISTINCT xid::text) FROM build_events WHERE state::text = $1")
         .bind(state)
@@ -164,7 +164,7 @@ async fn the_attempts_of_each_are_its_own(pool: PgPool) {
 async fn a_bad_one_hurts_only_itself(pool: PgPool) {
     let store = store(&pool);
     let ids = running(&store, 3).await;
-    // No text of the database's can hold it.
+    // No text column of the database can store it.
     let bad = Outcome::Failed(Failure::new(Reason::Unknown, "\0"));
     let (a, bad, b) = tokio::join!(
         store.finish(ids[0], &SUCCEEDED, &[], 0),

@@ -1,4 +1,4 @@
-//! Who watches a build is woken by whatever changes it, in this process and in others.
+//! Watchers of a build are woken by every change of it, in this process and in others.
 
 use std::time::Instant;
 
@@ -8,16 +8,16 @@ use tokio_util::sync::CancellationToken;
 use super::*;
 use crate::domain::{Failure, Reason};
 
-/// A poll comes after half a second at the earliest: what is sooner was a signal.
+/// Upper bound of a signal's delay: a poll comes after half a second at the earliest.
 const BEFORE_THE_POLL: Duration = Duration::from_millis(450);
 
-/// Whether the watch is woken by what `change` does: when that is over, it is.
+/// Returns true if the watch has been woken once `change` is over.
 async fn wakes(watch: &mut BuildWatch, change: impl Future<Output = ()>) -> bool {
     change.await;
     watch.changed().now_or_never().is_some()
 }
 
-/// Whether a word arrives before the poll does: another process', or one that is not to come.
+/// Returns true if a wake-up arrives before the poll: one from another process, or one that should not come.
 async fn hears(watch: &mut BuildWatch) -> bool {
     let begun = Instant::now();
     watch.changed().await;
@@ -30,7 +30,7 @@ fn building() -> Outcome {
     }
 }
 
-/// Two processes' stores, whose notifications run.
+/// Returns the stores of two processes, whose wake-ups run.
 async fn connected(pool: &PgPool, stop: &CancellationToken) -> (Store, Store) {
     let stores = (store(pool), store(pool));
     for store in [&stores.0, &stores.1] {
@@ -146,7 +146,7 @@ async fn a_change_in_one_process_is_heard_in_another(pool: PgPool) {
     let id = running(&here, "team").await;
     let (mut watch, mut any) = (there.watch_build(id), there.watch_builds());
     let mut log = there.watch_log(id);
-    // A machine that is busy may take longer than the poll: one of several tries is soon enough.
+    // A busy machine may take longer than the poll: one success in several tries is enough.
     let mut heard = [false; 3];
     for round in 0..20_u64 {
         here.append_log(id, "pod-a", round, b"x").await.unwrap();
@@ -184,7 +184,7 @@ async fn more_builds_than_a_notification_holds_wake_everybody(pool: PgPool) {
 
 #[sqlx::test]
 async fn a_notification_that_is_lost_is_made_up_for_by_the_poll(pool: PgPool) {
-    // Neither of them runs its notifications.
+    // Neither of the two sends or receives wake-ups.
     let (here, there) = (store(&pool), store(&pool));
     let id = running(&here, "team").await;
     let mut watch = there.watch_build(id);

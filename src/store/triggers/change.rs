@@ -1,4 +1,4 @@
-//! Changes of triggers, each with its row in the audit log.
+//! Changes of triggers, each with an entry in the audit log.
 
 use std::time::Duration;
 
@@ -19,23 +19,23 @@ use crate::{
     store::{Store, StoreError, audit, begin, rows::Named},
 };
 
-/// What of a trigger is to change; what is absent stays.
+/// Change of a trigger; an absent field stays as it is.
 #[derive(Debug, Clone, Default)]
 pub struct TriggerChange {
     /// The repository's name.
     pub repository: Option<HostedName>,
-    /// Where builds clone it from.
+    /// Address that builds clone from.
     pub clone_url: Option<GitUrl>,
-    /// All rules anew.
+    /// Rules that replace all present ones.
     pub rules: Option<Rules>,
-    /// Whether deliveries lead to builds.
+    /// `true` if deliveries create builds.
     pub enabled: Option<bool>,
-    /// Where the git host is told of builds; `Some(None)`: nowhere.
+    /// Address and token for commit statuses; `Some(None)` turns commit statuses off.
     pub commit_status: Option<Option<StatusSettings>>,
 }
 
 impl Store {
-    /// Changes a trigger. `None`: there is none.
+    /// Changes a trigger. Returns `None` if there is no such trigger.
     pub async fn change_trigger(
         &self,
         id: TriggerId,
@@ -80,13 +80,14 @@ impl Store {
         Ok(Some(changed))
     }
 
-    /// Removes a trigger with its secrets and deliveries; its builds stay. False: there was none.
+    /// Removes a trigger with its secrets and deliveries; its builds stay. Returns false if there is no such
+    /// trigger.
     pub async fn remove_trigger(&self, id: TriggerId, actor: &Actor) -> Result<bool, StoreError> {
         let mut db = begin::begin(&self.pool).await?;
         let Some(before) = locked(&mut db, id).await? else {
             return Ok(false);
         };
-        // A delivery that is under way just now may yet be added: nobody sees it, and its age removes it.
+        // A delivery in flight may still be added. It is not visible to clients, and retention removes it.
         sqlx::query!(
             "WITH delivery AS (DELETE FROM deliveries WHERE trigger_id = $1) DELETE FROM triggers WHERE id = $1",
             id.0
@@ -106,8 +107,8 @@ impl Store {
         Ok(true)
     }
 
-    /// Gives a trigger a new secret; the one before it counts for so long yet, and those before that no more. False:
-    /// there is no such trigger.
+    /// Gives a trigger a new secret. The previous one stays valid for `overlap`; older ones become invalid.
+    /// Returns false if there is no such trigger.
     pub async fn rotate_trigger_secret(
         &self,
         id: TriggerId,
@@ -116,7 +117,7 @@ impl Store {
         actor: &Actor,
     ) -> Result<bool, StoreError> {
         let mut db = begin::begin(&self.pool).await?;
-        // Of two rotations at once the second one waits here.
+        // Of two simultaneous rotations, the second one waits here.
         let Some(trigger) = locked(&mut db, id).await? else {
             return Ok(false);
         };
@@ -156,7 +157,7 @@ impl Store {
     }
 }
 
-/// The trigger, locked for a change.
+/// Locks a trigger for a change and returns it.
 async fn locked(db: &mut PgConnection, id: TriggerId) -> Result<Option<Trigger>, sqlx::Error> {
     sqlx::query("SELECT id FROM triggers WHERE id = $1 FOR UPDATE")
         .bind(id.0)
@@ -183,7 +184,7 @@ pub(super) async fn record(
     audit::record(db, actor, &change).await
 }
 
-/// A trigger as the audit log has it: there is no secret in it.
+/// Returns a trigger for the audit log, without secrets.
 pub(super) fn shown(trigger: &Trigger) -> Value {
     json!({
         "provider": trigger.provider,

@@ -1,4 +1,4 @@
-//! Triggers and their secrets, which come sealed and are given back sealed.
+//! Triggers and their secrets, which are stored and returned sealed.
 
 mod change;
 
@@ -18,7 +18,7 @@ use crate::domain::{
     trigger::{HostedName, Rules, TriggerSettings},
 };
 
-/// A secret as the database keeps it.
+/// Sealed secret, as stored.
 pub type SealedSecret = Vec<u8>;
 
 struct TriggerRow {
@@ -60,7 +60,7 @@ impl From<TriggerRow> for Trigger {
 }
 
 impl Store {
-    /// Stores a trigger with its first secret, which was sealed for this id.
+    /// Stores a trigger with its first secret, which is sealed for this id.
     pub async fn add_trigger(
         &self,
         id: TriggerId,
@@ -72,7 +72,7 @@ impl Store {
     ) -> Result<Trigger, StoreError> {
         let status = settings.commit_status.as_ref();
         let mut db = begin::begin(&self.pool).await?;
-        // The update changes nothing: it makes a project that is there already answer its id.
+        // The update changes nothing: it makes the statement return the id of a project that already exists.
         let row = sqlx::query_as!(
             TriggerRow,
             r#"
@@ -121,12 +121,13 @@ impl Store {
         Ok(trigger)
     }
 
-    /// One trigger.
+    /// Returns a trigger.
     pub async fn trigger(&self, id: TriggerId) -> Result<Option<Trigger>, StoreError> {
         Ok(one(&mut *self.pool.acquire().await?, id).await?)
     }
 
-    /// Triggers from the newest to the oldest, those older than `before` only; of one project, where one is named.
+    /// Returns triggers, newest first, only those older than `before`, at most `limit`; of one project, if
+    /// one is given.
     pub async fn triggers(
         &self,
         project: Option<&ProjectName>,
@@ -154,7 +155,7 @@ impl Store {
         Ok(rows.into_iter().map(Trigger::from).collect())
     }
 
-    /// A trigger that is called, with its secrets that count now, sealed: the current one first.
+    /// Returns a called trigger and its currently valid secrets, sealed, the current one first.
     pub async fn called_trigger(
         &self,
         id: TriggerId,

@@ -2,7 +2,8 @@
 
 use super::*;
 
-/// Explains what a creation under locks asks: which tables were read from end to end, and the pages that were touched.
+/// Explains the queries of a creation under locks. Returns the tables that are read from end to end, and the
+/// pages that are touched.
 async fn asked_at_creation(pool: &PgPool, new: uuid::Uuid) -> Vec<(Vec<String>, i64)> {
     let mut db = pool.begin_with(claim::BEGIN).await.unwrap();
     let explain = |sql: &str| AssertSqlSafe(format!("EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {sql}"));
@@ -40,7 +41,7 @@ async fn a_creation_under_locks_does_not_grow_with_the_backlog_nor_with_the_hist
     for builds in [2_000, 100_000] {
         backlog(&pool, builds).await;
         store.recount().await.unwrap();
-        // Groups of a history that has ended, and one that lives.
+        // Groups in a history of ended builds, and one group with active builds.
         sqlx::query(
             "UPDATE builds SET concurrency_group = 'main', supersede = 'queued', state = 'succeeded',
                 finished_at = now() WHERE id IN (SELECT id FROM builds LIMIT $1)",
@@ -104,6 +105,6 @@ async fn builds_that_end_are_found_by_their_ids_and_not_among_all_that_hold_slot
         plan.contains("builds_pkey") && !plan.contains("builds_held"),
         "{plan}"
     );
-    // A second look into what has no index, and no statistics, would be one for each build: of a hundred, ten thousand.
+    // A second scan of the unindexed input would run once per build: ten thousand rows for a hundred builds.
     assert_eq!(plan.matches(r#""CTE Name":"input""#).count(), 1, "{plan}");
 }

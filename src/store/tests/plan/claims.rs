@@ -1,13 +1,13 @@
-//! Claims: by the index of what is queued, and no dearer with a longer queue.
+//! Claims use the index of queued builds, and cost no more with a longer queue.
 
 use super::*;
 
-/// Explains a claim of fifty and undoes it: the plan, and the pages that it touched.
+/// Explains a claim of fifty builds and undoes it. Returns the plan and the pages that it touched.
 async fn explained(pool: &PgPool) -> (String, i64) {
     explained_claim(pool, 50).await
 }
 
-/// The same for a claim of so many builds.
+/// Explains a claim of `most` builds, as [`explained`] does.
 async fn explained_claim(pool: &PgPool, most: i64) -> (String, i64) {
     let mut db = pool.begin_with(claim::BEGIN).await.unwrap();
     let plan: Value = sqlx::query_scalar(AssertSqlSafe(explain(include_str!("../../claim.sql"))))
@@ -22,7 +22,7 @@ async fn explained_claim(pool: &PgPool, most: i64) -> (String, i64) {
     (plan.to_string(), touched(&plan))
 }
 
-/// The pages that a look for leases touches that ran out.
+/// Returns the number of pages that the search for expired leases touches.
 async fn explained_expired(pool: &PgPool) -> i64 {
     let mut db = pool.begin_with(claim::BEGIN).await.unwrap();
     let plan: Value = sqlx::query_scalar(AssertSqlSafe(explain(include_str!("../../expired.sql"))))
@@ -35,7 +35,7 @@ async fn explained_expired(pool: &PgPool) -> i64 {
     touched(&plan)
 }
 
-/// A transaction that sees the database as it is now: nothing that dies from here on can be removed.
+/// Opens a transaction with a snapshot of now: rows that die from here on cannot be removed.
 async fn old_snapshot(pool: &PgPool) -> sqlx::Transaction<'static, sqlx::Postgres> {
     let mut old = pool
         .begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT 1 FROM lanes")
@@ -48,7 +48,7 @@ async fn old_snapshot(pool: &PgPool) -> sqlx::Transaction<'static, sqlx::Postgre
     old
 }
 
-/// What is explained here is the text that the function has.
+/// The explained text is that of the function.
 #[sqlx::test]
 async fn claims_are_made_by_what_is_explained(pool: PgPool) {
     let text: String = sqlx::query_scalar("SELECT prosrc FROM pg_proc WHERE proname = 'claim_1'")
@@ -85,7 +85,8 @@ async fn fault_25_a_claim_from_a_long_queue_touches_about_as_much_as_from_one_of
         touched.push(pages);
     }
     println!("pages of a claim of ten, from ten and from 200,000: {touched:?}");
-    // Each of the builds that are looked at and changed is reached through indexes that are a few pages deep, not one.
+    // Each build that is read and changed is reached through indexes that are a few pages deep instead of
+    // one.
     assert!(touched[1] < touched[0] * 2 + 100, "{touched:?}");
 }
 

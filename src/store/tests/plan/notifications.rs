@@ -1,9 +1,9 @@
-//! Claims of notifications: no dearer with a long backlog of one target.
+//! Claims of notifications cost no more with a long backlog of one target.
 
 use super::*;
 use crate::store::outbox::claim::BEGIN;
 
-/// Of one target: ten notifications that are due, behind so many whose time has not come.
+/// Stores notifications of one target: `later` that are not due, followed by ten that are due.
 async fn waiting(pool: &PgPool, later: i32) {
     for statement in [
         "ALTER TABLE notifications SET (autovacuum_enabled = off)",
@@ -24,7 +24,7 @@ async fn waiting(pool: &PgPool, later: i32) {
     .unwrap();
 }
 
-/// Explains a claim and undoes it: the plan, and how many it claimed.
+/// Explains a claim and undoes it. Returns the plan and the number of claimed notifications.
 async fn explained(pool: &PgPool) -> (Value, i64) {
     let mut db = pool.begin_with(BEGIN).await.unwrap();
     let plan = sqlx::query_scalar(AssertSqlSafe(explain(include_str!("../../outbox/claim.sql"))))

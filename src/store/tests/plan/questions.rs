@@ -1,9 +1,9 @@
-//! What is asked of the queue, of one build's place in it, and of what happened.
+//! Queries about the queue, about the position of one build in it, and about events.
 
 use super::*;
 
-/// Explains what is asked of the queue for one build, and of the queue as a whole: which tables were read from end to
-/// end, and the pages that were touched, query by query.
+/// Explains the queries about one build and about the whole queue. Returns for each query the tables that are
+/// read from end to end, and the pages that are touched.
 async fn asked(pool: &PgPool, id: uuid::Uuid) -> Vec<(Vec<String>, i64)> {
     let mut db = pool.begin_with(queue::BEGIN).await.unwrap();
     let explain = |sql: &str| AssertSqlSafe(format!("EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {sql}"));
@@ -73,8 +73,8 @@ async fn a_place_and_the_queue_are_told_without_a_walk_through_the_backlog(pool:
                         .all(|table| matches!(table.as_str(), "lane_counts" | "lanes")),
                     "query {query}: {walked:?}"
                 );
-                // At most a thousand builds in either direction, each on a page of its own at the worst. Of lanes there
-                // are few.
+                // At most a thousand builds in each direction, each on a page of its own at worst. There are
+                // few lanes.
                 assert!(pages < 4_000, "query {query} of {builds}: {pages} pages");
             }
         }
